@@ -1,0 +1,1 @@
+"""Video action recognition: frozen CNN features, recurrent heads."""

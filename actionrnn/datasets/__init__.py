@@ -1,0 +1,1 @@
+"""A public dataset, or a folder of yours, becomes a manifest."""

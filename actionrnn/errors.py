@@ -1,0 +1,13 @@
+"""The two roots of every error a user can cause or meet.
+
+The command line prints `str(error)` of these without a traceback, so a message says what is
+wrong, where (file, line, key), what is allowed, and the next step.
+"""
+
+
+class ActionRNNError(Exception):
+    """Anything that went wrong and that the user can act on (exit code 1)."""
+
+
+class DataRejected(ActionRNNError):
+    """The data is readable but must not be used as asked: a leak, too many bad clips (exit 3)."""

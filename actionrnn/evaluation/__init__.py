@@ -1,0 +1,1 @@
+"""Logits become a predictions table, and the table becomes numbers one can trust."""

@@ -1,0 +1,1 @@
+"""Why this class, and when: gates, saliency, gradient flow."""

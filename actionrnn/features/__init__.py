@@ -1,0 +1,1 @@
+"""Frames become frozen features on disk, once."""

@@ -1,0 +1,1 @@
+"""What the Lightning Trainer needs around the model: data, callbacks, checkpoints."""
