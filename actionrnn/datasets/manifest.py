@@ -339,15 +339,16 @@ def _seconds(raw: pd.DataFrame, name: str, at: Callable[[int], str]) -> "pd.Seri
     if column.dtype.kind in "iuf":
         return column.astype(np.float64)
     values = np.full(len(column), np.nan)
-    filled = np.flatnonzero((column.notna() & (column.astype(str) != "")).to_numpy())
-    for row in filled:
-        # float() and not pd.to_numeric: it alone rounds correctly, and names the bad cell.
+    for row, cell in enumerate(column.astype(object).where(column.notna(), "").tolist()):
+        if cell == "":
+            continue
+        # float() and not pd.to_numeric: it rounds correctly, and here we can name the bad cell.
         try:
-            values[row] = float(column.iloc[row])
+            values[row] = float(cell)
         except ValueError:
-            _fail(at(int(row)), f"{name} {column.iloc[row]!r} is not a number of seconds")
+            _fail(at(row), f"{name} {cell!r} is not a number of seconds")
         if np.isnan(values[row]):
-            _fail(at(int(row)), f"{name} {column.iloc[row]!r}: leave it empty for the whole file")
+            _fail(at(row), f"{name} {cell!r}: leave it empty for the whole file")
     return pd.Series(values)
 
 
@@ -410,9 +411,13 @@ def _shared_files(used: pd.DataFrame, column: str) -> list[Leak]:
     file = used["path"].map(os.path.normpath)
     pairs = pd.DataFrame({"file": file, "split": used[column]}).drop_duplicates()
     shared = pairs["file"][pairs["file"].duplicated()].unique()
-    rows = used.loc[file.isin(shared).to_numpy()]
-    rows = rows.assign(file=file, start=rows["start_seconds"].fillna(0.0),
-                       end=rows["end_seconds"].fillna(np.inf))  # fmt: skip
+    of_shared = file.isin(shared).to_numpy()
+    rows = used.loc[of_shared]
+    rows = rows.assign(
+        file=file.loc[of_shared],
+        start=rows["start_seconds"].fillna(0.0),
+        end=rows["end_seconds"].fillna(np.inf),
+    )
     leaks = []
     for _, members in rows.sort_values(["file", "start"], kind="stable").groupby("file"):
         offenders: dict[str, dict[str, None]] = {}
