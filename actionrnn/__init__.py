@@ -1,1 +1,23 @@
-"""Video action recognition: frozen CNN features, recurrent heads."""
+"""Video action recognition: frozen CNN features, recurrent heads, numbers you can trust."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actionrnn.evaluation.predictor import ActionPredictor
+
+__version__ = "0.1.0"
+
+
+def load(ckpt_path: str, device: str = "auto") -> "ActionPredictor":
+    """A trained model with its whole pipeline, from video file to ranked classes.
+
+    Args:
+        ckpt_path: a checkpoint written by `actionrnn fit`.
+        device: `auto` takes a GPU where there is one.
+
+    Raises:
+        ActionRNNError: if the checkpoint is missing, damaged or of another format.
+    """
+    from actionrnn.evaluation.predictor import ActionPredictor
+
+    return ActionPredictor.load(ckpt_path, device=device)

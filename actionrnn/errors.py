@@ -11,3 +11,7 @@ class ActionRNNError(Exception):
 
 class DataRejected(ActionRNNError):
     """The data is readable but must not be used as asked: a leak, too many bad clips (exit 3)."""
+
+
+class UsageError(ActionRNNError):
+    """The words of a command line, or the keys of a config, are wrong (exit code 2)."""

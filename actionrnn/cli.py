@@ -1,0 +1,124 @@
+"""The command line: which verbs there are, and how an error leaves. No logic, no heavy import."""
+
+import importlib
+import sys
+import traceback
+from typing import NamedTuple
+
+from actionrnn import __version__
+from actionrnn.errors import ActionRNNError, DataRejected, UsageError
+
+
+class Verb(NamedTuple):
+    """A verb, the module that has its `main(argv)`, what it does, and an example."""
+
+    module: str
+    purpose: str
+    example: str
+
+
+VERBS = {
+    "demo": Verb("demo", "see it all work: render, extract, train, compare", "demo"),
+    "prepare": Verb(
+        "prepare",
+        "turn a dataset, or a folder of videos, into a manifest",
+        "prepare folder --source my_videos --root data/mine",
+    ),
+    "verify": Verb(
+        "verify", "decode every clip and say which are broken", "verify data/mine/manifest.csv"
+    ),
+    "extract": Verb(
+        "extract",
+        "compute frozen features once (fit does it too)",
+        "extract --data configs/data/synthetic.yaml --backbone resnet18",
+    ),
+    "features": Verb(
+        "features", "info, verify, prune, import, export stores", "features info data/mine/features"
+    ),
+    "fit": Verb(
+        "fit", "train a head", "fit --config configs/experiment/demo_lstm.yaml --model.cell gru"
+    ),
+    "validate": Verb(
+        "lightning", "score the validation clips", "validate --ckpt_path RUN/checkpoints/best.ckpt"
+    ),
+    "test": Verb(
+        "lightning",
+        "score the test clips; writes predictions and metrics",
+        "test --ckpt_path RUN/checkpoints/best.ckpt",
+    ),
+    "predict": Verb(
+        "lightning",
+        "rank the classes of clips or of plain video files",
+        "predict --ckpt_path RUN/checkpoints/best.ckpt --videos a.mp4 b.avi",
+    ),
+}
+VERBS["fit"] = VERBS["fit"]._replace(module="lightning")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code (0 ok, 1 failure, 2 usage, 3 data rejected)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        print(f"actionrnn {__version__}")
+        return 0
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in VERBS:
+        return _fail(f"there is no verb {verb!r}{near_miss(verb, list(VERBS))}", 2)
+    debug = "--debug" in rest
+    rest = [argument for argument in rest if argument != "--debug"]
+    try:
+        module = importlib.import_module(f"actionrnn.commands.{VERBS[verb].module}")
+        code: int = module.main(verb, rest) if module.TAKES_VERB else module.main(rest)
+        return code
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was finished is kept, run the same command to go on", 130)
+    except (ActionRNNError, ValueError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        return _fail(str(error), _exit_code(error))
+
+
+def help_text() -> str:
+    """Every verb with an example."""
+    lines = [
+        f"actionrnn {__version__}: video action recognition with frozen CNN features and",
+        "recurrent heads. Start with `actionrnn demo`.",
+        "",
+        "usage: actionrnn VERB ...   (actionrnn VERB --help for its settings)",
+        "",
+    ]
+    for name, verb in VERBS.items():
+        lines += [f"  {name:<9} {verb.purpose}", f"  {'':<9}   actionrnn {verb.example}"]
+    lines += [
+        "",
+        "exit codes: 0 ok, 1 failure, 2 usage, 3 data rejected, 130/143 interrupted",
+        "an error in full, with its traceback: add --debug",
+    ]
+    return "\n".join(lines)
+
+
+def near_miss(word: str, known: list[str]) -> str:
+    """`; did you mean ...?` when a known word is close, else the empty string."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, UsageError):
+        return 2
+    return 3 if isinstance(error, DataRejected) else 1
+
+
+def _fail(message: str, code: int) -> int:
+    hint = "\nsee `actionrnn --help`" if code == 2 else ""
+    print(f"actionrnn: error: {message}{hint}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""From a command line with several config files to one complete config.
+
+Three rules, so that nothing depends on the order of the words and nothing is left over:
+files come first and single settings after them, wherever they stand; a later file's value wins;
+`--data FILE` (likewise `--model`, `--features`, `--trainer`) replaces that whole group.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from actionrnn.cli import near_miss
+from actionrnn.errors import ActionRNNError, UsageError
+
+GROUPS = ("data", "features", "model", "trainer")
+
+
+def split_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str], list[str]]:
+    """Separate `--config FILE`s, `--<group> FILE`s and all the rest.
+
+    Raises:
+        UsageError: if a file option has no file.
+    """
+    configs: list[str] = []
+    groups: dict[str, str] = {}
+    rest: list[str] = []
+    position = 0
+    while position < len(arguments):
+        option, equals, value = arguments[position].partition("=")
+        name = "config" if option == "-c" else option.removeprefix("--")
+        position += 1
+        if option != "-c" and not (option.startswith("--") and name in ("config", *GROUPS)):
+            rest.append(arguments[position - 1])
+            continue
+        if not equals:
+            if position == len(arguments) or arguments[position].startswith("--"):
+                raise UsageError(f"{option} needs a YAML file, as in {option} configs/...yaml")
+            value = arguments[position]
+            position += 1
+        if name == "config":
+            configs.append(value)
+        else:
+            groups[name] = value
+    return configs, groups, rest
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    """A YAML file as a dict.
+
+    Raises:
+        ActionRNNError: if it is missing (naming files like it), not YAML, or not a mapping.
+    """
+    file = Path(path)
+    if not file.is_file():
+        folder = file.parent if file.parent.is_dir() else Path("configs")
+        known = [str(other) for other in sorted(folder.glob("*.yaml"))]
+        raise ActionRNNError(f"config file {path} does not exist{near_miss(path, known)}")
+    try:
+        content = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise ActionRNNError(f"{path} is not valid YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ActionRNNError(f"{path} must hold `key: value` lines, not a {type(content).__name__}")
+    return content
+
+
+def load_config(path: str) -> dict[str, Any]:
+    """A config file, with groups given as a path (relative to the file) read in."""
+    config = read_yaml(path)
+    for group in GROUPS:
+        if isinstance(config.get(group), str):
+            config[group] = read_yaml(str(Path(path).parent / config[group]))
+    return config
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`, mapping by mapping."""
+    result = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def compose(
+    arguments: list[str], base: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """One config from all files of a command line, and the single settings that go on top.
+
+    Args:
+        arguments: the words after the verb.
+        base: what the files are laid on (a checkpoint's own settings).
+    """
+    configs, groups, rest = split_arguments(arguments)
+    config = dict(base or {})
+    for path in configs:
+        config = merged(config, load_config(path))
+    for group, path in groups.items():
+        config[group] = read_yaml(path)
+    return config, rest

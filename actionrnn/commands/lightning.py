@@ -1,0 +1,311 @@
+"""`fit`, `validate`, `test`, `predict`: LightningCLI with this project's model, data and folder."""
+
+import argparse
+import json
+import logging
+import re
+import sys
+import time
+import warnings
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from actionrnn.cli import near_miss
+from actionrnn.commands.config import compose
+from actionrnn.errors import UsageError
+from actionrnn.evaluation.predictor import ActionPredictor, print_ranking
+from actionrnn.evaluation.summary import print_summary, summarise
+from actionrnn.evaluation.predictions import Predictions
+from actionrnn.features.spec import FeatureSettings, FeatureSpec
+from actionrnn.models.recognizer import CHECKPOINT_KEY, ActionRecognizer
+from actionrnn.training.callbacks import EpochLines, RunCSVLogger, StopOnSignal
+from actionrnn.training.checkpoint import AtomicCheckpointIO, read_checkpoint
+from actionrnn.training.data import ActionDataModule, ExtractionSettings
+from actionrnn.training.run_folder import (
+    new_run_folder,
+    run_folder_of,
+    write_environment,
+    write_json,
+)
+
+TAKES_VERB = True
+TRAINER_DEFAULTS = {
+    "max_epochs": 50,
+    "gradient_clip_val": 1.0,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 10,
+    "use_distributed_sampler": False,
+    "enable_model_summary": False,
+    "enable_progress_bar": False,
+}
+CALLBACK_DEFAULTS = {
+    "early_stopping.monitor": "val/macro_accuracy",
+    "early_stopping.mode": "max",
+    "early_stopping.patience": 15,
+}
+
+
+class ActionCLI(LightningCLI):
+    """LightningCLI whose runs have a folder, and whose checkpoints know their own settings."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Groups besides Lightning's own: run, features, extraction, early stopping, predict."""
+        parser.add_argument("--run.name", type=str, default="run", help="folder under run.root")
+        parser.add_argument("--run.root", type=str, default="runs", help="where run folders go")
+        parser.add_argument(
+            "--run.folder", type=str | None, default=None, help="this very folder instead"
+        )
+        parser.add_class_arguments(FeatureSettings, "features")
+        parser.add_class_arguments(ExtractionSettings, "extraction")
+        parser.link_arguments("features", "data.features", apply_on="instantiate")
+        parser.link_arguments("extraction", "data.extraction", apply_on="instantiate")
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.set_defaults(CALLBACK_DEFAULTS)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse without looking at this process's own command line."""
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Not Lightning's: `checkpoint_settings` has laid the checkpoint under the flags."""
+
+    def before_instantiate_classes(self) -> None:
+        """Decide the run folder; nothing is written before the settings are known to be right."""
+        settings = self.config[self.subcommand]
+        self.ckpt_path: str | None = settings.get("ckpt_path")
+        run = settings["run"]
+        if run["folder"]:
+            self.folder = Path(run["folder"])
+            self.folder.mkdir(parents=True, exist_ok=True)
+        elif self.ckpt_path:
+            self.folder = run_folder_of(self.ckpt_path)
+        else:
+            self.folder = new_run_folder(run["root"], run["name"])
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The Trainer, with this run's folder, loggers, checkpoints and signals."""
+        settings = self._get(self.config_init, "trainer")
+        fitting = self.subcommand == "fit"
+        kwargs["logger"] = self._loggers(settings.get("logger")) if fitting else False
+        kwargs["callbacks"] = list(settings.get("callbacks") or [])
+        if fitting:
+            kwargs["callbacks"] += [self._checkpoints(), EpochLines(), StopOnSignal()]
+        kwargs["enable_checkpointing"] = fitting
+        kwargs["plugins"] = [*_as_list(settings.get("plugins")), AtomicCheckpointIO()]
+        kwargs["default_root_dir"] = str(self.folder)
+        return super().instantiate_trainer(**kwargs)
+
+    def _loggers(self, given: Any) -> list[Any]:
+        loggers: list[Any] = [RunCSVLogger(self.folder)]
+        if given is None or given is True:
+            return [*loggers, TensorBoardLogger(str(self.folder), name="", version="tensorboard")]
+        return loggers + ([] if given is False else _as_list(given))
+
+    def _checkpoints(self) -> ModelCheckpoint:
+        return ModelCheckpoint(
+            dirpath=self.folder / "checkpoints",
+            filename="best",
+            monitor="val/macro_accuracy",
+            mode="max",
+            save_last=True,
+            enable_version_counter=False,
+        )
+
+    def before_fit(self) -> None:
+        """Write what is needed to repeat the run, and say where it goes."""
+        if self.trainer.is_global_zero:
+            config = self._parser("fit").dump(self.config["fit"], skip_none=False)
+            (self.folder / "config.yaml").write_text(config)
+            write_environment(self.folder)
+        say(f"run folder: {self.folder}")
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train; extraction of missing features comes first."""
+        started = time.perf_counter()
+        kwargs["weights_only"] = True
+        self.trainer.fit(**kwargs)
+        seconds = time.perf_counter() - started
+        if self.trainer.is_global_zero:
+            write_json(self.folder / "fit.json", self._fit_figures(seconds))
+        best = self.folder / "checkpoints" / "best.ckpt"
+        score = self.trainer.checkpoint_callback.best_model_score  # type: ignore[union-attr]
+        say(
+            f"best validation macro accuracy {float(score or 0):.3f} after {seconds:.1f} s\n"
+            f"next: actionrnn test --ckpt_path {best}"
+        )
+
+    def _fit_figures(self, seconds: float) -> dict[str, Any]:
+        return {
+            "seconds": round(seconds, 3),
+            "epochs": self.trainer.current_epoch,
+            "num_parameters": sum(p.numel() for p in self.model.parameters()),
+        }
+
+    def validate(self, **kwargs: Any) -> None:
+        """Score the validation clips and print the figures."""
+        self._require_checkpoint()
+        kwargs["weights_only"] = True
+        self.trainer.validate(**kwargs, verbose=False)
+        predictions = self._predictions("val")
+        print_summary(summarise(predictions))
+
+    def test(self, **kwargs: Any) -> None:
+        """Score `data.subset`, write predictions.parquet and metrics.json, print the figures."""
+        self._require_checkpoint()
+        kwargs["weights_only"] = True
+        self.trainer.test(**kwargs, verbose=False)
+        predictions = self._predictions(self.datamodule.subset)
+        summary = summarise(predictions)
+        if self.trainer.is_global_zero:
+            predictions.save(self.folder / "predictions.parquet")
+            write_json(self.folder / "metrics.json", summary)
+        print_summary(summary)
+        say(f"written: {self.folder / 'predictions.parquet'}, {self.folder / 'metrics.json'}")
+
+    def predict(self, **kwargs: Any) -> None:
+        """Rank the classes of every clip of `data.subset`."""
+        self._require_checkpoint()
+        kwargs.pop("return_predictions", None)
+        kwargs["weights_only"] = True
+        self.trainer.predict(**kwargs, return_predictions=False)
+        table = self._predictions(self.datamodule.subset).table
+        for row in table.itertuples():
+            print_ranking(str(row.path), self.model.class_names, row.probs, row.error)
+
+    def _predictions(self, subset: str) -> Predictions:
+        return Predictions.from_logits(
+            self.datamodule.part(subset),
+            subset,
+            self.model.scored_logits_NVK,
+            self.datamodule.store.failures,
+            leaked=self.datamodule.leaked or bool((self.model.identity or {}).get("leaked")),
+            about={
+                "ckpt_path": str(self.ckpt_path),
+                "num_parameters": sum(p.numel() for p in self.model.parameters()),
+                "head": self.model.head_config.to_dict(),
+            },
+        )
+
+    def _require_checkpoint(self) -> None:
+        if not self.ckpt_path:
+            raise UsageError(
+                f"{self.subcommand} needs a trained model: "
+                f"actionrnn {self.subcommand} --ckpt_path RUN/checkpoints/best.ckpt"
+            )
+
+
+def checkpoint_settings(path: str) -> dict[str, Any]:
+    """The settings a checkpoint was trained with, as a config that flags go on top of."""
+    saved = read_checkpoint(path)[CHECKPOINT_KEY]
+    return {
+        "seed_everything": saved["seed"],
+        "model": saved["model"],
+        "data": saved["data"],
+        "features": FeatureSpec.from_dict(saved["feature_spec"]).settings.to_dict(),
+    }
+
+
+def main(verb: str, arguments: list[str]) -> int:
+    """Run one of Lightning's verbs."""
+    quiet_libraries()
+    if verb == "predict" and any(word.startswith("--videos") for word in arguments):
+        return predict_videos(arguments)
+    base: dict[str, Any] = {}
+    if verb != "fit":
+        known, _ = _parser_of("--ckpt_path").parse_known_args(arguments)
+        base = checkpoint_settings(known.ckpt_path) if known.ckpt_path else {}
+    config, rest = compose(arguments, base)
+    words = [verb, "--config", json.dumps(config), *rest] if config else [verb, *rest]
+    with usage_errors():
+        ActionCLI(
+            ActionRecognizer,
+            ActionDataModule,
+            args=words,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            seed_everything_default=0,
+            trainer_defaults=TRAINER_DEFAULTS,
+            parser_kwargs={"exit_on_error": False},
+        )
+    return 0
+
+
+def predict_videos(arguments: list[str]) -> int:
+    """Rank the classes of plain video files; a bad file is said and the rest go on."""
+    parser = _parser_of("--ckpt_path")
+    parser.add_argument("--videos", nargs="+", required=True)
+    parser.add_argument("--top_k", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    with usage_errors():
+        options = parser.parse_args(arguments)
+        if options.ckpt_path is None:
+            raise UsageError("predict needs --ckpt_path RUN/checkpoints/best.ckpt")
+    predictor = ActionPredictor.load(options.ckpt_path)
+    return predictor.print_predictions(options.videos, options.top_k, as_json=options.json)
+
+
+def _parser_of(*names: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="actionrnn predict", add_help=False, allow_abbrev=False, exit_on_error=False
+    )
+    for name in names:
+        parser.add_argument(name)
+    return parser
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn the parser's errors into ours: key, value, what is allowed, what was meant."""
+    try:
+        yield
+    except argparse.ArgumentError as error:
+        raise UsageError(_clearer(str(error))) from error
+
+
+def _clearer(message: str) -> str:
+    """The parser's message with what was probably meant."""
+    if unknown := re.search(r"does not accept option '([^']+)'|rguments: --([\w.]+)", message):
+        key = unknown[1] or unknown[2]
+        return f"there is no setting --{key}{near_miss(key, known_settings())}"
+    if wrong := re.search(r'key "([^"]+)":.*?Literal\[(.*?)\]\. Got value: (\S+)', message, re.S):
+        allowed = [word.strip(" '\"") for word in wrong[2].split(",")]
+        return (
+            f"--{wrong[1]} {wrong[3]}: must be one of {', '.join(allowed)}"
+            f"{near_miss(wrong[3], allowed)}"
+        )
+    return message
+
+
+def known_settings() -> list[str]:
+    """Every key that `fit` knows, such as `model.cell`."""
+    parser = LightningArgumentParser()
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_lightning_class_args(ActionRecognizer, "model")
+    parser.add_lightning_class_args(ActionDataModule, "data")
+    parser.add_class_arguments(ExtractionSettings, "extraction")
+    parser.add_class_arguments(FeatureSettings, "features")
+    return [key for key in parser.get_defaults().keys() if not key.startswith("data.features")]
+
+
+def quiet_libraries() -> None:
+    """Keep library chatter (tips, device lists) off the screen; warnings about data stay."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|jsonargparse")
+
+
+def say(text: str) -> None:
+    """Talk goes to stderr; results go to stdout."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]

@@ -1,0 +1,156 @@
+"""The predictions table: one row a clip, the only thing metrics, plots and notebooks read."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.errors import ActionRNNError
+from actionrnn.models.metrics import classification_metrics, predictions
+from actionrnn.models.recognizer import clip_logits
+
+SCHEMA_VERSION = 1
+METADATA_KEY = b"actionrnn"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores of every clip of one part of a split.
+
+    Attributes:
+        table: columns `video_id, path, group, split, label, pred, correct, error, probs, logits`
+            (`probs` and `logits` are float arrays of length K; empty for an unreadable clip,
+            whose `pred` is empty, whose `error` says why, and which is not `correct`) and
+            `view_logits` (arrays of V*K, one view after the other).
+        class_names: the K classes, in the order of `probs`.
+        leaked: the split shared recordings between training and test, or test clips were
+            trained on.
+    """
+
+    table: pd.DataFrame
+    class_names: list[str]
+    leaked: bool = False
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_logits(
+        cls,
+        part: Manifest,
+        subset: str,
+        logits_NVK: Tensor,
+        errors: dict[str, str],
+        leaked: bool = False,
+        about: dict[str, Any] | None = None,
+    ) -> "Predictions":
+        """Build the table from the scores of a part's clips, in the order of its manifest.
+
+        Args:
+            part: the clips, N of them.
+            subset: name of the part (`test`).
+            logits_NVK: scores of every view; NaN rows are clips that could not be read.
+            errors: reason for each unreadable clip, by `video_id`.
+            leaked: see the class.
+            about: plain data kept with the table.
+        """
+        names = part.class_names
+        logits_NK = clip_logits(logits_NVK.double())
+        readable_N = ~logits_NK.isnan().any(dim=1).numpy()
+        preds_N = predictions(logits_NK).numpy()
+        label_N = part.table["label"].to_numpy(dtype=object)
+        pred_N = np.array([*names, ""], dtype=object)[preds_N]
+        ids = part.table["video_id"].tolist()
+        table = pd.DataFrame(
+            {
+                "video_id": ids,
+                "path": part.table["path"].tolist(),
+                "group": part.table["group"].tolist(),
+                "split": subset,
+                "label": label_N,
+                "pred": pred_N,
+                "correct": (pred_N == label_N) & readable_N,
+                "error": [errors.get(video_id, "") for video_id in ids],
+                "probs": _rows(logits_NK.softmax(dim=1), readable_N),
+                "logits": _rows(logits_NK, readable_N),
+                "view_logits": _rows(logits_NVK.double().flatten(1), readable_N),
+            }
+        )
+        return cls(table, names, leaked, {"num_views": logits_NVK.shape[1], **(about or {})})
+
+    def logits(self) -> Tensor:
+        """Clip scores (N, K) float64; NaN rows are unreadable clips."""
+        return _stacked(self.table["logits"], len(self.class_names))
+
+    def view_logits(self) -> Tensor:
+        """View scores (N, V, K) float64; NaN rows are unreadable clips."""
+        num_views = int(self.about["num_views"])
+        flat = _stacked(self.table["view_logits"], num_views * len(self.class_names))
+        return flat.unflatten(1, (num_views, -1))
+
+    def targets(self) -> Tensor:
+        """Class indices, int64 (N,)."""
+        index = {name: number for number, name in enumerate(self.class_names)}
+        return torch.tensor([index[label] for label in self.table["label"]])
+
+    def metrics(self) -> dict[str, float]:
+        """The headline figures; see `classification_metrics`."""
+        return classification_metrics(self.logits(), self.targets())
+
+    def save(self, path: Path) -> None:
+        """Write a Parquet file beside the target and rename it into place."""
+        table = pa.Table.from_pandas(self.table, preserve_index=False)
+        about = {
+            "schema_version": SCHEMA_VERSION,
+            "class_names": self.class_names,
+            "leaked": self.leaked,
+            "about": self.about,
+        }
+        metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(about).encode()}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        pq.write_table(table.replace_schema_metadata(metadata), temporary)
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Predictions":
+        """Read a file written by `save`.
+
+        Raises:
+            ActionRNNError: if it is missing, not such a table, or of another schema version.
+        """
+        file = Path(path)
+        if file.is_dir():
+            file = file / "predictions.parquet"
+        if not file.is_file():
+            raise ActionRNNError(
+                f"{file}: no predictions here; make them with "
+                f"`actionrnn test --ckpt_path {file.parent / 'checkpoints' / 'best.ckpt'}`"
+            )
+        try:
+            table = pq.read_table(file)
+            about = json.loads(table.schema.metadata[METADATA_KEY])
+        except (pa.ArrowException, KeyError, TypeError) as error:
+            raise ActionRNNError(f"{file} is not a predictions table: {error}") from error
+        if about["schema_version"] != SCHEMA_VERSION:
+            raise ActionRNNError(
+                f"{file} has schema version {about['schema_version']}, this version reads "
+                f"{SCHEMA_VERSION}; make it again with `actionrnn test`"
+            )
+        return cls(table.to_pandas(), about["class_names"], about["leaked"], about["about"])
+
+
+def _rows(values_NX: Tensor, readable_N: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    empty = np.zeros(0)
+    return [row if ok else empty for row, ok in zip(values_NX.numpy(), readable_N, strict=True)]
+
+
+def _stacked(column: "pd.Series[Any]", width: int) -> Tensor:
+    missing = np.full(width, np.nan)
+    return torch.from_numpy(np.stack([row if len(row) else missing for row in column]))

@@ -1,0 +1,64 @@
+"""The accuracy figures, computed in one place from the logits of every clip of a split.
+
+`fit`'s validation, `validate`, `test` and the notebooks all call `classification_metrics`, so
+the same clips always give the same numbers.
+"""
+
+from torch import Tensor, nn
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
+
+
+def predictions(logits_NK: Tensor) -> Tensor:
+    """The predicted class of each clip; `K` (no class at all) where the logits are NaN.
+
+    A clip that could not be read has NaN logits; giving it a class of its own makes it wrong.
+    """
+    preds_N = logits_NK.argmax(dim=1)
+    return preds_N.masked_fill(logits_NK.isnan().any(dim=1), logits_NK.shape[1])
+
+
+def per_class_accuracy(preds_N: Tensor, target_N: Tensor, num_classes: int) -> Tensor:
+    """Recall of each class, shape (K,); NaN for classes that no clip belongs to."""
+    recall_K = multiclass_accuracy(
+        preds_N, target_N, num_classes=num_classes + 1, average="none"
+    )[:num_classes]
+    support_K = target_N.bincount(minlength=num_classes)[:num_classes]
+    return recall_K.masked_fill(support_K == 0, float("nan"))
+
+
+def classification_metrics(logits_NK: Tensor, target_N: Tensor) -> dict[str, float]:
+    """Accuracy (micro), macro accuracy, top-5, macro F1 and loss of a whole split.
+
+    Args:
+        logits_NK: float (N, K), one row a clip; a row of NaN is a clip that could not be read.
+        target_N: int64 (N,), 0 <= target < K.
+
+    Returns:
+        `accuracy` (share of all clips that are right), `macro_accuracy` (mean recall over the
+        classes that have clips), `top5_accuracy` (min(5, K) guesses), `macro_f1`, all in [0, 1]
+        and with unreadable clips counted as wrong; `loss`, the mean cross-entropy over readable
+        clips (NaN if there are none); `num_clips`, `num_unreadable`.
+
+    Raises:
+        ValueError: if there is no clip.
+    """
+    if len(target_N) == 0:
+        raise ValueError("no clips to score: the split is empty")
+    num_classes = logits_NK.shape[1]
+    preds_N = predictions(logits_NK)
+    readable_N = preds_N < num_classes
+    recall_K = per_class_accuracy(preds_N, target_N, num_classes)
+    top5_N5 = logits_NK.nan_to_num(nan=float("-inf")).topk(min(5, num_classes)).indices
+    in_top5_N = (top5_N5 == target_N[:, None]).any(dim=1) & readable_N
+    f1_K = multiclass_f1_score(preds_N, target_N, num_classes=num_classes + 1, average="none")
+    has_clips_K = ~recall_K.isnan()
+    loss = nn.functional.cross_entropy(logits_NK[readable_N], target_N[readable_N])
+    return {
+        "accuracy": (preds_N == target_N).float().mean().item(),
+        "macro_accuracy": recall_K[has_clips_K].mean().item(),
+        "top5_accuracy": in_top5_N.float().mean().item(),
+        "macro_f1": f1_K[:num_classes][has_clips_K].mean().item(),
+        "loss": loss.item(),
+        "num_clips": float(len(target_N)),
+        "num_unreadable": float((~readable_N).sum().item()),
+    }

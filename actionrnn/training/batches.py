@@ -1,0 +1,130 @@
+"""Which clips make up each batch, and the batches themselves, gathered whole from the store."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from actionrnn.features.store import FeatureStore
+
+
+class Batch(NamedTuple):
+    """A batch of clips, every view of a clip side by side.
+
+    Attributes:
+        features_BVTD: float32, zero after each view's own length.
+        lengths_BV: int64, valid frames of each view, 1 <= length <= T.
+        target_B: int64 class indices.
+        index_B: int64 row of each clip in its split, the key by which results are collected.
+    """
+
+    features_BVTD: Tensor
+    lengths_BV: Tensor
+    target_B: Tensor
+    index_B: Tensor
+
+
+@dataclass
+class BatchOrder:
+    """Rows of each batch of one epoch: a pure function of the seed and the epoch.
+
+    Because nothing else enters, a run resumed at an epoch sees the batches of the unbroken run.
+    Of `world_size` processes each takes its own share of every batch, and no row is repeated
+    except, when `weights` are given, by drawing with replacement.
+
+    Attributes:
+        num_rows: rows of the split that can be used.
+        batch_size: rows per batch over all processes together.
+        shuffle: new order every epoch.
+        weights: draw rows with these weights and replacement instead (balanced sampling).
+    """
+
+    num_rows: int
+    batch_size: int
+    shuffle: bool = False
+    weights: Tensor | None = None
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+    epoch: int = field(default=0, init=False)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before every epoch."""
+        self.epoch = epoch
+
+    def generator(self) -> torch.Generator:
+        """The random numbers of this epoch, the same in every process."""
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+
+    def _order(self) -> Tensor:
+        if self.weights is not None:
+            return torch.multinomial(
+                self.weights.double(), self.num_rows, replacement=True, generator=self.generator()
+            )
+        if self.shuffle:
+            return torch.randperm(self.num_rows, generator=self.generator())
+        return torch.arange(self.num_rows)
+
+    def __len__(self) -> int:
+        return -(-self.num_rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for rows in self._order().split(self.batch_size):
+            share = rows[self.rank :: self.world_size]
+            # A training step is collective: a process whose share is empty repeats a row.
+            if len(share) == 0 and self.shuffle:
+                share = rows[:1]
+            if len(share):
+                yield share
+
+
+class FeatureLoader:
+    """Batches of one split, each one gather from the store; no per-clip Python work.
+
+    Args:
+        store: the features.
+        video_ids: clips of the split that have features.
+        target_N: their class indices.
+        index_N: their rows in the whole split (unreadable clips leave gaps).
+        order: the rows of each batch.
+        random_view: one random view a clip and epoch (training) instead of all views.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        video_ids: list[str],
+        target_N: Tensor,
+        index_N: Tensor,
+        order: BatchOrder,
+        random_view: bool = False,
+    ) -> None:
+        self.store = store
+        self.video_ids = video_ids
+        self.target_N = target_N
+        self.index_N = index_N
+        self.sampler = order  # the Trainer calls sampler.set_epoch
+        self.random_view = random_view
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        num_views = self.store.num_views
+        generator = self.sampler.generator()
+        view_N = torch.randint(num_views, (len(self.video_ids),), generator=generator)
+        for rows in self.sampler:
+            ids = [self.video_ids[row] for row in rows.tolist()]
+            views = [view_N[rows]] if self.random_view else range(num_views)
+            yield self._gather(ids, list(views), rows)
+
+    def _gather(self, ids: list[str], views: list[Tensor | int], rows: Tensor) -> Batch:
+        gathered = [self.store.gather(ids, view) for view in views]
+        return Batch(
+            torch.stack([features for features, _ in gathered], dim=1),
+            torch.stack([lengths for _, lengths in gathered], dim=1),
+            self.target_N[rows],
+            self.index_N[rows],
+        )

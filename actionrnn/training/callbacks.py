@@ -1,0 +1,89 @@
+"""What watches a run: its folder, its logs, a calm line per epoch, and signals."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+
+class _AppendingWriter(ExperimentWriter):
+    """Keeps the rows of the run that is being resumed; writes no second copy of the settings."""
+
+    def _check_log_dir_exists(self) -> None:
+        file = Path(self.metrics_file_path)
+        if file.is_file():
+            header = file.read_text().partition("\n")[0].strip()
+            self.metrics_keys = header.split(",") if header else []
+
+    def log_hparams(self, params: dict[str, Any]) -> None:
+        return None
+
+
+class RunCSVLogger(CSVLogger):
+    """`metrics.csv` straight in the run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(save_dir=str(folder), name="", version="")
+
+    @property
+    def experiment(self) -> ExperimentWriter:
+        """The writer, made by the first process only when something is logged."""
+        if self._experiment is None:
+            self._experiment = _AppendingWriter(log_dir=self.log_dir)
+        return self._experiment
+
+
+class EpochLines(Callback):
+    """One plain line per epoch, instead of a progress bar that scrolls in a log file."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Print losses and accuracies of the epoch that just ended."""
+        if trainer.sanity_checking or trainer.state.fn != "fit" or not trainer.is_global_zero:
+            return
+        figures = trainer.callback_metrics
+        shown = [
+            f"{label} {float(figures[key]):.3f}"
+            for label, key in (
+                ("train loss", "train/loss"),
+                ("val loss", "val/loss"),
+                ("val accuracy", "val/accuracy"),
+                ("macro", "val/macro_accuracy"),
+            )
+            if key in figures
+        ]
+        last = f"{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else "?"
+        print(
+            f"epoch {trainer.current_epoch + 1}/{last}  {'  '.join(shown)}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class StopOnSignal(Callback):
+    """SIGTERM: finish the step, save `last.ckpt`, leave with exit code 143.
+
+    Lightning's own handling ends with exit code 0, which tells a scheduler that all is done.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Listen, in the main thread (the only one that may)."""
+        if stage == "fit" and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Stop between two steps; the last finished epoch is in last.ckpt already."""
+        if self.received is not None:
+            raise SystemExit(128 + self.received)
