@@ -6,7 +6,7 @@ import traceback
 from typing import NamedTuple
 
 from actionrnn import __version__
-from actionrnn.errors import ActionRNNError, DataRejected, UsageError
+from actionrnn.errors import ActionRNNError, DataRejected, UsageError, near_miss
 
 
 class Verb(NamedTuple):
@@ -98,14 +98,6 @@ def help_text() -> str:
         "an error in full, with its traceback: add --debug",
     ]
     return "\n".join(lines)
-
-
-def near_miss(word: str, known: list[str]) -> str:
-    """`; did you mean ...?` when a known word is close, else the empty string."""
-    import difflib
-
-    close = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _exit_code(error: Exception) -> int:

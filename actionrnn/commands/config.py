@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-from actionrnn.cli import near_miss
-from actionrnn.errors import ActionRNNError, UsageError
+from actionrnn.errors import ActionRNNError, UsageError, near_miss
 
 GROUPS = ("data", "features", "model", "trainer")
 

@@ -1,29 +1,25 @@
 """`fit`, `validate`, `test`, `predict`: LightningCLI with this project's model, data and folder."""
 
-import argparse
 import json
 import logging
-import re
 import sys
 import time
 import warnings
-from contextlib import contextmanager
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+from jsonargparse import ArgumentParser
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from actionrnn.cli import near_miss
 from actionrnn.commands.config import compose
+from actionrnn.commands.parsing import usage_errors
 from actionrnn.errors import UsageError
+from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.predictor import ActionPredictor, print_ranking
 from actionrnn.evaluation.summary import print_summary, summarise
-from actionrnn.evaluation.predictions import Predictions
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.models.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.callbacks import EpochLines, RunCSVLogger, StopOnSignal
@@ -72,7 +68,8 @@ class ActionCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without looking at this process's own command line."""
-        self.config = parser.parse_args(args)
+        with usage_errors(self._subcommand_parsers[args[0]]):
+            self.config = parser.parse_args(args)
 
     def _parse_ckpt_path(self) -> None:
         """Not Lightning's: `checkpoint_settings` has laid the checkpoint under the flags."""
@@ -220,79 +217,46 @@ def main(verb: str, arguments: list[str]) -> int:
         return predict_videos(arguments)
     base: dict[str, Any] = {}
     if verb != "fit":
-        known, _ = _parser_of("--ckpt_path").parse_known_args(arguments)
-        base = checkpoint_settings(known.ckpt_path) if known.ckpt_path else {}
+        ckpt_path = option_value("--ckpt_path", arguments)
+        base = checkpoint_settings(ckpt_path) if ckpt_path else {}
     config, rest = compose(arguments, base)
     words = [verb, "--config", json.dumps(config), *rest] if config else [verb, *rest]
-    with usage_errors():
-        ActionCLI(
-            ActionRecognizer,
-            ActionDataModule,
-            args=words,
-            save_config_callback=None,
-            auto_configure_optimizers=False,
-            seed_everything_default=0,
-            trainer_defaults=TRAINER_DEFAULTS,
-            parser_kwargs={"exit_on_error": False},
-        )
+    strict = {"exit_on_error": False, "allow_abbrev": False}
+    ActionCLI(
+        ActionRecognizer,
+        ActionDataModule,
+        args=words,
+        save_config_callback=None,
+        auto_configure_optimizers=False,
+        seed_everything_default=0,
+        trainer_defaults=TRAINER_DEFAULTS,
+        parser_kwargs={**strict, **{name: dict(strict) for name in ActionCLI.subcommands()}},
+    )
     return 0
 
 
 def predict_videos(arguments: list[str]) -> int:
     """Rank the classes of plain video files; a bad file is said and the rest go on."""
-    parser = _parser_of("--ckpt_path")
-    parser.add_argument("--videos", nargs="+", required=True)
-    parser.add_argument("--top_k", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    with usage_errors():
+    parser = ArgumentParser(prog="actionrnn predict", exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
+    parser.add_argument("--videos", type=str, nargs="+", required=True, help="video files")
+    parser.add_argument("--top_k", type=int, default=5, help="classes to show")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    with usage_errors(parser):
         options = parser.parse_args(arguments)
-        if options.ckpt_path is None:
-            raise UsageError("predict needs --ckpt_path RUN/checkpoints/best.ckpt")
     predictor = ActionPredictor.load(options.ckpt_path)
     return predictor.print_predictions(options.videos, options.top_k, as_json=options.json)
 
 
-def _parser_of(*names: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="actionrnn predict", add_help=False, allow_abbrev=False, exit_on_error=False
-    )
-    for name in names:
-        parser.add_argument(name)
-    return parser
-
-
-@contextmanager
-def usage_errors() -> Iterator[None]:
-    """Turn the parser's errors into ours: key, value, what is allowed, what was meant."""
-    try:
-        yield
-    except argparse.ArgumentError as error:
-        raise UsageError(_clearer(str(error))) from error
-
-
-def _clearer(message: str) -> str:
-    """The parser's message with what was probably meant."""
-    if unknown := re.search(r"does not accept option '([^']+)'|rguments: --([\w.]+)", message):
-        key = unknown[1] or unknown[2]
-        return f"there is no setting --{key}{near_miss(key, known_settings())}"
-    if wrong := re.search(r'key "([^"]+)":.*?Literal\[(.*?)\]\. Got value: (\S+)', message, re.S):
-        allowed = [word.strip(" '\"") for word in wrong[2].split(",")]
-        return (
-            f"--{wrong[1]} {wrong[3]}: must be one of {', '.join(allowed)}"
-            f"{near_miss(wrong[3], allowed)}"
-        )
-    return message
-
-
-def known_settings() -> list[str]:
-    """Every key that `fit` knows, such as `model.cell`."""
-    parser = LightningArgumentParser()
-    parser.add_lightning_class_args(Trainer, "trainer")
-    parser.add_lightning_class_args(ActionRecognizer, "model")
-    parser.add_lightning_class_args(ActionDataModule, "data")
-    parser.add_class_arguments(ExtractionSettings, "extraction")
-    parser.add_class_arguments(FeatureSettings, "features")
-    return [key for key in parser.get_defaults().keys() if not key.startswith("data.features")]
+def option_value(option: str, arguments: list[str]) -> str | None:
+    """The value of one option among words that are not parsed yet; the last one counts."""
+    value = None
+    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if word == option:
+            value = following
+        elif word.startswith(f"{option}="):
+            value = word.partition("=")[2]
+    return value
 
 
 def quiet_libraries() -> None:

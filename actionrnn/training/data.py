@@ -91,7 +91,7 @@ class ActionDataModule(pl.LightningDataModule):
         subset: Subset = "test",
         allow_leak: bool = False,
         features: FeatureSettings = FeatureSettings(),  # noqa: B008  (frozen)
-        extraction: ExtractionSettings = ExtractionSettings(),  # noqa: B008  (frozen)
+        extraction: ExtractionSettings = ExtractionSettings(),
     ) -> None:
         super().__init__()
         if batch_size < 1:

@@ -1,0 +1,53 @@
+"""`actionrnn prepare NAME --source ... --root ...`: a dataset becomes a manifest."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+
+from actionrnn.commands.parsing import import_function, usage_errors
+from actionrnn.datasets import PREPARERS
+from actionrnn.datasets.manifest import Manifest, class_table
+from actionrnn.errors import UsageError, near_miss
+
+TAKES_VERB = False
+
+
+def main(arguments: list[str]) -> int:
+    """Prepare one dataset, show its class counts, and say what to run next."""
+    if not arguments or arguments[0].startswith("-"):
+        print("usage: actionrnn prepare NAME [--source PATH] [--root DIR] ...\n\nNAME is one of\n")
+        print("\n".join(f"  {name}" for name in PREPARERS))
+        print("\nactionrnn prepare NAME --help shows the settings of one")
+        return 0 if arguments else 2
+    name, rest = arguments[0], arguments[1:]
+    if name not in PREPARERS:
+        raise UsageError(f"there is no dataset {name!r}{near_miss(name, list(PREPARERS))}")
+    prepare: Callable[..., Manifest] = import_function(PREPARERS[name])
+    options = parse_options(name, prepare, rest)
+    root = options.pop("root")
+    manifest = prepare(root=root, **options)
+    Console(highlight=False).print(class_table(manifest))
+    config = Path("configs/data", f"{name}.yaml")
+    data = f"--data {config} --data.root {root}" if config.is_file() else f"--data.root {root}"
+    print(
+        f"written: {root / 'manifest.csv'} ({len(manifest.table)} clips, "
+        f"{len(manifest.class_names)} classes, splits: {', '.join(manifest.splits)})\n"
+        f"next: actionrnn fit {data} --model.cell lstm",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def parse_options(name: str, prepare: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
+    """The keyword arguments of one dataset's `prepare`, from its signature and docstring."""
+    parser = ArgumentParser(prog=f"actionrnn prepare {name}", exit_on_error=False)
+    parser.add_function_arguments(prepare, skip={"source", "root"})
+    parser.add_argument("--source", type=Path | None, default=None, help="folder or archive")
+    parser.add_argument("--root", type=Path, default=Path("data", name), help="where it goes")
+    with usage_errors(parser):
+        parsed = parser.parse_args(arguments)
+    return dict(parsed.items())
