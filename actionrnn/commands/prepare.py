@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
-from rich.console import Console
 
 from actionrnn.commands.parsing import import_function, usage_errors
 from actionrnn.datasets import PREPARERS
-from actionrnn.datasets.manifest import Manifest, class_table
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import UsageError, near_miss
 
 TAKES_VERB = False
@@ -30,7 +29,6 @@ def main(arguments: list[str]) -> int:
     options = parse_options(name, prepare, rest)
     root = options.pop("root")
     manifest = prepare(root=root, **options)
-    Console(highlight=False).print(class_table(manifest))
     config = Path("configs/data", f"{name}.yaml")
     data = f"--data {config} --data.root {root}" if config.is_file() else f"--data.root {root}"
     print(

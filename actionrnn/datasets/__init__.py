@@ -1,1 +1,6 @@
 """A public dataset, or a folder of yours, becomes a manifest."""
+
+PREPARERS = {
+    "synthetic": "actionrnn.datasets.synthetic:prepare",
+}
+"""Name of each dataset and the function that prepares it; imported only when called."""

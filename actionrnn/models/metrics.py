@@ -19,9 +19,9 @@ def predictions(logits_NK: Tensor) -> Tensor:
 
 def per_class_accuracy(preds_N: Tensor, target_N: Tensor, num_classes: int) -> Tensor:
     """Recall of each class, shape (K,); NaN for classes that no clip belongs to."""
-    recall_K = multiclass_accuracy(
-        preds_N, target_N, num_classes=num_classes + 1, average="none"
-    )[:num_classes]
+    recall_K = multiclass_accuracy(preds_N, target_N, num_classes=num_classes + 1, average="none")[
+        :num_classes
+    ]
     support_K = target_N.bincount(minlength=num_classes)[:num_classes]
     return recall_K.masked_fill(support_K == 0, float("nan"))
 

@@ -1,0 +1,91 @@
+"""Progress of an extraction: rate, time left, bad clips, and what it is waiting for."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from actionrnn.features.store import Entry
+
+SECONDS_PER_LINE = 10.0
+
+
+class ExtractionProgress:
+    """A bar on a terminal, a line every ten seconds elsewhere; on stderr.
+
+    Args:
+        total: clips to extract.
+        enabled: false is silent.
+    """
+
+    def __init__(self, total: int, enabled: bool = True) -> None:
+        self.total = total
+        self.enabled = enabled
+        self.clips = self.frames = self.bad = 0
+        self.decoder_seconds = 0.0
+        self._started = self._last_line = time.monotonic()
+        console = Console(stderr=True)
+        self._bar: Progress | None = None
+        if enabled and console.is_terminal:
+            self._bar = Progress(
+                TextColumn("extract"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[status]}"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            self._task = self._bar.add_task("extract", total=total, status="")
+
+    def __enter__(self) -> "ExtractionProgress":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if self.enabled:
+            seconds = time.monotonic() - self._started
+            done = f"{self.clips} of {self.total} clips in {seconds:.1f} s"
+            print(f"extracted {done}: {self.status()}", file=sys.stderr)
+
+    @contextmanager
+    def waiting_for_decoder(self) -> Iterator[None]:
+        """Count the time in which the backbone had nothing to do."""
+        started = time.monotonic()
+        yield
+        self.decoder_seconds += time.monotonic() - started
+
+    def status(self) -> str:
+        """Rates and the bottleneck, in words."""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        slow = "decoding" if self.decoder_seconds > seconds / 2 else "the backbone"
+        bad = f", {self.bad} unreadable" if self.bad else ""
+        return (
+            f"{self.clips / seconds:.1f} clips/s, {self.frames / seconds:.0f} frames/s{bad}; "
+            f"limited by {slow}"
+        )
+
+    def advance(self, entry: Entry) -> None:
+        """One more clip is done."""
+        self.clips += 1
+        self.frames += entry.num_frames
+        self.bad += bool(entry.error)
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, status=self.status())
+        elif self.enabled and time.monotonic() - self._last_line > SECONDS_PER_LINE:
+            self._last_line = time.monotonic()
+            elapsed = self._last_line - self._started
+            left = (self.total - self.clips) * elapsed / self.clips
+            line = f"extract {self.clips}/{self.total}  {self.status()}  {left:.0f} s left"
+            print(line, file=sys.stderr, flush=True)

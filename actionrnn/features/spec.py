@@ -1,0 +1,132 @@
+"""FeatureSpec: everything that makes a feature what it is, and the fingerprint that names it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from actionrnn.video.sampling import Sampling
+from actionrnn.video.transform import Transform
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Which network, which weights, which layer.
+
+    Args:
+        name: a torchvision classification model (`resnet18`), `timm:NAME` (needs
+            `pip install 'actionrnn[timm]'`), or `module:factory` of your own that returns an
+            nn.Module of images (N, 3, H, W).
+        weights: a torchvision weights name (`DEFAULT`, `IMAGENET1K_V1`), a local .safetensors or
+            .pth file, or `random` (untrained: for tests and the demo).
+        layer: module whose output is pooled (`layer3`); null is the last feature map.
+        grid: pool over a grid x grid of cells instead of the whole picture; D grows by grid^2.
+        seed: draws the weights when they are `random`.
+
+    Raises:
+        ValueError: if `grid` is not positive.
+    """
+
+    name: str = "mobilenet_v2"
+    weights: str = "DEFAULT"
+    layer: str | None = None
+    grid: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.grid < 1:
+            raise ValueError(f"features.backbone.grid {self.grid}: must be at least 1")
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """What the user chooses about features.
+
+    Args:
+        backbone: the frozen network.
+        sampling: which frames.
+        transform: which pixels.
+        reader: `auto` is decord where it is installed, else PyAV.
+        dtype: how features are stored.
+    """
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    sampling: Sampling = field(default_factory=Sampling)
+    transform: Transform = field(default_factory=Transform)
+    reader: Literal["auto", "decord", "pyav"] = "auto"
+    dtype: Literal["float32", "float16"] = "float32"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "FeatureSettings":
+        """The settings that `to_dict` gave."""
+        nested = {"backbone": BackboneConfig, "sampling": Sampling, "transform": Transform}
+        return cls(**{k: nested[k](**v) if k in nested else v for k, v in values.items()})
+
+    @property
+    def num_views(self) -> int:
+        """Views of a clip, V: temporal times spatial."""
+        return self.sampling.num_temporal_views * self.transform.num_views
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """The settings, and what they meant when the features were made.
+
+    Attributes:
+        settings: what was asked.
+        reader: decoder and version that `settings.reader` stands for.
+        weights_sha256: identity of the backbone's weights.
+        preprocessing: version of this package's own sampling, resizing and pooling code.
+    """
+
+    settings: FeatureSettings
+    reader: str
+    weights_sha256: str
+    preprocessing: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "FeatureSpec":
+        """The spec that `to_dict` gave.
+
+        Raises:
+            ValueError: if a field is missing or unknown.
+        """
+        known = {f.name for f in fields(cls)}
+        if set(values) != known:
+            raise ValueError(f"not a feature spec: fields {sorted(values)}, wanted {sorted(known)}")
+        settings = FeatureSettings.from_dict(values["settings"])
+        return cls(**{**values, "settings": settings})
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that name the store; equal specs, and only those, share it."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def difference(self, other: "FeatureSpec") -> list[str]:
+        """What differs, one line a field: `backbone.name: resnet18, here resnet50`."""
+        ours, theirs = _flat(self.to_dict()), _flat(other.to_dict())
+        return [
+            f"{key.removeprefix('settings.')}: {ours.get(key)}, here {theirs.get(key)}"
+            for key in sorted({*ours, *theirs})
+            if ours.get(key) != theirs.get(key)
+        ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

@@ -1,0 +1,180 @@
+"""Decoding in a process of its own: a decoder that hangs or crashes costs one clip, never the run.
+
+The process is started as a plain command, so nothing of the caller's state (threads, CUDA, an
+unguarded `__main__`) is copied or run again. Requests and answers are length-prefixed pickles.
+"""
+
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Any
+
+from actionrnn.video.clip import ClipFrames, read_clip
+from actionrnn.video.errors import VideoError
+from actionrnn.video.sampling import Sampling
+from actionrnn.video.transform import Transform
+
+
+class DecoderHung(VideoError):
+    """Decoding did not end in time and was killed."""
+
+
+class DecoderCrashed(VideoError):
+    """The decoder took its process down."""
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """The arguments of `read_clip`."""
+
+    path: str
+    sampling: Sampling
+    transform: Transform
+    reader: str = "auto"
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+
+class DecodeWorker:
+    """One decoding process, started when first needed and again after it had to be killed.
+
+    Use one per thread: a request holds the process until it is answered.
+
+    Args:
+        timeout_seconds: longest time for one clip.
+    """
+
+    def __init__(self, timeout_seconds: float = 120.0) -> None:
+        self.timeout_seconds = timeout_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def read(self, request: ClipRequest) -> ClipFrames:
+        """Read one clip.
+
+        Raises:
+            VideoError: what `read_clip` raised there, or that it hung or crashed.
+        """
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        killed = threading.Event()
+
+        def kill() -> None:
+            killed.set()
+            process.kill()
+
+        watchdog = threading.Timer(self.timeout_seconds, kill)
+        watchdog.start()
+        try:
+            send(process.stdin, request)
+            answer = receive(process.stdout)
+        except (EOFError, OSError):
+            code = process.wait()
+            self.close()
+            if killed.is_set():
+                reason = f"decoding did not end within {self.timeout_seconds:g} s and was stopped"
+                raise DecoderHung(request.path, reason) from None
+            reason = f"the decoder crashed its process (exit code {code})"
+            raise DecoderCrashed(request.path, reason) from None
+        finally:
+            watchdog.cancel()
+        if isinstance(answer, BaseException):
+            raise answer
+        assert isinstance(answer, ClipFrames)
+        return answer
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            command = [sys.executable, "-m", "actionrnn.video.isolate"]
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+                # Ctrl-C reaches the parent alone, which then closes its workers in order.
+                start_new_session=True,
+            )
+        return self._process
+
+    def close(self) -> None:
+        """Stop the process, whatever it is doing."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def __enter__(self) -> "DecodeWorker":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def send(pipe: IO[bytes], message: object) -> None:
+    """Write one message."""
+    content = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    pipe.write(struct.pack("<Q", len(content)))
+    pipe.write(content)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> Any:
+    """Read one message.
+
+    Raises:
+        EOFError: if the other side is gone.
+    """
+    length = _exactly(pipe, 8)
+    return pickle.loads(_exactly(pipe, struct.unpack("<Q", length)[0]))
+
+
+def _exactly(pipe: IO[bytes], count: int) -> bytes:
+    content = pipe.read(count)
+    if len(content) < count:
+        raise EOFError
+    return content
+
+
+def serve() -> None:
+    """Answer requests on stdin until it closes; stray prints of decoders go to stderr."""
+    requests = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    while True:
+        try:
+            request: ClipRequest = receive(requests)
+        except EOFError:
+            return
+        send(answers, _answer(request))
+
+
+def _answer(request: ClipRequest) -> ClipFrames | BaseException:
+    try:
+        return read_clip(
+            request.path,
+            request.sampling,
+            request.transform,
+            request.reader,
+            request.start_seconds,
+            request.end_seconds,
+        )
+    except Exception as error:  # told to the caller, who raises it
+        return error
+
+
+if __name__ == "__main__":
+    # Imported under its real name, so that what is unpickled here is what was pickled there.
+    from actionrnn.video.isolate import serve as serve_here
+
+    serve_here()

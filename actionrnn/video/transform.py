@@ -1,0 +1,71 @@
+"""Frames of any size become the uint8 picture the backbone takes; normalising is the backbone's."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Resize and crop, in uint8 and antialiased.
+
+    Args:
+        size: side of the square picture, in pixels.
+        resize: `crop` keeps the aspect ratio: the shorter side becomes `resize_to`, then a
+            square is cut out; `squash` shows the whole frame, distorted to a square.
+        resize_to: shorter side before the crop; null is 256/224 of `size`.
+        spatial_views: squares cut out: 1 (centre) or 3 (start, centre, end of the longer side).
+        flip: add every view mirrored left to right.
+
+    Raises:
+        ValueError: if `resize_to` is smaller than `size`, or a size is not positive.
+    """
+
+    size: int = 224
+    resize: Literal["crop", "squash"] = "crop"
+    resize_to: int | None = None
+    spatial_views: Literal[1, 3] = 1
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"transform.size {self.size}: must be positive")
+        if self.resize_to is not None and self.resize_to < self.size:
+            raise ValueError(
+                f"transform.resize_to {self.resize_to} is smaller than transform.size {self.size}"
+            )
+
+    @property
+    def num_views(self) -> int:
+        """Spatial views of a clip, S."""
+        return (self.spatial_views if self.resize == "crop" else 1) * (2 if self.flip else 1)
+
+    def __call__(self, frames: NDArray[np.uint8]) -> Tensor:
+        """Frames uint8 (N, H, W, 3) become uint8 (S, N, 3, size, size)."""
+        frames_NCHW = torch.from_numpy(frames).permute(0, 3, 1, 2)
+        views = self._squares(frames_NCHW)
+        if self.flip:
+            views += [view.flip(-1) for view in views]
+        return torch.stack(views).contiguous()
+
+    def _squares(self, frames_NCHW: Tensor) -> list[Tensor]:
+        if self.resize == "squash":
+            return [F.resize(frames_NCHW, [self.size, self.size], antialias=True)]
+        height, width = frames_NCHW.shape[-2:]
+        shorter = self.resize_to or round(self.size * 256 / 224)
+        scale = shorter / min(height, width)
+        new = [max(self.size, round(height * scale)), max(self.size, round(width * scale))]
+        resized = F.resize(frames_NCHW, new, antialias=True)
+        top, left = (new[0] - self.size) // 2, (new[1] - self.size) // 2
+        if self.spatial_views == 1:
+            corners = [(top, left)]
+        elif new[1] >= new[0]:
+            corners = [(top, x) for x in (0, left, new[1] - self.size)]
+        else:
+            corners = [(y, left) for y in (0, top, new[0] - self.size)]
+        return [resized[..., y : y + self.size, x : x + self.size] for y, x in corners]
