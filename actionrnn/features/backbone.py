@@ -12,6 +12,7 @@ import torchvision
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse
 from torchvision.models.feature_extraction import create_feature_extractor
 
@@ -55,7 +56,9 @@ class FrozenBackbone:
             raise ActionRNNError(
                 f"{self.config.name} has no layer {layer!r}{near_miss(layer, known)}"
             )
-        return fuse(create_feature_extractor(model, {layer: "map"}))
+        extractor = create_feature_extractor(model, {layer: "map"}).eval()
+        # As a plain graph: the extractor keeps a second one for training, which fuse would trace.
+        return fuse(GraphModule(extractor, extractor.graph).eval()).eval()
 
     @torch.inference_mode()
     def __call__(self, pictures_NCHW: Tensor) -> Tensor:

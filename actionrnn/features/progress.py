@@ -26,7 +26,7 @@ class ExtractionProgress:
         self.total = total
         self.enabled = enabled
         self.clips = self.frames = self.bad = 0
-        self.decoder_seconds = 0.0
+        self.stage_seconds = {"decoding": 0.0, "the backbone": 0.0}
         self._started = self._last_line = time.monotonic()
         console = Console(stderr=True)
         self._bar: Progress | None = None
@@ -60,16 +60,16 @@ class ExtractionProgress:
             print(f"extracted {done}: {self.status()}", file=sys.stderr)
 
     @contextmanager
-    def waiting_for_decoder(self) -> Iterator[None]:
-        """Count the time in which the backbone had nothing to do."""
+    def timing(self, stage: str) -> Iterator[None]:
+        """Count the seconds of a stage, summed over all threads."""
         started = time.monotonic()
         yield
-        self.decoder_seconds += time.monotonic() - started
+        self.stage_seconds[stage] += time.monotonic() - started
 
     def status(self) -> str:
         """Rates and the bottleneck, in words."""
         seconds = max(time.monotonic() - self._started, 1e-9)
-        slow = "decoding" if self.decoder_seconds > seconds / 2 else "the backbone"
+        slow = max(self.stage_seconds, key=self.stage_seconds.__getitem__)
         bad = f", {self.bad} unreadable" if self.bad else ""
         return (
             f"{self.clips / seconds:.1f} clips/s, {self.frames / seconds:.0f} frames/s{bad}; "

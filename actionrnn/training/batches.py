@@ -106,6 +106,7 @@ class FeatureLoader:
         self.target_N = target_N
         self.index_N = index_N
         self.sampler = order  # the Trainer calls sampler.set_epoch
+        self.batch_sampler = None
         self.random_view = random_view
 
     def __len__(self) -> int:

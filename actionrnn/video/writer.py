@@ -3,10 +3,13 @@
 import os
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 
@@ -31,18 +34,20 @@ def write_video(
     """
     target = Path(path)
     temporary = target.with_name(f".writing-{os.getpid()}-{target.name}")
-    written = 0
+    waiting = iter(frames)
+    first = next(waiting, None)
+    if first is None:
+        raise ValueError(f"{path}: no frames to write")
     try:
         with av.open(str(temporary), "w") as container:
-            stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
-            stream.options = options or {}
+            rate = Fraction(fps).limit_denominator(1001)
+            stream = cast(VideoStream, container.add_stream(codec, rate=rate))
+            stream.options = dict(options or {})
             stream.pix_fmt = "yuv420p"
-            for pixels in frames:
-                stream.height, stream.width = pixels.shape[:2]
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-                written += 1
-            if not written:
-                raise ValueError(f"{path}: no frames to write")
+            stream.height, stream.width = first.shape[:2]
+            for pixels in chain([first], waiting):
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
         os.replace(temporary, target)
     finally:
