@@ -1,83 +1,108 @@
-"""HeadConfig: every choice about a head, as plain data."""
+"""HeadConfig: every setting of a head, as plain data."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args, get_origin
 
 from actionrnn.errors import near_miss
 
-HeadName = Literal["recurrent", "mean_pool", "mean_pool_mlp", "single_frame"]
-CellName = Literal["rnn", "lstm", "gru"]
-Pooling = Literal["last", "mean", "max", "attention"]
-InputNorm = Literal["standardize", "layer", "none"]
-INPUTS = ("features", "delta", "abs_delta")
+INPUT_KINDS = ("features", "delta", "abs_delta")
+NUM_PROBE_HEADS = 4
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """What turns features into logits.
+    """What turns the features of a clip into class scores.
 
-    Args:
-        head: `recurrent`, or a baseline: `mean_pool` (linear on the mean, blind to order),
-            `mean_pool_mlp` (with a hidden layer), `single_frame` (linear on the middle frame).
-        cell: recurrent type: `rnn` (tanh), `lstm`, `gru`.
-        hidden_size: H, units per layer and direction.
-        num_layers: stacked recurrent layers.
-        bidirectional: read the clip in both directions (no streaming then).
-        dropout: on the inputs, between layers and before the classifier, 0 <= p < 1.
-        pooling: how steps become one vector: `last` valid step, `mean`, `max`, `attention`.
-        inputs: comma list of `features`, `delta` (difference from the frame before), `abs_delta`.
-        input_norm: `standardize` each dimension with its mean and deviation over the training
-            frames, `layer` norm, or `none`.
+    The first group of settings is used by every head, the second by the recurrent head (and
+    `hidden_size` by `mean_pool_mlp` and `attentive_probe` too). A setting a head does not use is
+    ignored by it, so that `--model.head mean_pool` alone gives the control of a recurrent run.
+
+    Attributes:
+        head: `recurrent`, or a control: `mean_pool` (mean over time, linear), `mean_pool_mlp`
+            (mean over time, one hidden layer), `single_frame` (the middle frame, linear),
+            `attentive_probe` (4 learned queries over the frames, order-blind).
+        inputs: comma list, any of `features`, `delta` (x_t - x_{t-1}), `abs_delta` (its absolute
+            value), concatenated in this order; differences are zero at the first frame.
+        input_norm: `standardize` (mean and deviation of every input dimension, measured on the
+            training clips), `layer` (layer norm of every frame), `none`.
+        input_dropout: share of input dimensions dropped in training, 0 <= p < 1.
+        dropout: share dropped between layers and before the classifier, 0 <= p < 1.
+        variational: one dropout mask for all frames of a clip (Gal & Ghahramani, arXiv
+            1512.05287, on the layers' inputs), instead of a new one each frame.
+        hidden_size: units per layer and direction, >= 1.
+        cell: `rnn` (tanh), `lstm`, `gru`, `minlstm`, `mingru` (Feng et al., arXiv 2410.01201).
+        num_layers: stacked layers, >= 1.
+        bidirectional: a second reading from each clip's own end; rules out frame-by-frame use.
+        pooling: `last`, `mean`, `max`, `attention` (Yang et al. 2016), over valid frames only.
+        layer_norm: layer norm on the input of every layer but the first.
+        residual: add a layer's input to its output (every layer but the first).
+        init: `orthogonal` or `chrono` (Tallec & Ollivier, arXiv 1804.11188); see `models.init`.
+        chrono_max_frames: longest dependency `chrono` prepares for, in frames, >= 3.
 
     Raises:
-        ValueError: naming the field, the value and what is allowed.
+        ValueError: for a value outside these ranges, naming it and what is allowed.
     """
 
-    head: HeadName = "recurrent"
-    cell: CellName = "lstm"
+    head: Literal["recurrent", "mean_pool", "mean_pool_mlp", "single_frame", "attentive_probe"] = (
+        "recurrent"
+    )
+    inputs: str = "features"
+    input_norm: Literal["standardize", "layer", "none"] = "standardize"
+    input_dropout: float = 0.0
+    dropout: float = 0.2
+    variational: bool = False
     hidden_size: int = 256
+
+    cell: Literal["rnn", "lstm", "gru", "minlstm", "mingru"] = "lstm"
     num_layers: int = 1
     bidirectional: bool = False
-    dropout: float = 0.2
-    pooling: Pooling = "last"
-    inputs: str = "features"
-    input_norm: InputNorm = "standardize"
+    pooling: Literal["last", "mean", "max", "attention"] = "last"
+    layer_norm: bool = False
+    residual: bool = False
+    init: Literal["orthogonal", "chrono"] = "orthogonal"
+    chrono_max_frames: int = 16
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("head", get_args(HeadName)),
-            ("cell", get_args(CellName)),
-            ("pooling", get_args(Pooling)),
-            ("input_norm", get_args(InputNorm)),
-        ):
-            _require_one_of(name, getattr(self, name), allowed)
-        for name in self.input_names:
-            _require_one_of("inputs", name, INPUTS)
-        for name in ("hidden_size", "num_layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--model.{name} {getattr(self, name)}: must be at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"--model.dropout {self.dropout}: must be at least 0 and below 1")
+        for field in fields(self):
+            if get_origin(field.type) is Literal:
+                _check_choice(field.name, getattr(self, field.name), get_args(field.type))
+        _check_inputs(self.input_kinds)
+        for name in ("input_dropout", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} is out of range: 0 <= p < 1")
+        for name, least in (("hidden_size", 1), ("num_layers", 1), ("chrono_max_frames", 3)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} {value!r} is out of range: a whole number >= {least}")
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
+        if self.head == "recurrent" and self.cell == "rnn" and self.init == "chrono":
+            raise ValueError("init chrono sets gate biases and cell rnn has no gates: use another")
+        if self.head == "attentive_probe" and self.hidden_size % NUM_PROBE_HEADS:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} does not divide among the {NUM_PROBE_HEADS} "
+                f"queries of attentive_probe: use a multiple of {NUM_PROBE_HEADS}"
+            )
 
     @property
-    def input_names(self) -> tuple[str, ...]:
-        """The parts of the input, in order."""
-        return tuple(name.strip() for name in self.inputs.split(","))
+    def input_kinds(self) -> tuple[str, ...]:
+        """`inputs` as a tuple, e.g. `("features", "abs_delta")`."""
+        return tuple(kind.strip() for kind in self.inputs.split(","))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Plain data: `HeadConfig(**config.to_dict()) == config`."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "HeadConfig":
-        """The config that `to_dict` gave."""
-        return cls(**values)
 
-
-def _require_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ValueError(
-            f"--model.{name} {value}: must be one of {', '.join(allowed)}"
-            f"{near_miss(value, list(allowed))}"
-        )
+        hint = near_miss(str(value), list(allowed))
+        raise ValueError(f"{name} {value!r} is not one of {', '.join(allowed)}{hint}")
+
+
+def _check_inputs(kinds: tuple[str, ...]) -> None:
+    for kind in kinds:
+        _check_choice("inputs", kind, INPUT_KINDS)
+    if len(set(kinds)) != len(kinds):
+        raise ValueError(f"inputs {','.join(kinds)!r} names one kind twice")

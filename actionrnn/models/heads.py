@@ -1,172 +1,248 @@
-"""Heads: features of a clip become logits. The recurrent one, and the honest baselines."""
+"""Features of a clip become class scores: the recurrent head, and the controls beside it."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from actionrnn.models.config import HeadConfig
-from actionrnn.models.inputs import Inputs, check_lengths, valid_mask
+from actionrnn.models.config import NUM_PROBE_HEADS, HeadConfig
+from actionrnn.models.inputs import FrameDropout, HeadInputs, InputState
+from actionrnn.models.lengths import at_frame, zero_padding
+from actionrnn.models.pooling import (
+    AttentionPooling,
+    FramePooling,
+    MaxPooling,
+    MeanPooling,
+    Pooling,
+    PoolState,
+)
+from actionrnn.models.precision import at_least_float32
+from actionrnn.models.stack import CellTrace, RecurrentStack, StackState
 
-CELLS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+class HeadState(NamedTuple):
+    """All a head remembers of the frames so far; plain tensors."""
+
+    inputs: InputState
+    layers: StackState
+    pooled: PoolState
 
 
 class HeadOutput(NamedTuple):
-    """What every head returns.
+    """What a head says about a batch of clips.
 
     Attributes:
-        logits_BK: (B, K) of the whole clip.
-        hidden_BTH: (B, T, H) what was pooled; 0 at padding.
+        logits_BK: scores of the whole clips.
+        logits_BTK: scores of every prefix: at t, what the head would say had the clip ended
+            there. `logits_BK` is its last valid frame; after a clip's end that is held. (With
+            two directions the second reading has always seen the whole clip. For `single_frame`
+            t is judged by frame t alone, and `logits_BK` is the middle frame's.)
+        hidden_BTH: what is pooled: top hidden states (inputs, for heads without recurrence);
+            zero on padding.
+        state: after each clip's last valid frame; None unless a state was given.
     """
 
     logits_BK: Tensor
+    logits_BTK: Tensor
     hidden_BTH: Tensor
+    state: HeadState | None
+
+
+class Trace(NamedTuple):
+    """A head's run in its transparent form: the same output, and what every cell did."""
+
+    output: HeadOutput
+    cells: list[CellTrace]
 
 
 class Head(nn.Module):
-    """Base of all heads: normalised inputs in, logits out; padding is inert."""
+    """Inputs, perhaps recurrent layers, pooling, classifier.
+
+    Logits do not depend on how much a clip was padded, on what stands in the padding (NaN too),
+    nor on the other clips of the batch. Every frame counts once in `macs`.
+
+    Args:
+        config: the settings.
+        feature_dim: D of the features.
+        num_classes: K.
+
+    Raises:
+        ValueError: if a size is not positive.
+    """
 
     def __init__(self, config: HeadConfig, feature_dim: int, num_classes: int) -> None:
         super().__init__()
+        if feature_dim < 1 or num_classes < 1:
+            raise ValueError(
+                f"feature_dim {feature_dim} and num_classes {num_classes} must be positive"
+            )
         self.config = config
-        self.feature_dim = feature_dim
-        self.num_classes = num_classes
-        self.inputs = Inputs(feature_dim, config.input_names, config.input_norm)
-        self.dropout = nn.Dropout(config.dropout)
+        self.inputs = HeadInputs(feature_dim, config.input_kinds, config.input_norm)
+        self.input_dropout = FrameDropout(config.input_dropout, config.variational)
+        self.encoder = _build_encoder(config, self.inputs.output_size)
+        size = self.inputs.output_size if self.encoder is None else _output_size(self.encoder)
+        self.pooling = _build_pooling(config, size)
+        self.pooled_dropout = FrameDropout(config.dropout, variational=True)
+        self.classifier = _build_classifier(config, size, num_classes)
 
-    def fit_input_norm(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Measure the input normalisation on batches of (features_BTD, lengths_B)."""
-        self.inputs.fit(batches)
+    def forward(
+        self, features_BTD: Tensor, lengths_B: Tensor, state: HeadState | None = None
+    ) -> HeadOutput:
+        """Judge clips, or the next part of clips that began earlier.
 
-    def forward(self, features_BTD: Tensor, lengths_B: Tensor) -> HeadOutput:
-        """Logits of padded clips; what lies behind a clip's length has no influence.
+        Args:
+            features_BTD: any float type; padding after a clip's length may hold anything.
+            lengths_B: valid frames of each clip, 1 <= length <= T.
+            state: None for whole clips; `initial_state` or an earlier output's state to go on
+                part by part (one direction only), which costs an LSTM its fast kernel if
+                lengths differ.
 
         Raises:
-            ValueError: if a length is not between 1 and T.
+            ValueError: for features or lengths of the wrong shape or range, and for a state
+                given to a bidirectional head.
         """
-        check_lengths(lengths_B, features_BTD.shape[1])
-        mask_BT = valid_mask(lengths_B, features_BTD.shape[1])
-        return self.classify(self.inputs(features_BTD, mask_BT), lengths_B, mask_BT)
+        return self._run(features_BTD, lengths_B, state, traces=None)
 
-    def classify(self, inputs_BTD: Tensor, lengths_B: Tensor, mask_BT: Tensor) -> HeadOutput:
-        """Logits from inputs that are 0 at padding."""
-        raise NotImplementedError
+    def step(self, features_BD: Tensor, state: HeadState | None) -> tuple[Tensor, HeadState]:
+        """One more frame of every clip: the scores so far and the new state.
 
+        The scores after frame t are `logits_BTK[:, t]` of the whole clip. None is the state
+        before the first frame. Meant for eval mode: dropout would draw a new mask each frame.
 
-class RecurrentHead(Head):
-    """RNN, LSTM or GRU over the frames, pooled over valid steps, then linear."""
+        Raises:
+            ValueError: for a bidirectional head, which needs the end of a clip to begin.
+        """
+        if state is None:
+            state = self.initial_state(len(features_BD))
+        lengths_B = torch.ones(len(features_BD), dtype=torch.int64, device=features_BD.device)
+        output = self.forward(features_BD[:, None], lengths_B, state)
+        assert output.state is not None
+        return output.logits_BK, output.state
 
-    def __init__(self, config: HeadConfig, feature_dim: int, num_classes: int) -> None:
-        super().__init__(config, feature_dim, num_classes)
-        self.rnn = CELLS[config.cell](
-            self.inputs.dim,
-            config.hidden_size,
-            config.num_layers,
-            batch_first=True,
-            dropout=config.dropout if config.num_layers > 1 else 0.0,
-            bidirectional=config.bidirectional,
-        )
-        width = config.hidden_size * (2 if config.bidirectional else 1)
-        self.attention = nn.Linear(width, 1) if config.pooling == "attention" else None
-        self.classifier = nn.Linear(width, num_classes)
-        initialise(self.rnn)
+    def initial_state(self, batch_size: int) -> HeadState:
+        """The state before the first frame."""
+        like = next(self.classifier.parameters()).detach()
+        layers: StackState = ()
+        if isinstance(self.encoder, RecurrentStack):
+            layers = self.encoder.initial_state(batch_size, like)
+        pooled = self._pooling.initial_state(batch_size, like)
+        return HeadState(self.inputs.initial_state(batch_size, like), layers, pooled)
 
-    def classify(self, inputs_BTD: Tensor, lengths_B: Tensor, mask_BT: Tensor) -> HeadOutput:
-        """See Head."""
-        hidden_BTH = self._run(self.dropout(inputs_BTD), lengths_B)
-        pooled_BH = self._pool(hidden_BTH, lengths_B, mask_BT)
-        return HeadOutput(self.classifier(self.dropout(pooled_BH)), hidden_BTH)
+    def trace(self, features_BTD: Tensor, lengths_B: Tensor) -> Trace:
+        """Run the transparent form: every gate and state of every cell, by name.
 
-    def _run(self, inputs_BTD: Tensor, lengths_B: Tensor) -> Tensor:
-        num_frames = inputs_BTD.shape[1]
-        if bool((lengths_B == num_frames).all()):  # nothing to skip: the faster, unpacked kernel
-            return self.rnn(inputs_BTD)[0]  # type: ignore[no-any-return]
-        packed = pack_padded_sequence(
-            inputs_BTD, lengths_B.cpu(), batch_first=True, enforce_sorted=False
-        )
-        hidden, _ = pad_packed_sequence(
-            self.rnn(packed)[0], batch_first=True, total_length=num_frames
-        )
-        return hidden
+        The output equals `forward`'s within float tolerance (in eval mode, or with the same
+        random numbers). A loop over frames: for explanation, not for training. Heads without
+        recurrent layers have no cells to show.
+        """
+        cells: list[CellTrace] = []
+        return Trace(self._run(features_BTD, lengths_B, None, cells), cells)
 
-    def _pool(self, hidden_BTH: Tensor, lengths_B: Tensor, mask_BT: Tensor) -> Tensor:
-        pooling = self.config.pooling
-        if pooling == "last":
-            last_BH = hidden_BTH[torch.arange(len(lengths_B)), lengths_B - 1]
-            if not self.config.bidirectional:
-                return last_BH
-            # The backward direction ends at the first frame.
-            size = self.config.hidden_size
-            return torch.cat([last_BH[:, :size], hidden_BTH[:, 0, size:]], dim=1)
-        padding_BT1 = ~mask_BT[..., None]
-        if pooling == "mean":
-            return hidden_BTH.masked_fill(padding_BT1, 0.0).sum(1) / lengths_B[:, None]
-        if pooling == "max":
-            return hidden_BTH.masked_fill(padding_BT1, float("-inf")).amax(1)
-        assert self.attention is not None
-        scores_BT1 = self.attention(hidden_BTH).masked_fill(padding_BT1, float("-inf"))
-        return (scores_BT1.softmax(dim=1) * hidden_BTH.masked_fill(padding_BT1, 0.0)).sum(1)
+    def fit_input_norm(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Measure the input normalisation on the training clips; see `HeadInputs.fit`."""
+        self.inputs.fit(batches)
 
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that training changes."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
-class MeanPoolHead(Head):
-    """Baseline that is blind to order: linear, or an MLP, on the mean over valid frames."""
+    def macs(self, num_frames: int) -> int:
+        """Multiply-adds of the matrix products of one clip's forward pass.
 
-    def __init__(self, config: HeadConfig, feature_dim: int, num_classes: int) -> None:
-        super().__init__(config, feature_dim, num_classes)
-        if config.head == "mean_pool":
-            self.classifier: nn.Module = nn.Linear(self.inputs.dim, num_classes)
-        else:
-            self.classifier = nn.Sequential(
-                nn.Linear(self.inputs.dim, config.hidden_size),
-                nn.ReLU(),
-                nn.Dropout(config.dropout),
-                nn.Linear(config.hidden_size, num_classes),
+        The classifier counts at every frame, as `forward` applies it at every frame.
+        """
+        linear = [m for m in self.classifier.modules() if isinstance(m, nn.Linear)]
+        per_frame = sum(layer.in_features * layer.out_features for layer in linear)
+        per_frame += self._pooling.macs_per_frame
+        if isinstance(self.encoder, RecurrentStack):
+            per_frame += self.encoder.macs_per_frame
+        elif isinstance(self.encoder, nn.Linear):
+            per_frame += self.encoder.in_features * self.encoder.out_features
+        return num_frames * per_frame
+
+    @property
+    def _pooling(self) -> Pooling:
+        return cast(Pooling, self.pooling)
+
+    def _run(
+        self,
+        features_BTD: Tensor,
+        lengths_B: Tensor,
+        state: HeadState | None,
+        traces: list[CellTrace] | None,
+    ) -> HeadOutput:
+        if state is not None and self.config.head == "recurrent" and self.config.bidirectional:
+            raise ValueError(
+                "a bidirectional head reads clips from their end and cannot go on frame by "
+                "frame; train with bidirectional false for streaming"
             )
+        like = next(self.classifier.parameters())
+        inputs_BTD, inputs_state = self.inputs(
+            features_BTD.to(like.dtype), lengths_B, None if state is None else state.inputs
+        )
+        inputs_BTD = self.input_dropout(inputs_BTD)
+        layers_state = None if state is None else state.layers
+        hidden_BTH, layers_state = self._encode(inputs_BTD, lengths_B, layers_state, traces)
+        hidden_BTH = at_least_float32(hidden_BTH)
+        start = self._pooling.initial_state(len(lengths_B), like) if state is None else state.pooled
+        pooled_BTH, pooled_state = self._pooling(hidden_BTH, lengths_B, start)
+        logits_BTK = self.classifier(self.pooled_dropout(pooled_BTH))
+        logits_BK = at_frame(logits_BTK, self._pooling.deciding_frame(lengths_B))
+        end = None
+        if inputs_state is not None and layers_state is not None:
+            end = HeadState(inputs_state, layers_state, pooled_state)
+        return HeadOutput(logits_BK, logits_BTK, hidden_BTH, end)
 
-    def classify(self, inputs_BTD: Tensor, lengths_B: Tensor, mask_BT: Tensor) -> HeadOutput:
-        """See Head."""
-        mean_BD = inputs_BTD.sum(1) / lengths_B[:, None]
-        return HeadOutput(self.classifier(self.dropout(mean_BD)), inputs_BTD)
-
-
-class SingleFrameHead(Head):
-    """Baseline that sees one frame: linear on the middle valid one."""
-
-    def __init__(self, config: HeadConfig, feature_dim: int, num_classes: int) -> None:
-        super().__init__(config, feature_dim, num_classes)
-        self.classifier = nn.Linear(self.inputs.dim, num_classes)
-
-    def classify(self, inputs_BTD: Tensor, lengths_B: Tensor, mask_BT: Tensor) -> HeadOutput:
-        """See Head."""
-        middle_BD = inputs_BTD[torch.arange(len(lengths_B)), lengths_B // 2]
-        return HeadOutput(self.classifier(self.dropout(middle_BD)), inputs_BTD)
-
-
-def initialise(rnn: nn.RNN | nn.LSTM | nn.GRU) -> None:
-    """Orthogonal recurrent weights per gate, Xavier inputs, biases 0, LSTM forget bias 1 (once).
-
-    PyTorch adds two biases; the forget bias of 1 (Jozefowicz et al. 2015) goes into one of them.
-    """
-    size = rnn.hidden_size
-    for name, parameter in rnn.named_parameters():
-        if name.startswith("bias"):
-            nn.init.zeros_(parameter)
-            if isinstance(rnn, nn.LSTM) and name.startswith("bias_ih"):
-                nn.init.ones_(
-                    parameter.data[size : 2 * size]
-                )  # gate order: input, forget, cell, output
-        else:
-            draw = nn.init.orthogonal_ if "weight_hh" in name else nn.init.xavier_uniform_
-            for gate in parameter.data.split(size):
-                draw(gate)
+    def _encode(
+        self,
+        inputs_BTD: Tensor,
+        lengths_B: Tensor,
+        state: StackState | None,
+        traces: list[CellTrace] | None,
+    ) -> tuple[Tensor, StackState | None]:
+        if isinstance(self.encoder, RecurrentStack):
+            encoded: tuple[Tensor, StackState | None]
+            encoded = self.encoder(inputs_BTD, lengths_B, state, traces)
+            return encoded
+        hidden_BTH = inputs_BTD if self.encoder is None else self.encoder(inputs_BTD)
+        return zero_padding(hidden_BTH, lengths_B), state
 
 
 def build_head(config: HeadConfig, feature_dim: int, num_classes: int) -> Head:
-    """The head that a config describes."""
+    """A head with fresh weights, drawn from torch's global random numbers."""
+    return Head(config, feature_dim, num_classes)
+
+
+def _build_encoder(config: HeadConfig, input_size: int) -> RecurrentStack | nn.Linear | None:
     if config.head == "recurrent":
-        return RecurrentHead(config, feature_dim, num_classes)
+        return RecurrentStack(config, input_size)
+    return nn.Linear(input_size, config.hidden_size) if config.head == "attentive_probe" else None
+
+
+def _output_size(encoder: RecurrentStack | nn.Linear) -> int:
+    return encoder.out_features if isinstance(encoder, nn.Linear) else encoder.output_size
+
+
+def _build_pooling(config: HeadConfig, size: int) -> nn.Module:
     if config.head == "single_frame":
-        return SingleFrameHead(config, feature_dim, num_classes)
-    return MeanPoolHead(config, feature_dim, num_classes)
+        return FramePooling(size, size, "middle")
+    if config.head == "attentive_probe":
+        return AttentionPooling(size, NUM_PROBE_HEADS, "linear")
+    if config.head != "recurrent" or config.pooling == "mean":
+        return MeanPooling(size)
+    if config.pooling == "last":
+        return FramePooling(size, config.hidden_size)
+    return MaxPooling(size) if config.pooling == "max" else AttentionPooling(size)
+
+
+def _build_classifier(config: HeadConfig, size: int, num_classes: int) -> nn.Module:
+    if config.head != "mean_pool_mlp":
+        return nn.Linear(size, num_classes)
+    return nn.Sequential(
+        nn.Linear(size, config.hidden_size),
+        nn.ReLU(),
+        FrameDropout(config.dropout, variational=True),
+        nn.Linear(config.hidden_size, num_classes),
+    )

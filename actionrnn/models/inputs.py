@@ -1,89 +1,166 @@
-"""What the head sees of the features: themselves, their change in time, normalised."""
+"""What a head sees of the features: differences in time, one scale for every dimension."""
 
 from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from actionrnn.models.config import InputNorm
+from actionrnn.models.lengths import at_frame, check_lengths, frame_mask, zero_padding
+
+# A dimension that hardly moves in training must not explode in test: its deviation counts as at
+# least this share of the mean deviation of its kind.
+LEAST_DEVIATION = 0.01
 
 
-def valid_mask(lengths_B: Tensor, num_frames: int) -> Tensor:
-    """True at the valid steps of each clip, (B, T)."""
-    return torch.arange(num_frames, device=lengths_B.device) < lengths_B[:, None]
+class InputState(NamedTuple):
+    """The last frame seen (B, D), and how many frames were seen (B,)."""
+
+    frame_BD: Tensor
+    num_frames_B: Tensor
 
 
-def check_lengths(lengths_B: Tensor, num_frames: int) -> None:
-    """Raise ValueError unless 1 <= length <= T for every clip."""
-    if bool(((lengths_B < 1) | (lengths_B > num_frames)).any()):
-        raise ValueError(
-            f"lengths must lie between 1 and the {num_frames} steps there are, "
-            f"got {lengths_B.tolist()}"
-        )
+class HeadInputs(nn.Module):
+    """Padding to zero, differences, concatenation, normalisation, dropout: (B, T, kinds * D).
 
-
-class Inputs(nn.Module):
-    """Concatenates features and their differences, normalises, and zeroes the padding.
-
-    The difference at a clip's first frame is 0, so a step needs only the frame before.
+    Backbones differ in the scale of their features by orders of magnitude, and differences are
+    smaller than what they are differences of; so every dimension is standardised *after* the
+    concatenation. Mean and deviation are buffers, saved with the weights. Until `fit` has
+    measured them they are 0 and 1.
 
     Args:
         feature_dim: D.
-        names: any of `features`, `delta`, `abs_delta`.
-        norm: see HeadConfig.
+        kinds: any of `features`, `delta`, `abs_delta`, in order.
+        norm: `standardize`, `layer` or `none`.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, feature_dim: int, names: tuple[str, ...], norm: InputNorm) -> None:
+    def __init__(
+        self,
+        feature_dim: int,
+        kinds: tuple[str, ...],
+        norm: Literal["standardize", "layer", "none"],
+    ) -> None:
         super().__init__()
-        self.names = names
+        self.feature_dim = feature_dim
+        self.kinds = kinds
         self.norm = norm
-        self.dim = feature_dim * len(names)
-        self.register_buffer("mean", torch.zeros(self.dim))
-        self.register_buffer("std", torch.ones(self.dim))
-        self.layer_norm = nn.LayerNorm(self.dim) if norm == "layer" else None
+        self.output_size = feature_dim * len(kinds)
+        self.layer_norm = nn.LayerNorm(self.output_size) if norm == "layer" else None
+        if norm == "standardize":
+            self.register_buffer("mean", torch.zeros(self.output_size))
+            self.register_buffer("std", torch.ones(self.output_size))
+
+    def initial_state(self, batch_size: int, like: Tensor) -> InputState:
+        """The state before the first frame."""
+        return InputState(
+            like.new_zeros(batch_size, self.feature_dim),
+            torch.zeros(batch_size, dtype=torch.int64, device=like.device),
+        )
 
     def forward(
-        self, features_BTD: Tensor, mask_BT: Tensor, previous_BD: Tensor | None = None
-    ) -> Tensor:
-        """Inputs (B, T, len(names) * D), exactly 0 where the mask is False, whatever lies there."""
-        features_BTD = features_BTD.masked_fill(~mask_BT[..., None], 0.0)
-        raw_BTD = self.concatenated(features_BTD, previous_BD)
-        if self.layer_norm is not None:
-            raw_BTD = self.layer_norm(raw_BTD)
-        elif self.norm == "standardize":
-            raw_BTD = (raw_BTD - self.mean) / self.std
-        return raw_BTD.masked_fill(~mask_BT[..., None], 0.0)
+        self, features_BTD: Tensor, lengths_B: Tensor, state: InputState | None
+    ) -> tuple[Tensor, InputState | None]:
+        """Inputs of the first layer, and the state after each clip's last frame if one was given.
 
-    def concatenated(self, features_BTD: Tensor, previous_BD: Tensor | None = None) -> Tensor:
-        """Features and differences side by side, not normalised."""
-        if self.names == ("features",):
+        Raises:
+            ValueError: if the features are not (B, T, D) or the lengths do not fit them.
+        """
+        self._check(features_BTD, lengths_B)
+        features_BTD = zero_padding(features_BTD, lengths_B)
+        inputs_BTD = self._normalise(self._concatenate(features_BTD, state))
+        if state is None:
+            return inputs_BTD, None
+        last_BD = at_frame(features_BTD, lengths_B - 1)
+        return inputs_BTD, InputState(last_BD, state.num_frames_B + lengths_B)
+
+    def _check(self, features_BTD: Tensor, lengths_B: Tensor) -> None:
+        if features_BTD.ndim != 3 or features_BTD.shape[2] != self.feature_dim:
+            raise ValueError(
+                f"features must be (clips, frames, {self.feature_dim}) for this head, "
+                f"got {tuple(features_BTD.shape)}"
+            )
+        check_lengths(lengths_B, features_BTD.shape[0], features_BTD.shape[1])
+
+    def _concatenate(self, features_BTD: Tensor, state: InputState | None) -> Tensor:
+        if self.kinds == ("features",):
             return features_BTD
-        first_B1D = features_BTD[:, :1] if previous_BD is None else previous_BD[:, None]
-        delta_BTD = features_BTD - torch.cat([first_B1D, features_BTD[:, :-1]], dim=1)
-        parts = {"features": features_BTD, "delta": delta_BTD, "abs_delta": delta_BTD.abs()}
-        return torch.cat([parts[name] for name in self.names], dim=-1)
+        before_BD = features_BTD[:, 0]
+        if state is not None:
+            started_B1 = state.num_frames_B[:, None] > 0
+            before_BD = torch.where(started_B1, state.frame_BD, before_BD)
+        delta_BTD = features_BTD.diff(dim=1, prepend=before_BD[:, None])
+        by_kind = {"features": features_BTD, "delta": delta_BTD, "abs_delta": delta_BTD.abs()}
+        return torch.cat([by_kind[kind] for kind in self.kinds], dim=2)
+
+    def _normalise(self, inputs_BTD: Tensor) -> Tensor:
+        if self.norm == "standardize":
+            return (inputs_BTD - self.mean) / self.std
+        return inputs_BTD if self.layer_norm is None else self.layer_norm(inputs_BTD)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Measure mean and deviation of every dimension over all valid steps of the batches."""
+        """Measure mean and deviation of every dimension over all valid frames, in one pass.
+
+        Means and squared deviations of batches are merged in float64 (Chan, Golub & LeVeque
+        1979). Does nothing, and reads nothing, unless `norm` is `standardize`.
+
+        Args:
+            batches: (features (B, T, D), lengths (B,)) of the training clips.
+
+        Raises:
+            ValueError: if there is no batch, or a valid frame is not finite.
+        """
         if self.norm != "standardize":
             return
-        count = 0
-        total = torch.zeros(self.dim, dtype=torch.float64)
-        squares = torch.zeros(self.dim, dtype=torch.float64)
-        for features_BTD, lengths_B in batches:
-            mask_BT = valid_mask(lengths_B, features_BTD.shape[1])
-            rows = self.concatenated(features_BTD)[mask_BT].double().cpu()
-            count += len(rows)
-            total += rows.sum(0)
-            squares += rows.square().sum(0)
-        mean = total / count
-        variance = (squares / count - mean.square()).clamp(min=0)
-        # A dimension that never changes carries nothing; dividing by 1 keeps it at 0.
-        std = variance.sqrt()
-        std[std < 1e-6 * (mean.abs() + 1e-6)] = 1.0
-        self.mean.copy_(mean)
-        self.std.copy_(std)
+        count, mean_D, squares_D = 0, torch.zeros(1), torch.zeros(1)
+        for number, (features_BTD, lengths_B) in enumerate(batches):
+            frames_ND = self._valid_frames(features_BTD.cpu().double(), lengths_B.cpu(), number)
+            new, total = len(frames_ND), count + len(frames_ND)
+            shift_D = frames_ND.mean(dim=0) - mean_D
+            squares_D = squares_D + frames_ND.var(dim=0, correction=0) * new
+            squares_D = squares_D + shift_D.square() * (count * new / total)
+            mean_D = mean_D + shift_D * (new / total)
+            count = total
+        if count == 0:
+            raise ValueError("input_norm standardize was given no training clip to measure")
+        self.mean.copy_(mean_D)
+        self.std.copy_(self._floor((squares_D / count).sqrt()))
+
+    def _valid_frames(self, features_BTD: Tensor, lengths_B: Tensor, number: int) -> Tensor:
+        self._check(features_BTD, lengths_B)
+        features_BTD = zero_padding(features_BTD, lengths_B)
+        bad_B = ~features_BTD.flatten(1).isfinite().all(dim=1)
+        if bool(bad_B.any()):
+            raise ValueError(
+                f"features of training batch {number} are not finite in rows "
+                f"{bad_B.nonzero().flatten().tolist()}; check the clips they come from"
+            )
+        mask_BT = frame_mask(lengths_B, features_BTD.shape[1])
+        return self._concatenate(features_BTD, None)[mask_BT]
+
+    def _floor(self, std_D: Tensor) -> Tensor:
+        """At least `LEAST_DEVIATION` of the kind's mean; 1 where a whole kind never moves."""
+        std_KD = std_D.reshape(len(self.kinds), self.feature_dim)
+        floored_KD = torch.maximum(std_KD, LEAST_DEVIATION * std_KD.mean(dim=1, keepdim=True))
+        return torch.where(floored_KD > 0, floored_KD, 1.0).flatten()
+
+
+class FrameDropout(nn.Module):
+    """Dropout on (B, T, D); `variational` draws one mask a clip and keeps it over time."""
+
+    def __init__(self, share: float, variational: bool) -> None:
+        super().__init__()
+        self.share = share
+        self.variational = variational
+
+    def forward(self, values_BTD: Tensor) -> Tensor:
+        """The values in eval mode; in training, zeros at random and the rest scaled up."""
+        if not self.training or self.share == 0:
+            return values_BTD
+        if not self.variational:
+            return nn.functional.dropout(values_BTD, self.share)
+        mask_B1D = torch.ones_like(values_BTD[:, :1])
+        return values_BTD * nn.functional.dropout(mask_B1D, self.share)

@@ -1,0 +1,196 @@
+"""One layer read in one direction: RNN, LSTM and GRU on the library's kernels.
+
+Every cell offers two forms of the same equations:
+
+- `forward(inputs_BTD, lengths_B, state)` is fast (oneDNN on CPU, cuDNN on GPU, both unpacked:
+  padding stands at the end, so it cannot reach an earlier frame);
+- `step(inputs_BD, state)` is transparent: one frame, written out, every gate by name.
+
+A state is a plain tuple of tensors (B, H) in the order of `state_names`.
+"""
+
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from actionrnn.models.init import chrono_bias, init_input_weights, init_recurrent_weights
+from actionrnn.models.lengths import at_frame
+
+CellState = tuple[Tensor, ...]
+Gates = dict[str, Tensor]
+
+
+class Cell(Protocol):
+    """What a layer needs of a cell.
+
+    Attributes:
+        gate_names: the sigmoid gates first, then the tanh (or positive) candidate.
+        state_names: `("hidden",)` or `("hidden", "cell")`.
+        macs_per_frame: multiply-adds of the matrix products for one frame.
+    """
+
+    gate_names: tuple[str, ...]
+    state_names: tuple[str, ...]
+    hidden_size: int
+    macs_per_frame: int
+
+    def __call__(
+        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
+    ) -> tuple[Tensor, CellState | None]:
+        """Hidden states (B, T, H), and the state at each clip's own end if one was given."""
+
+    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+        """One frame: the gates by name, each (B, H), and the new state."""
+
+
+class RNNCell(nn.Module):
+    """`h = tanh(W x + b + U h + c)` (Elman 1990)."""
+
+    gate_names = ("new",)
+    state_names = ("hidden",)
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.kernel = nn.RNN(input_size, hidden_size, batch_first=True)
+        self.macs_per_frame = hidden_size * (input_size + hidden_size)
+        _init_kernel(self.kernel, num_gates=1)
+
+    def forward(
+        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
+    ) -> tuple[Tensor, CellState | None]:
+        """See `Cell`."""
+        return _run_with_hidden_state(self.kernel, inputs_BTD, lengths_B, state)
+
+    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+        """See `Cell`."""
+        from_input_BH, from_state_BH = _projections(self.kernel, inputs_BD, state[0])
+        hidden_BH = torch.tanh(from_input_BH + from_state_BH)
+        return {"new": hidden_BH}, (hidden_BH,)
+
+
+class LSTMCell(nn.Module):
+    """`c = f * c + i * g`, `h = o * tanh(c)` (Hochreiter & Schmidhuber 1997, Gers et al. 2000).
+
+    Gates as the literature names them: input i, forget f, output o (sigmoid), cell g (tanh).
+    PyTorch stacks them in the order i, f, g, o.
+    """
+
+    gate_names = ("input", "forget", "output", "cell")
+    state_names = ("hidden", "cell")
+
+    def __init__(self, input_size: int, hidden_size: int, chrono_max_frames: int | None) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.kernel = nn.LSTM(input_size, hidden_size, batch_first=True)
+        self.macs_per_frame = 4 * hidden_size * (input_size + hidden_size)
+        _init_kernel(self.kernel, num_gates=4)
+        biases_4H = cast(Tensor, self.kernel.bias_ih_l0).detach()
+        input_bias_H, forget_bias_H, _, _ = biases_4H.chunk(4)
+        if chrono_max_frames is None:
+            forget_bias_H.fill_(1.0)
+        else:
+            forget_bias_H.copy_(chrono_bias(hidden_size, chrono_max_frames))
+            input_bias_H.copy_(-forget_bias_H)
+
+    def forward(
+        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
+    ) -> tuple[Tensor, CellState | None]:
+        """See `Cell`."""
+        if state is None:
+            return self.kernel(inputs_BTD)[0], None
+        start = (state[0][None], state[1][None])
+        num_frames = inputs_BTD.shape[1]
+        if num_frames == 1:
+            hidden_BTH, (hidden_1BH, cell_1BH) = self.kernel(inputs_BTD, start)
+        else:
+            # Only packing gives the memory c at each clip's own end; the price is the slow kernel.
+            packed = pack_padded_sequence(
+                inputs_BTD, lengths_B.cpu(), batch_first=True, enforce_sorted=False
+            )
+            packed_hidden, (hidden_1BH, cell_1BH) = self.kernel(packed, start)
+            hidden_BTH, _ = pad_packed_sequence(packed_hidden, True, total_length=num_frames)
+        return hidden_BTH, (hidden_1BH[0], cell_1BH[0])
+
+    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+        """See `Cell`."""
+        hidden_BH, cell_BH = state
+        from_input, from_state = _projections(self.kernel, inputs_BD, hidden_BH)
+        i, f, g, o = (from_input + from_state).chunk(4, dim=-1)
+        gates = {
+            "input": torch.sigmoid(i),
+            "forget": torch.sigmoid(f),
+            "output": torch.sigmoid(o),
+            "cell": torch.tanh(g),
+        }
+        cell_BH = gates["forget"] * cell_BH + gates["input"] * gates["cell"]
+        return gates, (gates["output"] * torch.tanh(cell_BH), cell_BH)
+
+
+class GRUCell(nn.Module):
+    """`h = z * h + (1 - z) * n` (Cho et al. 2014), PyTorch's form: the update gate z *keeps*.
+
+    Gates: reset r, update z (sigmoid), new n = tanh(W x + b + r * (U h + c)). PyTorch stacks
+    them in the order r, z, n.
+    """
+
+    gate_names = ("reset", "update", "new")
+    state_names = ("hidden",)
+
+    def __init__(self, input_size: int, hidden_size: int, chrono_max_frames: int | None) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.kernel = nn.GRU(input_size, hidden_size, batch_first=True)
+        self.macs_per_frame = 3 * hidden_size * (input_size + hidden_size)
+        _init_kernel(self.kernel, num_gates=3)
+        if chrono_max_frames is not None:
+            _, update_bias_H, _ = cast(Tensor, self.kernel.bias_ih_l0).detach().chunk(3)
+            update_bias_H.copy_(chrono_bias(hidden_size, chrono_max_frames))
+
+    def forward(
+        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
+    ) -> tuple[Tensor, CellState | None]:
+        """See `Cell`."""
+        return _run_with_hidden_state(self.kernel, inputs_BTD, lengths_B, state)
+
+    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+        """See `Cell`."""
+        (hidden_BH,) = state
+        from_input, from_state = _projections(self.kernel, inputs_BD, hidden_BH)
+        input_r, input_z, input_n = from_input.chunk(3, dim=-1)
+        state_r, state_z, state_n = from_state.chunk(3, dim=-1)
+        reset_BH = torch.sigmoid(input_r + state_r)
+        update_BH = torch.sigmoid(input_z + state_z)
+        new_BH = torch.tanh(input_n + reset_BH * state_n)
+        gates = {"reset": reset_BH, "update": update_BH, "new": new_BH}
+        return gates, (update_BH * hidden_BH + (1 - update_BH) * new_BH,)
+
+
+def _init_kernel(kernel: nn.RNNBase, num_gates: int) -> None:
+    """Weights by the table of `models.init`, all biases 0."""
+    input_weight, state_weight, input_bias, state_bias = kernel.parameters()
+    init_input_weights(input_weight, num_gates)
+    init_recurrent_weights(state_weight, num_gates)
+    nn.init.zeros_(input_bias)
+    nn.init.zeros_(state_bias)
+
+
+def _run_with_hidden_state(
+    kernel: nn.RNN | nn.GRU, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
+) -> tuple[Tensor, CellState | None]:
+    """Run a kernel whose whole state is its output."""
+    if state is None:
+        return kernel(inputs_BTD)[0], None
+    hidden_BTH = kernel(inputs_BTD, state[0][None].contiguous())[0]
+    return hidden_BTH, (at_frame(hidden_BTH, lengths_B - 1),)
+
+
+def _projections(kernel: nn.RNNBase, inputs_BD: Tensor, hidden_BH: Tensor) -> tuple[Tensor, Tensor]:
+    """The input's and the state's share of all gates before their non-linearity, each (B, GH)."""
+    input_weight, state_weight, input_bias, state_bias = kernel.parameters()
+    return (
+        nn.functional.linear(inputs_BD, input_weight, input_bias),
+        nn.functional.linear(hidden_BH, state_weight, state_bias),
+    )

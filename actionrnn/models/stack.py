@@ -1,0 +1,179 @@
+"""Layers of recurrent cells: directions, dropout, layer norm and residual paths between them."""
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from actionrnn.models.cells import Cell, CellState, Gates, GRUCell, LSTMCell, RNNCell
+from actionrnn.models.config import HeadConfig
+from actionrnn.models.inputs import FrameDropout
+from actionrnn.models.lengths import flip_by_length, zero_padding
+from actionrnn.models.minimal import MinGRUCell, MinLSTMCell
+
+StackState = tuple[CellState, ...]
+
+
+class CellTrace(NamedTuple):
+    """Everything one cell did, frame by frame.
+
+    Lists run in the order of reading: for `backward`, item 0 is each clip's own last frame.
+    The tensors are the ones later steps were computed from, so that gradients with respect to
+    them are total derivatives. `by_frame` gives them in the order of the frames.
+
+    Attributes:
+        layer: 0 is the nearest to the features.
+        direction: `forward` or `backward`.
+        gates: for every frame, each gate by name (B, H).
+        states: for every frame, the cell's state in the order of `state_names`, each (B, H).
+    """
+
+    layer: int
+    direction: str
+    gate_names: tuple[str, ...]
+    state_names: tuple[str, ...]
+    gates: list[Gates]
+    states: list[CellState]
+    lengths_B: Tensor
+
+    def by_frame(self, name: str) -> Tensor:
+        """A gate, or a state as `state.hidden` or `state.cell`: (B, T, H), padding zero.
+
+        Raises:
+            ValueError: if this cell has no such gate or state.
+        """
+        known = [*self.gate_names, *(f"state.{state}" for state in self.state_names)]
+        if name not in known:
+            raise ValueError(f"no gate or state {name!r} in this cell; it has {', '.join(known)}")
+        if name in self.gate_names:
+            return self.in_frame_order([gates[name] for gates in self.gates])
+        index = self.state_names.index(name.removeprefix("state."))
+        return self.in_frame_order([states[index] for states in self.states])
+
+    def in_frame_order(self, values: list[Tensor]) -> Tensor:
+        """Stack values of the order of reading, (B, T, H) in the order of frames."""
+        values_BTH = torch.stack(values, dim=1)
+        if self.direction == "backward":
+            values_BTH = flip_by_length(values_BTH, self.lengths_B)
+        return zero_padding(values_BTH, self.lengths_B)
+
+
+def build_cell(config: HeadConfig, input_size: int) -> nn.Module:
+    """One layer, one direction, initialised as `models.init` says."""
+    chrono = config.chrono_max_frames if config.init == "chrono" else None
+    if config.cell == "rnn":
+        return RNNCell(input_size, config.hidden_size)
+    classes = {"lstm": LSTMCell, "gru": GRUCell, "minlstm": MinLSTMCell, "mingru": MinGRUCell}
+    return classes[config.cell](input_size, config.hidden_size, chrono)
+
+
+class RecurrentStack(nn.Module):
+    """Hidden states of the top layer, (B, T, H) or (B, T, 2H), zero on padding.
+
+    Layer l > 0 reads `dropout(norm(x))` where x is the output of the layer below, and adds x to
+    its own output if `residual`. In the reverse direction each clip is flipped by its own
+    length, so that reading starts at its own last frame.
+    """
+
+    def __init__(self, config: HeadConfig, input_size: int) -> None:
+        super().__init__()
+        self.directions = ("forward", "backward") if config.bidirectional else ("forward",)
+        self.output_size = config.hidden_size * len(self.directions)
+        self.residual = config.residual
+        sizes = [input_size] + [self.output_size] * (config.num_layers - 1)
+        self.num_layers = config.num_layers
+        self.forward_cells = nn.ModuleList(build_cell(config, size) for size in sizes)
+        self.backward_cells = nn.ModuleList(
+            build_cell(config, size) for size in (sizes if config.bidirectional else [])
+        )
+        self.norms = nn.ModuleList(
+            nn.LayerNorm(size) if config.layer_norm else nn.Identity() for size in sizes[1:]
+        )
+        self.dropout = FrameDropout(config.dropout, config.variational)
+
+    @property
+    def macs_per_frame(self) -> int:
+        """Multiply-adds of the matrix products for one frame."""
+        cells = [*self.forward_cells, *self.backward_cells]
+        return sum(cast(Cell, cell).macs_per_frame for cell in cells)
+
+    def cell(self, layer: int, direction: str) -> Cell:
+        """The cell at one place."""
+        cells = self.forward_cells if direction == "forward" else self.backward_cells
+        return cast(Cell, cells[layer])
+
+    def initial_state(self, batch_size: int, like: Tensor) -> StackState:
+        """Zeros for every layer (forward direction)."""
+        return tuple(
+            zero_state(self.cell(layer, "forward"), batch_size, like)
+            for layer in range(self.num_layers)
+        )
+
+    def forward(
+        self,
+        inputs_BTD: Tensor,
+        lengths_B: Tensor,
+        state: StackState | None = None,
+        traces: list[CellTrace] | None = None,
+    ) -> tuple[Tensor, StackState | None]:
+        """Run all layers; the state at each clip's own end comes back if one was given.
+
+        Args:
+            traces: give a list to run the cells' transparent form and have it filled, layer by
+                layer, forward before backward; None runs the fast kernels.
+        """
+        ends: list[CellState] = []
+        for layer in range(self.num_layers):
+            below_BTH = inputs_BTD
+            if layer > 0:
+                inputs_BTD = self.dropout(self.norms[layer - 1](below_BTH))
+            start = None if state is None else state[layer]
+            outputs = []
+            for way in self.directions:
+                hidden_BTH, end = self._read(layer, way, inputs_BTD, lengths_B, start, traces)
+                outputs.append(hidden_BTH)
+            if end is not None:
+                ends.append(end)
+            inputs_BTD = zero_padding(torch.cat(outputs, dim=2), lengths_B)
+            if layer > 0 and self.residual:
+                inputs_BTD = inputs_BTD + below_BTH
+        return inputs_BTD, None if state is None else tuple(ends)
+
+    def _read(
+        self,
+        layer: int,
+        direction: str,
+        inputs_BTD: Tensor,
+        lengths_B: Tensor,
+        start: CellState | None,
+        traces: list[CellTrace] | None,
+    ) -> tuple[Tensor, CellState | None]:
+        cell = self.cell(layer, direction)
+        if direction == "backward":
+            inputs_BTD = flip_by_length(inputs_BTD, lengths_B)
+        if traces is None:
+            hidden_BTH, end = cell(inputs_BTD, lengths_B, start)
+        else:
+            gates, states = unroll(cell, inputs_BTD)
+            hidden_BTH, end = torch.stack([state[0] for state in states], dim=1), None
+            names = (cell.gate_names, cell.state_names)
+            traces.append(CellTrace(layer, direction, *names, gates, states, lengths_B))
+        if direction == "backward":
+            hidden_BTH = flip_by_length(hidden_BTH, lengths_B)
+        return hidden_BTH, end
+
+
+def zero_state(cell: Cell, batch_size: int, like: Tensor) -> CellState:
+    """The state before the first frame."""
+    return tuple(like.new_zeros(batch_size, cell.hidden_size) for _ in cell.state_names)
+
+
+def unroll(cell: Cell, inputs_BTD: Tensor) -> tuple[list[Gates], list[CellState]]:
+    """Run a cell's transparent form over all frames from a zero state."""
+    state = zero_state(cell, len(inputs_BTD), inputs_BTD)
+    all_gates, states = [], []
+    for inputs_BD in inputs_BTD.unbind(dim=1):
+        gates, state = cell.step(inputs_BD, state)
+        all_gates.append(gates)
+        states.append(state)
+    return all_gates, states
