@@ -9,7 +9,8 @@ Every cell offers two forms of the same equations:
 A state is a plain tuple of tensors (B, H) in the order of `state_names`.
 """
 
-from typing import Protocol, cast
+import math
+from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +21,23 @@ from actionrnn.models.lengths import at_frame
 
 CellState = tuple[Tensor, ...]
 Gates = dict[str, Tensor]
+Ranges = dict[str, tuple[float, float]]
+
+SIGMOID = (0.0, 1.0)
+TANH = (-1.0, 1.0)
+POSITIVE = (0.0, math.inf)
 
 
 class Cell(Protocol):
     """What a layer needs of a cell.
 
     Attributes:
-        gate_names: the sigmoid gates first, then the tanh (or positive) candidate.
+        gate_ranges: open range of each gate by name, the candidate last.
         state_names: `("hidden",)` or `("hidden", "cell")`.
         macs_per_frame: multiply-adds of the matrix products for one frame.
     """
 
-    gate_names: tuple[str, ...]
+    gate_ranges: ClassVar[Ranges]
     state_names: tuple[str, ...]
     hidden_size: int
     macs_per_frame: int
@@ -48,7 +54,7 @@ class Cell(Protocol):
 class RNNCell(nn.Module):
     """`h = tanh(W x + b + U h + c)` (Elman 1990)."""
 
-    gate_names = ("new",)
+    gate_ranges: ClassVar[Ranges] = {"new": TANH}
     state_names = ("hidden",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
@@ -78,7 +84,12 @@ class LSTMCell(nn.Module):
     PyTorch stacks them in the order i, f, g, o.
     """
 
-    gate_names = ("input", "forget", "output", "cell")
+    gate_ranges: ClassVar[Ranges] = {
+        "input": SIGMOID,
+        "forget": SIGMOID,
+        "output": SIGMOID,
+        "cell": TANH,
+    }
     state_names = ("hidden", "cell")
 
     def __init__(self, input_size: int, hidden_size: int, chrono_max_frames: int | None) -> None:
@@ -136,7 +147,7 @@ class GRUCell(nn.Module):
     them in the order r, z, n.
     """
 
-    gate_names = ("reset", "update", "new")
+    gate_ranges: ClassVar[Ranges] = {"reset": SIGMOID, "update": SIGMOID, "new": TANH}
     state_names = ("hidden",)
 
     def __init__(self, input_size: int, hidden_size: int, chrono_max_frames: int | None) -> None:

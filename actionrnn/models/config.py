@@ -24,7 +24,7 @@ class HeadConfig:
         inputs: comma list, any of `features`, `delta` (x_t - x_{t-1}), `abs_delta` (its absolute
             value), concatenated in this order; differences are zero at the first frame.
         input_norm: `standardize` (mean and deviation of every input dimension, measured on the
-            training clips), `layer` (layer norm of every frame), `none`.
+            training clips), `layer` (layer norm of every frame, each kind by itself), `none`.
         input_dropout: share of input dimensions dropped in training, 0 <= p < 1.
         dropout: share dropped between layers and before the classifier, 0 <= p < 1.
         variational: one dropout mask for all frames of a clip (Gal & Ghahramani, arXiv

@@ -18,7 +18,8 @@ from actionrnn.models.pooling import (
     PoolState,
 )
 from actionrnn.models.precision import at_least_float32
-from actionrnn.models.stack import CellTrace, RecurrentStack, StackState
+from actionrnn.models.stack import RecurrentStack, StackState
+from actionrnn.models.trace import CellTrace
 
 
 class HeadState(NamedTuple):

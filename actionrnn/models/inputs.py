@@ -48,7 +48,8 @@ class HeadInputs(nn.Module):
         self.kinds = kinds
         self.norm = norm
         self.output_size = feature_dim * len(kinds)
-        self.layer_norm = nn.LayerNorm(self.output_size) if norm == "layer" else None
+        # Groups: each kind by itself, or small differences would drown beside the features.
+        self.layer_norm = nn.GroupNorm(len(kinds), self.output_size) if norm == "layer" else None
         if norm == "standardize":
             self.register_buffer("mean", torch.zeros(self.output_size))
             self.register_buffer("std", torch.ones(self.output_size))
@@ -98,7 +99,10 @@ class HeadInputs(nn.Module):
     def _normalise(self, inputs_BTD: Tensor) -> Tensor:
         if self.norm == "standardize":
             return (inputs_BTD - self.mean) / self.std
-        return inputs_BTD if self.layer_norm is None else self.layer_norm(inputs_BTD)
+        if self.layer_norm is None:
+            return inputs_BTD
+        normed_ND: Tensor = self.layer_norm(inputs_BTD.flatten(0, 1))
+        return normed_ND.reshape(inputs_BTD.shape)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:

@@ -5,11 +5,13 @@ and a parallel scan gives every h_t without a loop over frames. As in the paper'
 scan runs in log space, for which the candidate is kept positive by `g`, and so is every h_t.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from actionrnn.models.cells import CellState, Gates
+from actionrnn.models.cells import POSITIVE, SIGMOID, CellState, Gates, Ranges
 from actionrnn.models.init import chrono_bias, init_input_weights
 from actionrnn.models.lengths import at_frame
 from actionrnn.models.precision import at_least_float32
@@ -56,7 +58,7 @@ class MinLSTMCell(nn.Module):
     The gates shown are the normalised ones, `forget + input = 1`; `cell` is the candidate.
     """
 
-    gate_names = ("input", "forget", "cell")
+    gate_ranges: ClassVar[Ranges] = {"input": SIGMOID, "forget": SIGMOID, "cell": POSITIVE}
     state_names = ("hidden",)
 
     def __init__(self, input_size: int, hidden_size: int, chrono_max_frames: int | None) -> None:
@@ -94,7 +96,7 @@ class MinLSTMCell(nn.Module):
 class MinGRUCell(nn.Module):
     """`h = (1 - z) h + z g(W_h x)`: the update gate z *replaces*, the opposite of `GRUCell`'s."""
 
-    gate_names = ("update", "new")
+    gate_ranges: ClassVar[Ranges] = {"update": SIGMOID, "new": POSITIVE}
     state_names = ("hidden",)
 
     def __init__(self, input_size: int, hidden_size: int, chrono_max_frames: int | None) -> None:

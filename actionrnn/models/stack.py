@@ -1,61 +1,18 @@
 """Layers of recurrent cells: directions, dropout, layer norm and residual paths between them."""
 
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from actionrnn.models.cells import Cell, CellState, Gates, GRUCell, LSTMCell, RNNCell
+from actionrnn.models.cells import Cell, CellState, GRUCell, LSTMCell, RNNCell
 from actionrnn.models.config import HeadConfig
 from actionrnn.models.inputs import FrameDropout
 from actionrnn.models.lengths import flip_by_length, zero_padding
 from actionrnn.models.minimal import MinGRUCell, MinLSTMCell
+from actionrnn.models.trace import CellTrace, unroll, zero_state
 
 StackState = tuple[CellState, ...]
-
-
-class CellTrace(NamedTuple):
-    """Everything one cell did, frame by frame.
-
-    Lists run in the order of reading: for `backward`, item 0 is each clip's own last frame.
-    The tensors are the ones later steps were computed from, so that gradients with respect to
-    them are total derivatives. `by_frame` gives them in the order of the frames.
-
-    Attributes:
-        layer: 0 is the nearest to the features.
-        direction: `forward` or `backward`.
-        gates: for every frame, each gate by name (B, H).
-        states: for every frame, the cell's state in the order of `state_names`, each (B, H).
-    """
-
-    layer: int
-    direction: str
-    gate_names: tuple[str, ...]
-    state_names: tuple[str, ...]
-    gates: list[Gates]
-    states: list[CellState]
-    lengths_B: Tensor
-
-    def by_frame(self, name: str) -> Tensor:
-        """A gate, or a state as `state.hidden` or `state.cell`: (B, T, H), padding zero.
-
-        Raises:
-            ValueError: if this cell has no such gate or state.
-        """
-        known = [*self.gate_names, *(f"state.{state}" for state in self.state_names)]
-        if name not in known:
-            raise ValueError(f"no gate or state {name!r} in this cell; it has {', '.join(known)}")
-        if name in self.gate_names:
-            return self.in_frame_order([gates[name] for gates in self.gates])
-        index = self.state_names.index(name.removeprefix("state."))
-        return self.in_frame_order([states[index] for states in self.states])
-
-    def in_frame_order(self, values: list[Tensor]) -> Tensor:
-        """Stack values of the order of reading, (B, T, H) in the order of frames."""
-        values_BTH = torch.stack(values, dim=1)
-        if self.direction == "backward":
-            values_BTH = flip_by_length(values_BTH, self.lengths_B)
-        return zero_padding(values_BTH, self.lengths_B)
 
 
 def build_cell(config: HeadConfig, input_size: int) -> nn.Module:
@@ -156,24 +113,7 @@ class RecurrentStack(nn.Module):
         else:
             gates, states = unroll(cell, inputs_BTD)
             hidden_BTH, end = torch.stack([state[0] for state in states], dim=1), None
-            names = (cell.gate_names, cell.state_names)
-            traces.append(CellTrace(layer, direction, *names, gates, states, lengths_B))
+            traces.append(CellTrace(cell, layer, direction, gates, states, lengths_B))
         if direction == "backward":
             hidden_BTH = flip_by_length(hidden_BTH, lengths_B)
         return hidden_BTH, end
-
-
-def zero_state(cell: Cell, batch_size: int, like: Tensor) -> CellState:
-    """The state before the first frame."""
-    return tuple(like.new_zeros(batch_size, cell.hidden_size) for _ in cell.state_names)
-
-
-def unroll(cell: Cell, inputs_BTD: Tensor) -> tuple[list[Gates], list[CellState]]:
-    """Run a cell's transparent form over all frames from a zero state."""
-    state = zero_state(cell, len(inputs_BTD), inputs_BTD)
-    all_gates, states = [], []
-    for inputs_BD in inputs_BTD.unbind(dim=1):
-        gates, state = cell.step(inputs_BD, state)
-        all_gates.append(gates)
-        states.append(state)
-    return all_gates, states

@@ -1,0 +1,170 @@
+"""Does the learning signal reach the first frame? Gradients through time, gate saturation.
+
+A recurrent layer learns from frame t only what dLoss/dh_t brings back to it. Where that norm
+falls towards the start of the reading the signal vanishes, where it grows it explodes
+(Bengio et al. 1994; Pascanu et al. 2013, arXiv 1211.5063).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isinf, nan
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from actionrnn.models.heads import Head
+from actionrnn.models.lengths import at_frame, frame_mask
+from actionrnn.models.trace import CellTrace
+
+Verdict = Literal["vanishing", "healthy", "exploding", "too short"]
+
+# A first frame that gets a thousandth of the last one's gradient is not learned from within the
+# epochs any run has; a thousandfold gradient is beyond what clipping at norm 1 can save.
+VANISHING_RATIO = 1e-3
+EXPLODING_RATIO = 1e3
+# A gate is saturated in the outer tenth of its range (Karpathy et al. 2015, arXiv 1506.02078).
+SATURATED_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class GateSaturation:
+    """Shares of a gate's values (valid frames, all units) near the ends of its range, 0..1."""
+
+    gate: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CellGradients:
+    """The learning signal along one layer and direction.
+
+    Attributes:
+        layer: 0 is the nearest to the features.
+        direction: `forward` or `backward`.
+        norm_BT: `|dLoss/dstate_t|` of each clip's own loss, a total derivative through all later
+            frames; over all states of the cell together (for an LSTM, h and c). NaN on padding.
+        norm_by_state: the same for each state by name (`hidden`, `cell`).
+        ratio: norm at the frame read first over that at the frame read last, median over clips
+            of two frames or more; NaN without such clips.
+        per_frame: the same as a factor per frame.
+        saturation: of each gate of bounded range.
+    """
+
+    layer: int
+    direction: str
+    norm_BT: Tensor
+    norm_by_state: dict[str, Tensor]
+    ratio: float
+    per_frame: float
+    saturation: tuple[GateSaturation, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Judged by `ratio` against `VANISHING_RATIO` and `EXPLODING_RATIO`."""
+        if self.ratio != self.ratio:
+            return "too short"
+        if self.ratio < VANISHING_RATIO:
+            return "vanishing"
+        return "healthy" if self.ratio <= EXPLODING_RATIO else "exploding"
+
+    @property
+    def mean_norm_T(self) -> Tensor:
+        """Mean over the clips that have the frame, (T,): the curve to plot."""
+        return self.norm_BT.nanmean(dim=0)
+
+    def sentence(self) -> str:
+        """The verdict in words."""
+        where = f"layer {self.layer} {self.direction}"
+        if self.verdict == "too short":
+            return f"{where}: clips of one frame carry nothing through time"
+        return (
+            f"{where}: {self.verdict}; the frame read first gets {self.ratio:.1e} of the gradient "
+            f"of the frame read last (x{self.per_frame:.3f} per frame)"
+        )
+
+
+def gradient_report(
+    head: Head, features_BTD: Tensor, lengths_B: Tensor, target_B: Tensor
+) -> list[CellGradients]:
+    """Measure every recurrent layer of a head on a batch, with dropout off.
+
+    Changes nothing: no parameter's `.grad`, no mode. Works inside `no_grad` and
+    `inference_mode` too. Heads without recurrent layers give an empty list.
+
+    Args:
+        target_B: class indices; each clip's loss is its cross-entropy.
+    """
+    # Inference tensors cannot take part in a graph, so the batch is copied outside that mode.
+    with torch.inference_mode(False), torch.enable_grad(), _eval_mode(head):
+        features_BTD, lengths_B, target_B = (x.clone() for x in (features_BTD, lengths_B, target_B))
+        output, cells = head.trace(features_BTD, lengths_B)
+        loss = nn.functional.cross_entropy(output.logits_BK, target_B, reduction="sum")
+        return [_cell_gradients(trace, loss) for trace in cells]
+
+
+def state_gradients(trace: CellTrace, loss: Tensor) -> dict[str, Tensor]:
+    """dLoss/dstate_t for every state by name, (B, T, H), zero on padding."""
+    flat = [tensor for states in trace.states for tensor in states]
+    grads = torch.autograd.grad(
+        loss, flat, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    names = trace.cell.state_names
+    return {
+        name: trace.by_frame(list(grads[index :: len(names)])) for index, name in enumerate(names)
+    }
+
+
+def _cell_gradients(trace: CellTrace, loss: Tensor) -> CellGradients:
+    gradients = state_gradients(trace, loss)
+    mask_BT = frame_mask(trace.lengths_B, len(trace.states))
+    norms = {
+        name: grad_BTH.norm(dim=2).masked_fill(~mask_BT, nan)
+        for name, grad_BTH in gradients.items()
+    }
+    norm_BT = torch.stack(list(norms.values())).norm(dim=0)
+    ratio, per_frame = _decay(norm_BT, trace.lengths_B, trace.direction)
+    return CellGradients(
+        trace.layer, trace.direction, norm_BT, norms, ratio, per_frame, gate_saturation(trace)
+    )
+
+
+def _decay(norm_BT: Tensor, lengths_B: Tensor, direction: str) -> tuple[float, float]:
+    """Median ratio of the frame read first to the frame read last; the same per frame."""
+    norm_BT, lengths_B = norm_BT[lengths_B > 1].double(), lengths_B[lengths_B > 1]
+    if len(lengths_B) == 0:
+        return nan, nan
+    first_B, last_B = norm_BT[:, 0], at_frame(norm_BT, lengths_B - 1)
+    if direction == "backward":
+        first_B, last_B = last_B, first_B
+    ratio_B = first_B / last_B
+    per_frame_B = ratio_B ** (1 / (lengths_B - 1))
+    return float(ratio_B.median()), float(per_frame_B.median())
+
+
+def gate_saturation(trace: CellTrace) -> tuple[GateSaturation, ...]:
+    """How often each gate of bounded range stands in the outer tenth of it, at either end."""
+    mask_BT = frame_mask(trace.lengths_B, len(trace.gates))
+    shares = []
+    for name, (low, high) in trace.cell.gate_ranges.items():
+        if isinf(high):
+            continue
+        values_NH = trace.gate(name).detach()[mask_BT]
+        margin = SATURATED_SHARE * (high - low)
+        low_share = (values_NH < low + margin).double().mean()
+        high_share = (values_NH > high - margin).double().mean()
+        shares.append(GateSaturation(name, float(low_share), float(high_share)))
+    return tuple(shares)
+
+
+@contextmanager
+def _eval_mode(head: Head) -> Iterator[None]:
+    """Dropout off, and the mode as it was afterwards."""
+    was_training = head.training
+    head.eval()
+    try:
+        yield
+    finally:
+        head.train(was_training)
