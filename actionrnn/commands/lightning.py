@@ -3,14 +3,13 @@
 import json
 import logging
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -94,7 +93,8 @@ class ActionCLI(LightningCLI):
         kwargs["logger"] = self._loggers(settings.get("logger")) if fitting else False
         kwargs["callbacks"] = list(settings.get("callbacks") or [])
         if fitting:
-            kwargs["callbacks"] += [self._checkpoints(), EpochLines(), StopOnSignal()]
+            self.timer = Timer()
+            kwargs["callbacks"] += [self._checkpoints(), EpochLines(), StopOnSignal(), self.timer]
         kwargs["enable_checkpointing"] = fitting
         kwargs["plugins"] = [*_as_list(settings.get("plugins")), AtomicCheckpointIO()]
         kwargs["default_root_dir"] = str(self.folder)
@@ -125,11 +125,9 @@ class ActionCLI(LightningCLI):
         say(f"run folder: {self.folder}")
 
     def fit(self, **kwargs: Any) -> None:
-        """Train; extraction of missing features comes first."""
-        started = time.perf_counter()
-        kwargs["weights_only"] = True
-        self.trainer.fit(**kwargs)
-        seconds = time.perf_counter() - started
+        """Train; extraction of missing features comes first and is not in the seconds."""
+        self.trainer.fit(**{**kwargs, "weights_only": True})
+        seconds = self.timer.time_elapsed("train")
         if self.trainer.is_global_zero:
             write_json(self.folder / "fit.json", self._fit_figures(seconds))
         best = self.folder / "checkpoints" / "best.ckpt"
@@ -149,16 +147,14 @@ class ActionCLI(LightningCLI):
     def validate(self, **kwargs: Any) -> None:
         """Score the validation clips and print the figures."""
         self._require_checkpoint()
-        kwargs["weights_only"] = True
-        self.trainer.validate(**kwargs, verbose=False)
+        self.trainer.validate(**{**kwargs, "weights_only": True, "verbose": False})
         predictions = self._predictions("val")
         print_summary(summarise(predictions))
 
     def test(self, **kwargs: Any) -> None:
         """Score `data.subset`, write predictions.parquet and metrics.json, print the figures."""
         self._require_checkpoint()
-        kwargs["weights_only"] = True
-        self.trainer.test(**kwargs, verbose=False)
+        self.trainer.test(**{**kwargs, "weights_only": True, "verbose": False})
         predictions = self._predictions(self.datamodule.subset)
         summary = summarise(predictions)
         if self.trainer.is_global_zero:
@@ -170,9 +166,7 @@ class ActionCLI(LightningCLI):
     def predict(self, **kwargs: Any) -> None:
         """Rank the classes of every clip of `data.subset`."""
         self._require_checkpoint()
-        kwargs.pop("return_predictions", None)
-        kwargs["weights_only"] = True
-        self.trainer.predict(**kwargs, return_predictions=False)
+        self.trainer.predict(**{**kwargs, "weights_only": True, "return_predictions": False})
         table = self._predictions(self.datamodule.subset).table
         for row in table.itertuples():
             print_ranking(str(row.path), self.model.class_names, row.probs, row.error)
@@ -184,8 +178,10 @@ class ActionCLI(LightningCLI):
             self.model.scored_logits_NVK,
             self.datamodule.store.failures,
             leaked=self.datamodule.leaked or bool((self.model.identity or {}).get("leaked")),
+            temperature=self.model.temperature,
             about={
                 "ckpt_path": str(self.ckpt_path),
+                "data": self.datamodule.options(),
                 "num_parameters": sum(p.numel() for p in self.model.parameters()),
                 "head": self.model.head_config.to_dict(),
             },
