@@ -43,9 +43,9 @@ class RunCSVLogger(CSVLogger):
 class EpochLines(Callback):
     """One plain line per epoch, instead of a progress bar that scrolls in a log file."""
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print losses and accuracies of the epoch that just ended."""
-        if trainer.sanity_checking or trainer.state.fn != "fit" or not trainer.is_global_zero:
+        if not trainer.is_global_zero:
             return
         figures = trainer.callback_metrics
         shown = [
