@@ -34,6 +34,7 @@ class Predictions:
         class_names: the K classes, in the order of `probs`.
         leaked: the split shared recordings between training and test, or test clips were
             trained on.
+        about: plain data: `num_views`, `temperature`, and what the writer adds.
     """
 
     table: pd.DataFrame
@@ -49,6 +50,7 @@ class Predictions:
         logits_NVK: Tensor,
         errors: dict[str, str],
         leaked: bool = False,
+        temperature: float = 1.0,
         about: dict[str, Any] | None = None,
     ) -> "Predictions":
         """Build the table from the scores of a part's clips, in the order of its manifest.
@@ -59,10 +61,11 @@ class Predictions:
             logits_NVK: scores of every view; NaN rows are clips that could not be read.
             errors: reason for each unreadable clip, by `video_id`.
             leaked: see the class.
+            temperature: what the checkpoint divides clip scores by.
             about: plain data kept with the table.
         """
         names = part.class_names
-        logits_NK = clip_logits(logits_NVK.double())
+        logits_NK = clip_logits(logits_NVK.double(), temperature)
         readable_N = ~logits_NK.isnan().any(dim=1).numpy()
         preds_N = predictions(logits_NK).numpy()
         label_N = part.table["label"].to_numpy(dtype=object)
@@ -83,7 +86,8 @@ class Predictions:
                 "view_logits": _rows(logits_NVK.double().flatten(1), readable_N),
             }
         )
-        return cls(table, names, leaked, {"num_views": logits_NVK.shape[1], **(about or {})})
+        known = {"num_views": logits_NVK.shape[1], "temperature": temperature}
+        return cls(table, names, leaked, {**known, **(about or {})})
 
     def logits(self) -> Tensor:
         """Clip scores (N, K) float64; NaN rows are unreadable clips."""

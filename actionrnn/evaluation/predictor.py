@@ -84,7 +84,8 @@ class ActionPredictor:
         lengths_V = torch.full((len(features_VTD),), features_VTD.shape[1], device=self.device)
         with torch.inference_mode():
             logits_VK = self.recognizer.head(features_VTD, lengths_V).logits_BK
-        return clip_logits(logits_VK[None].double()).softmax(dim=1)[0].cpu()
+        logits_K = clip_logits(logits_VK[None].double(), self.recognizer.temperature)[0]
+        return logits_K.softmax(dim=0).cpu()
 
     def predict(self, video: str | Path, top_k: int | None = None) -> list[Ranked]:
         """Classes of a video, most probable first.

@@ -17,6 +17,12 @@ def predictions(logits_NK: Tensor) -> Tensor:
     return preds_N.masked_fill(logits_NK.isnan().any(dim=1), logits_NK.shape[1])
 
 
+def top_k_hits(logits_NK: Tensor, target_N: Tensor, k: int) -> Tensor:
+    """Whether the target is among the min(k, K) best classes, bool (N,); not where unreadable."""
+    best_Nk = logits_NK.nan_to_num(nan=float("-inf")).topk(min(k, logits_NK.shape[1])).indices
+    return (best_Nk == target_N[:, None]).any(dim=1) & ~logits_NK.isnan().any(dim=1)
+
+
 def per_class_accuracy(preds_N: Tensor, target_N: Tensor, num_classes: int) -> Tensor:
     """Recall of each class, shape (K,); NaN for classes that no clip belongs to."""
     recall_K = multiclass_accuracy(preds_N, target_N, num_classes=num_classes + 1, average="none")[
@@ -48,15 +54,13 @@ def classification_metrics(logits_NK: Tensor, target_N: Tensor) -> dict[str, flo
     preds_N = predictions(logits_NK)
     readable_N = preds_N < num_classes
     recall_K = per_class_accuracy(preds_N, target_N, num_classes)
-    top5_N5 = logits_NK.nan_to_num(nan=float("-inf")).topk(min(5, num_classes)).indices
-    in_top5_N = (top5_N5 == target_N[:, None]).any(dim=1) & readable_N
     f1_K = multiclass_f1_score(preds_N, target_N, num_classes=num_classes + 1, average="none")
     has_clips_K = ~recall_K.isnan()
     loss = nn.functional.cross_entropy(logits_NK[readable_N], target_N[readable_N])
     return {
         "accuracy": (preds_N == target_N).float().mean().item(),
         "macro_accuracy": recall_K[has_clips_K].mean().item(),
-        "top5_accuracy": in_top5_N.float().mean().item(),
+        "top5_accuracy": top_k_hits(logits_NK, target_N, 5).float().mean().item(),
         "macro_f1": f1_K[:num_classes][has_clips_K].mean().item(),
         "loss": loss.item(),
         "num_clips": float(len(target_N)),

@@ -4,6 +4,7 @@ The frozen backbone is deliberately not in here: `model.train()` must not reach 
 and checkpoints must not carry it.
 """
 
+import math
 import os
 from typing import Any, Literal
 
@@ -66,6 +67,7 @@ class ActionRecognizer(pl.LightningModule):
         self.head_config = HeadConfig(**head_options)
         self.class_names: list[str] = []
         self.identity: dict[str, Any] | None = None
+        self.temperature = 1.0
         self.head: Head
         self._scores: list[tuple[Tensor, Tensor]] = []
         self.scored_logits_NVK: Tensor | None = None
@@ -241,7 +243,7 @@ class ActionRecognizer(pl.LightningModule):
     def _finish_epoch(self, subset: str, prefix: str) -> None:
         target_N = self.data.targets(subset)
         self.scored_logits_NVK = self.collect_scores(len(target_N))
-        logits_NK = clip_logits(self.scored_logits_NVK)
+        logits_NK = clip_logits(self.scored_logits_NVK, self.temperature)
         metrics = classification_metrics(logits_NK, target_N)
         if self.trainer.state.fn == "fit" and not metrics["loss"] < float("inf"):
             raise ActionRNNError(
@@ -294,15 +296,20 @@ class ActionRecognizer(pl.LightningModule):
         else:
             subset = "val" if self.trainer.state.fn == "validate" else self.data.subset
             self.data.check_unseen(saved["identity"], subset)
+            self.temperature = saved.get("temperature", 1.0)  # there once calibrated
         self.identity = saved["identity"]
 
 
-def clip_logits(logits_NVK: Tensor) -> Tensor:
+def clip_logits(logits_NVK: Tensor, temperature: float = 1.0) -> Tensor:
     """One score a clip from the scores of its views: log of the mean probability, (N, K).
+
+    A `temperature` other than 1 divides the result: the order of the classes stays, confidence
+    changes (Guo et al., arXiv 1706.04599).
 
     With one view these are the logits up to a constant, so that softmax gives the same
     probabilities; NaN rows stay NaN.
     """
     log_probs_NVK = logits_NVK.log_softmax(dim=-1)
     num_views = logits_NVK.shape[1]
-    return log_probs_NVK.logsumexp(dim=1) - torch.tensor(float(num_views)).log()
+    mean_NK = log_probs_NVK.logsumexp(dim=1) - math.log(num_views)
+    return mean_NK / temperature

@@ -80,4 +80,5 @@ def load_recognizer(checkpoint: dict[str, Any]) -> ActionRecognizer:
     recognizer.build(saved["feature_dim"], saved["class_names"])
     recognizer.load_state_dict(checkpoint["state_dict"])
     recognizer.identity = saved["identity"]
+    recognizer.temperature = saved.get("temperature", 1.0)  # there once calibrated
     return recognizer.eval()

@@ -1,0 +1,33 @@
+"""`actionrnn compare A B ...`: paired differences between runs, and whether they are noise."""
+
+import json
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from actionrnn.commands.parsing import usage_errors
+from actionrnn.errors import UsageError
+from actionrnn.evaluation.comparison import compare, print_comparison, short_names
+from actionrnn.evaluation.predictions import Predictions
+
+TAKES_VERB = False
+
+
+def main(arguments: list[str]) -> int:
+    """Compare every further run with the first."""
+    parser = ArgumentParser(prog="actionrnn compare", exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders or predictions.parquet")
+    parser.add_argument("--json", action="store_true", help="one JSON object a comparison")
+    with usage_errors(parser):
+        options = parser.parse_args(arguments)
+    if len(options.runs) < 2:
+        raise UsageError("compare needs two runs or more: actionrnn compare RUN_A RUN_B")
+    tables = [Predictions.load(path) for path in options.runs]
+    names = short_names(options.runs)
+    for table, name in zip(tables[1:], names[1:], strict=True):
+        comparison = compare(tables[0], table, (names[0], name))
+        if options.json:
+            print(json.dumps(comparison))
+        else:
+            print_comparison(comparison)
+    return 0

@@ -1,0 +1,148 @@
+"""Is one model better than another on the same clips, by more than noise?"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from actionrnn.errors import DataRejected
+from actionrnn.evaluation.bootstrap import draw_weights, interval
+from actionrnn.evaluation.predictions import Predictions
+from actionrnn.evaluation.summary import (
+    HEADLINES,
+    headline_keys,
+    interval_note,
+    shown_interval,
+    tallies_of,
+)
+
+_LOWER_IS_BETTER = ("ece",)
+_NAMED = 5
+
+
+def same_clips(first: Predictions, second: Predictions, names: tuple[str, str]) -> Predictions:
+    """`second` with its rows in the order of `first`.
+
+    Args:
+        first: the reference.
+        second: the other table.
+        names: what to call them in an error.
+
+    Raises:
+        DataRejected: if they hold other clips, labels, groups or classes, naming them.
+    """
+    a, b = first.table.set_index("video_id"), second.table.set_index("video_id")
+    for here, other, name in ((a, b, names[0]), (b, a, names[1])):
+        alone = sorted(set(here.index) - set(other.index))
+        if alone:
+            raise DataRejected(
+                f"{names[0]} and {names[1]} scored different clips: {len(alone)} of "
+                f"{len(here)} are in {name} alone ({_named(alone)}). Test both on the same split: "
+                f"actionrnn test --ckpt_path ... --data.split ... --data.subset ..."
+            )
+    if first.class_names != second.class_names:
+        differing = sorted(set(first.class_names) ^ set(second.class_names)) or ["their order"]
+        raise DataRejected(f"{names[0]} and {names[1]} differ in classes: {_named(differing)}")
+    b = b.loc[a.index]
+    for column in ("label", "group"):
+        differing = a.index[(a[column] != b[column]).to_numpy()].tolist()
+        if differing:
+            raise DataRejected(
+                f"{names[0]} and {names[1]} give other {column}s to {len(differing)} clips "
+                f"({_named(differing)}): they were made from different manifests"
+            )
+    return Predictions(b.reset_index(), second.class_names, second.leaked, second.about)
+
+
+def compare(first: Predictions, second: Predictions, names: tuple[str, str]) -> dict[str, Any]:
+    """Paired differences `second - first` of every headline figure, as plain data.
+
+    Both are weighed with the same bootstrap samples of groups, so what is hard about a group
+    is hard for both and cancels.
+
+    Raises:
+        DataRejected: see `same_clips`.
+    """
+    second = same_clips(first, second, names)
+    tallies = tallies_of(first), tallies_of(second)
+    num_groups = len(tallies[0].clips_G)
+    once_1G = torch.ones(1, num_groups, dtype=torch.float64)
+    weights_RG = draw_weights(num_groups) if num_groups > 1 else once_1G
+    values = [each.figures(once_1G) for each in tallies]
+    draws = [each.figures(weights_RG) for each in tallies]
+    keys = [key for key in headline_keys(first) if key in headline_keys(second)]
+    figures = {}
+    for key in keys:
+        bounds = interval(draws[1][key] - draws[0][key], num_groups)
+        a, b = values[0][key].item(), values[1][key].item()
+        figures[key] = {
+            "first": a,
+            "second": b,
+            "difference": b - a,
+            "interval": list(bounds) if bounds else None,
+            "more_than_noise": bool(bounds and (bounds.low > 0 or bounds.high < 0)),
+        }
+    correct = first.table["correct"].to_numpy(), second.table["correct"].to_numpy()
+    return {
+        "first": names[0],
+        "second": names[1],
+        "num_clips": len(first.table),
+        "num_groups": num_groups,
+        "only_first_right": int((correct[0] & ~correct[1]).sum()),
+        "only_second_right": int((~correct[0] & correct[1]).sum()),
+        "leaked": first.leaked or second.leaked,
+        "figures": figures,
+    }
+
+
+def verdict(key: str, comparison: dict[str, Any]) -> str:
+    """One figure's difference in words."""
+    figure = comparison["figures"][key]
+    difference, bounds = figure["difference"], figure["interval"]
+    if bounds is None:
+        return f"{difference:+.3f}: one group alone cannot tell a difference from noise"
+    if not figure["more_than_noise"]:
+        return "no more than noise"
+    better = (difference < 0) == (key in _LOWER_IS_BETTER)
+    return f"{comparison['second']} is {'better' if better else 'worse'}, by more than noise"
+
+
+def print_comparison(comparison: dict[str, Any]) -> None:
+    """Print what `compare` gave on stdout."""
+    console = Console(highlight=False)
+    first, second = comparison["first"], comparison["second"]
+    table = Table("figure", first, second, "difference", "95 % interval", "verdict")
+    table.title, table.title_justify = f"{second} against {first}", "left"
+    for key, figure in comparison["figures"].items():
+        table.add_row(
+            HEADLINES[key],
+            f"{figure['first']:.3f}",
+            f"{figure['second']:.3f}",
+            f"{figure['difference']:+.3f}",
+            shown_interval(figure["interval"]),
+            verdict(key, comparison),
+        )
+    console.print(table)
+    console.print(
+        f"of {comparison['num_clips']} clips, {comparison['only_first_right']} are right in "
+        f"{first} alone and {comparison['only_second_right']} in {second} alone\n"
+        f"{interval_note(comparison)}"
+    )
+    if comparison["leaked"]:
+        console.print("[bold red]LEAKED[/]: a run was tested on recordings it was trained on")
+
+
+def short_names(paths: list[Path]) -> list[str]:
+    """The paths without the folders they all share, so that a table stays narrow."""
+    parts = [path.resolve().parts for path in paths]
+    while len({each[0] for each in parts}) == 1 and all(len(each) > 1 for each in parts):
+        parts = [each[1:] for each in parts]
+    while len({each[-1] for each in parts}) == 1 and all(len(each) > 1 for each in parts):
+        parts = [each[:-1] for each in parts]
+    return ["/".join(each) for each in parts]
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
