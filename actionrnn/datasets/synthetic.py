@@ -49,7 +49,7 @@ CLASS_NAMES = [name for pair in PAIRS for name in (pair.rising, pair.falling)]
 FRAMES_PER_SECOND = 12
 SETTINGS_NAME = "synthetic.json"
 # Intra-coded at a constant quantiser: what one frame decodes to never depends on another.
-_CODEC_OPTIONS = {"preset": "veryfast", "qp": "18", "g": "1", "bf": "0", "threads": "1"}
+_CODEC_OPTIONS = {"preset": "veryfast", "qp": "22", "g": "1", "bf": "0", "threads": "1"}
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,18 @@ class _Level:
     travel: tuple[float, float]  # how much of the pose's range a clip runs through
     jitter: float  # slow wobble of the pose
     clutter: int  # moving shapes
+    wall_light: tuple[float, float]
+    wall_saturation: tuple[float, float]
 
 
 _LEVELS: dict[str, _Level] = {
-    "easy": _Level(2.0, 0.0, 0.0, 0.02, (0.9, 0.95), (1.0, 1.0), 0.0, 0),
-    "medium": _Level(5.0, 0.02, 0.01, 0.05, (0.8, 0.95), (0.85, 1.0), 0.02, 1),
-    "hard": _Level(12.0, 0.08, 0.03, 0.1, (0.6, 0.85), (0.45, 0.8), 0.08, 5),
+    "easy": _Level(2.0, 0.0, 0.0, 0.02, (0.9, 0.95), (1.0, 1.0), 0.0, 0, (0.6, 0.7), (0.05, 0.15)),
+    "medium": _Level(
+        5.0, 0.02, 0.01, 0.05, (0.8, 0.95), (0.85, 1.0), 0.02, 1, (0.58, 0.74), (0.05, 0.2)
+    ),
+    "hard": _Level(
+        10.0, 0.06, 0.03, 0.1, (0.6, 0.85), (0.5, 0.8), 0.08, 4, (0.35, 0.8), (0.1, 0.5)
+    ),
 }
 
 
@@ -130,17 +136,20 @@ def draw_take(
     level = _LEVELS[difficulty]
     of_group = np.random.default_rng([seed, 0, group])
     rng = np.random.default_rng([seed, 1, index])
-    wall_hue, wall_light, build, skin, companion = of_group.random(5)
+    wall_hue, build, skin, companion = of_group.random(4)
     background = str(of_group.choice(BACKGROUNDS))
     look = Look(
         wall_hue=wall_hue,
-        wall_light=wall_light,
+        wall_light=of_group.uniform(*level.wall_light),
+        wall_saturation=of_group.uniform(*level.wall_saturation),
         hue=wall_hue + rng.uniform(0.25, 0.75),
         second_hue=wall_hue + 0.25 + 0.5 * companion,
         build=build,
         skin=skin,
     )
-    length = int(rng.integers(num_frames[0], num_frames[1] + 1))
+    # Odd, so that sampling the centres of equal segments picks mirrored frames from a reversed
+    # clip: rounding is lopsided only where the length is a multiple of twice the sample count.
+    length = 2 * int(rng.integers(num_frames[0] // 2, (num_frames[1] + 1) // 2)) + 1
     start, stop = 0, length
     if decisive:
         span_length = round(length * rng.uniform(0.35, 0.5))
@@ -156,7 +165,8 @@ def draw_take(
     travel = rng.uniform(*level.travel)
     low = (1.0 - travel) * rng.random()
     pose = np.zeros(length)
-    wobble = level.jitter * _smooth(rng, frames)
+    # The wobble vanishes at both ends: however much it shows, the class stays true.
+    wobble = level.jitter * _smooth(rng, frames) * np.sin(np.linspace(0.0, np.pi, frames))
     pose[start:stop] = np.clip(low + travel * progress**2 * (3.0 - 2.0 * progress) + wobble, 0, 1)
 
     shake = level.shake * np.stack([_smooth(rng, length), _smooth(rng, length)], axis=1)
@@ -173,7 +183,7 @@ def draw_take(
         ),
         pose=pose,
         span=(start, stop),
-        speed=travel * FRAMES_PER_SECOND / (moving * frames),
+        speed=float(travel) * FRAMES_PER_SECOND / (moving * frames),
         phase=phase,
         shake=shake,
         light=1.0 + level.flicker * _smooth(rng, length, 3),
@@ -211,7 +221,7 @@ def render_pair(pair: ActionPair, take: Take, size: int) -> NDArray[np.uint8]:
 def _draw_clutter(image: Image.Image, take: Take, frame: int) -> None:
     pen = Pen(image, (0.0, 0.0), float(image.width), False)
     for k, (x, y, step_x, step_y, hue) in enumerate(take.clutter.tolist()):
-        place = ((x + step_x * frame) % 1.0, (y + step_y * frame) % 1.0)
+        place = ((x + step_x * frame) % 1.2 - 0.1, (y + step_y * frame) % 1.2 - 0.1)
         pen.ellipse(place, 0.05 + 0.01 * (k % 3), 0.05, hls(hue, 0.5, 0.5))
 
 
@@ -234,7 +244,7 @@ def _clips(take: Take, split: str, variant: Variant, size: int, test_background:
         for side, name in enumerate((pair.rising, pair.falling)):
             number = test_background if split == "test" else 2 * index + side
             # Pattern and colour both: a scene that can be recognised.
-            look = replace(take.look, wall_hue=number / len(BACKGROUNDS), wall_light=0.6)
+            look = replace(take.look, wall_hue=number / len(BACKGROUNDS), wall_saturation=0.5)
             scene = replace(take, look=look, background=BACKGROUNDS[number])
             frames = render_pair(pair, scene, size)
             yield name, scene.background, _falling(frames, take.span) if side else frames
@@ -273,10 +283,10 @@ class _Settings:
             )
         if self.size < 32 or self.size % 2:
             raise ValueError(f"size {self.size}: use an even number of pixels, 32 or more")
-        if not 8 <= self.min_frames <= self.max_frames:
+        if not 8 <= self.min_frames <= self.max_frames - (1 - self.min_frames % 2):
             raise ValueError(
-                f"min_frames {self.min_frames}, max_frames {self.max_frames}: "
-                "8 <= min_frames <= max_frames is needed"
+                f"min_frames {self.min_frames}, max_frames {self.max_frames}: lengths are odd "
+                "numbers from min_frames (8 or more) to max_frames, and there is none"
             )
         for name, choices in (("difficulty", Difficulty), ("variant", Variant)):
             value = getattr(self, name)
@@ -311,7 +321,8 @@ def prepare(
         root: folder to fill.
         num_clips: a multiple of the number of classes.
         size: side of the square picture in pixels, even.
-        min_frames, max_frames: clip lengths are uniform between them, at 12 frames per second.
+        min_frames, max_frames: clip lengths are the odd numbers between them, equally likely,
+            at 12 frames per second.
         difficulty: amount of noise, clutter, shake, and how far the action goes.
         variant: `shortcut`: in train and val every class has its own background, in test a
             take's background is the same for all classes. `decisive`: only the frames of a span

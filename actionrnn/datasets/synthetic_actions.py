@@ -20,7 +20,7 @@ Point = tuple[float, float]
 # Pictures are drawn this many times larger and averaged down: smooth edges, smooth motion.
 SUPERSAMPLE = 3
 BACKGROUNDS = (
-    "plaster", "stripes", "tiles", "bricks", "polka", "planks", "meadow", "night",
+    "plaster", "stripes", "tiles", "bricks", "polka", "planks", "meadow", "snow",
     "zigzag", "rings",
 )  # fmt: skip
 
@@ -30,7 +30,7 @@ class Look:
     """Colours and proportions that stay fixed through a clip; all numbers are in [0, 1].
 
     Attributes:
-        wall_hue, wall_light: of the background.
+        wall_hue, wall_light, wall_saturation: of the background.
         hue: of the acting object (door, liquid, petals, balloon, shirt).
         second_hue: of its companion (chair, pot, straw, trousers).
         build: body proportions and the number of petals.
@@ -39,6 +39,7 @@ class Look:
 
     wall_hue: float
     wall_light: float
+    wall_saturation: float
     hue: float
     second_hue: float
     build: float
@@ -112,7 +113,7 @@ def _person(pen: Pen, pose: float, look: Look) -> None:
     """Pose 0 stands before a chair, 1 sits on it."""
     chair, dark = hls(look.second_hue, 0.55, 0.75), hls(look.second_hue, 0.3, 0.6)
     skin = hls(0.07, _mix(0.8, 0.35, look.skin), 0.5)
-    shirt, trousers = hls(look.hue, 0.5, 0.85), hls(look.second_hue + 0.45, 0.25, 0.5)
+    shirt, trousers = hls(look.hue, 0.5, 0.7), hls(look.second_hue + 0.45, 0.25, 0.5)
     pen.limb([(-0.66, -0.2), (-0.6, 0.6)], 0.12, chair)
     pen.limb([(-0.6, 0.6), (-0.6, 0.95)], 0.07, dark)
     pen.limb([(0.0, 0.62), (0.0, 0.95)], 0.07, dark)
@@ -132,12 +133,12 @@ def _person(pen: Pen, pose: float, look: Look) -> None:
     hand = (elbow[0] + 0.26 * math.sin(fore), elbow[1] + 0.26 * math.cos(fore))
 
     pen.limb([ankle, (ankle[0] + 0.16, ankle[1] + 0.02)], 0.1, hls(look.hue + 0.5, 0.15, 0.3))
-    pen.limb([ankle, knee, hip], 0.17 * thick, trousers)
-    pen.limb([hip, shoulder], 0.24 * thick, shirt)
-    pen.ellipse(head, 0.15, 0.17, skin)
-    pen.ellipse((head[0] - 0.05, head[1] - 0.07), 0.14, 0.12, hls(0.08, 0.15, 0.5))
-    pen.limb([shoulder, elbow], 0.12 * thick, hls(look.hue, 0.38, 0.85))
-    pen.limb([elbow, hand], 0.1 * thick, skin)
+    pen.limb([ankle, knee, hip], 0.2 * thick, trousers)
+    pen.limb([hip, shoulder], 0.3 * thick, shirt)
+    pen.ellipse(head, 0.17, 0.19, skin)
+    pen.ellipse((head[0] - 0.05, head[1] - 0.08), 0.16, 0.13, hls(0.08, 0.15, 0.5))
+    pen.limb([shoulder, elbow], 0.14 * thick, hls(look.hue, 0.38, 0.7))
+    pen.limb([elbow, hand], 0.11 * thick, skin)
 
 
 def _door(pen: Pen, pose: float, look: Look) -> None:
@@ -182,15 +183,15 @@ def _glass(pen: Pen, pose: float, look: Look) -> None:
     level = _mix(0.76, -0.6, pose)
     pen.limb([(0.5, -1.0), (-0.12, 0.72)], 0.08, hls(look.second_hue, 0.6, 0.8))
     width = half_width(level) - 0.02
-    tumbler(level, 0.8, 0.02, hls(look.hue, 0.48, 0.9))
-    pen.ellipse((0.0, level), width, 0.07, hls(look.hue, 0.72, 0.9))
+    tumbler(level, 0.8, 0.02, hls(look.hue, 0.48, 0.75))
+    pen.ellipse((0.0, level), width, 0.07, hls(look.hue, 0.72, 0.75))
     pen.limb([(-0.42, -0.6), (-0.3, 0.6)], 0.05, (245, 250, 252))
 
 
 def _flower(pen: Pen, pose: float, look: Look) -> None:
     """Pose 0 is a drooping closed flower, 1 is upright in full bloom."""
     green = hls(0.31, 0.3, 0.6)
-    root, head = (0.0, 0.7), (_mix(0.42, 0.0, pose), _mix(0.25, -0.28, pose))
+    root, head = (0.0, 0.7), (_mix(0.42, 0.0, pose), _mix(0.2, -0.26, pose))
     bend = (_mix(-0.1, 0.0, pose), _mix(-0.55, -0.1, pose))
     stem = []
     for t in np.linspace(0.0, 1.0, 9).tolist():
@@ -208,14 +209,14 @@ def _flower(pen: Pen, pose: float, look: Look) -> None:
     pen.box(-0.37, 0.56, 0.37, 0.68, hls(look.second_hue, 0.55, 0.6))
 
     facing, spread = math.radians(_mix(75, -90, pose)), _mix(0.5, math.pi, pose)
-    count, length = 7 + round(4 * look.build), _mix(0.13, 0.29, pose)
+    count, length = 7 + round(4 * look.build), _mix(0.16, 0.33, pose)
     for k in range(count):
         angle = facing + spread * (2 * (k + 0.5) / count - 1)
         x, y = head[0] + length * math.cos(angle), head[1] + length * math.sin(angle)
         shade = _mix(0.36, 0.6, pose) + 0.05 * (k % 2)
-        petal = hls(look.hue, shade, _mix(0.35, 0.95, pose))
-        pen.ellipse((x, y), 1.15 * length, _mix(0.07, 0.15, pose), petal, turn=angle)
-    pen.ellipse(head, _mix(0.07, 0.17, pose), _mix(0.07, 0.17, pose), (250, 205, 40))
+        petal = hls(look.hue, shade, _mix(0.35, 0.8, pose))
+        pen.ellipse((x, y), 1.15 * length, _mix(0.08, 0.17, pose), petal, turn=angle)
+    pen.ellipse(head, _mix(0.08, 0.19, pose), _mix(0.08, 0.19, pose), (250, 205, 40))
 
 
 def _balloon(pen: Pen, pose: float, look: Look) -> None:
@@ -226,7 +227,7 @@ def _balloon(pen: Pen, pose: float, look: Look) -> None:
     pen.polygon([(-0.1, 0.45), (0.1, 0.45), (0.32, 0.72), (0.32, 1.0), (-0.32, 1.0),
                  (-0.32, 0.72)], hls(look.second_hue, 0.4, 0.5))  # fmt: skip
     pen.box(-0.13, mouth, 0.13, 0.52, hls(look.second_hue, 0.6, 0.5))
-    rubber = hls(look.hue, _mix(0.3, 0.58, pose), 0.9)
+    rubber = hls(look.hue, _mix(0.3, 0.58, pose), 0.75)
     centre = (0.0, mouth - tall)
     pen.polygon([(-0.1, mouth + 0.03), (0.1, mouth + 0.03), (0.5 * radius, centre[1]),
                  (-0.5 * radius, centre[1])], rubber)  # fmt: skip
@@ -261,8 +262,8 @@ PAIRS = (
 
 def draw_background(name: str, look: Look, size: int, rng: np.random.Generator) -> Image.Image:
     """One of `BACKGROUNDS` as a square of `size` pixels; `rng` shifts its pattern."""
-    light = _mix(0.3, 0.78, look.wall_light)
-    wall, mark = hls(look.wall_hue, light, 0.35), hls(look.wall_hue + 0.05, light - 0.09, 0.4)
+    light, saturation = look.wall_light, look.wall_saturation
+    wall, mark = (hls(look.wall_hue, light - dark, saturation) for dark in (0.0, 0.09))
     image = Image.new("RGB", (size, size), wall)
     draw = ImageDraw.Draw(image)
     cell = size / 8
@@ -291,19 +292,19 @@ def draw_background(name: str, look: Look, size: int, rng: np.random.Generator) 
     elif name == "planks":
         for k in steps:
             y = shift_y + k * cell
-            draw.rectangle((0, y, size, y + cell), fill=hls(look.wall_hue, light - 0.05 * (k % 3),
-                           0.35))  # fmt: skip
+            plank = hls(look.wall_hue, light - 0.05 * (k % 3), saturation)
+            draw.rectangle((0, y, size, y + cell), fill=plank)
             draw.line((0, y, size, y), mark, max(1, round(cell / 10)))
     elif name == "meadow":
         horizon = 0.55 * size + shift_y
         for y in range(size):
-            sky = hls(look.wall_hue, light + 0.15 * y / size, 0.45)
+            sky = hls(look.wall_hue, light + 0.1 * y / size, saturation)
             draw.line((0, y, size, y), fill=sky)
-        draw.rectangle((0, horizon, size, size), fill=hls(look.wall_hue + 0.3, light - 0.1, 0.35))
-    elif name == "night":
-        draw.rectangle((0, 0, size, size), fill=hls(look.wall_hue, 0.4 * light, 0.4))
+        draw.rectangle((0, horizon, size, size), fill=mark)
+    elif name == "snow":
+        flake = hls(look.wall_hue, light + 0.15, saturation)
         for x, y in rng.random((60, 2)) * size:
-            draw.ellipse((x, y, x + cell / 8, y + cell / 8), fill=hls(look.wall_hue, 0.8, 0.3))
+            draw.ellipse((x, y, x + cell / 5, y + cell / 5), fill=flake)
     elif name == "zigzag":
         for row in steps:
             y = shift_y + row * cell
