@@ -2,5 +2,7 @@
 
 PREPARERS = {
     "synthetic": "actionrnn.datasets.synthetic:prepare",
+    "folder": "actionrnn.datasets.folder:prepare",
+    "fights": "actionrnn.datasets.fights:prepare",
 }
 """Name of each dataset and the function that prepares it; imported only when called."""
