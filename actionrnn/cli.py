@@ -52,6 +52,20 @@ VERBS = {
         "predict --ckpt_path RUN/checkpoints/best.ckpt --videos a.mp4 b.avi",
     ),
 }
+VERBS |= {
+    "compare": Verb("compare", "is B better than A, by more than noise?", "compare RUN_A RUN_B"),
+    "calibrate": Verb(
+        "calibrate",
+        "fit a temperature on validation clips, kept in the checkpoint",
+        "calibrate --ckpt_path RUN/checkpoints/best.ckpt",
+    ),
+    "diagnose": Verb(
+        "diagnose",
+        "order, bias, calibration, gradients: what a number rests on",
+        "diagnose order --ckpt_path RUN/checkpoints/best.ckpt",
+    ),
+    "report": Verb("report", "one self-contained HTML page of a run", "report RUN"),
+}
 VERBS["fit"] = VERBS["fit"]._replace(module="lightning")
 
 

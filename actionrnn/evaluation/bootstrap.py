@@ -136,29 +136,35 @@ def draw_weights(num_groups: int, num_draws: int = NUM_DRAWS, seed: int = 0) -> 
     """How often each group is in each bootstrap sample, float64 (R, G); rows sum to G."""
     generator = torch.Generator().manual_seed(seed)
     weights_RG = torch.zeros(num_draws, num_groups, dtype=torch.float64)
-    for some_RG in weights_RG.split(_DRAWS_AT_ONCE):
-        drawn = torch.randint(num_groups, some_RG.shape, generator=generator)
+    for start in range(0, num_draws, _DRAWS_AT_ONCE):
+        some_RG = weights_RG[start : start + _DRAWS_AT_ONCE]
+        drawn = torch.randint(num_groups, tuple(some_RG.shape), generator=generator)
         some_RG.scatter_add_(1, drawn, torch.ones_like(some_RG))
     return weights_RG
 
 
-def interval(draws_R: Tensor, num_groups: int) -> Interval | None:
+def interval(draws_R: Tensor, num_groups: int, is_share: bool = True) -> Interval | None:
     """The 95 % interval of a figure from its bootstrap draws; None for fewer than two groups.
 
     Plain percentile intervals are too narrow with few groups. The expanded ones of Hesterberg
-    (What Teachers Should Know About the Bootstrap, 2015, section 5.3.1) use Student's t.
+    (What Teachers Should Know About the Bootstrap, 2015, section 5.3.1) use Student's t. Where
+    every clip is right (or wrong) no draw can differ; the interval then is the exact binomial
+    one (Clopper & Pearson 1934) with each group as a single trial.
+
+    Args:
+        draws_R: the figure in each draw; those that are not finite are left out.
+        num_groups: how many groups the clips of this figure come from.
+        is_share: the figure is a share, 0 to 1 (a difference of shares is not).
     """
     draws_R = draws_R[draws_R.isfinite()]
     if num_groups < 2 or not len(draws_R):
         return None
     tail = expanded_tail(num_groups)
     low, high = draws_R.quantile(torch.tensor([tail, 1 - tail], dtype=draws_R.dtype)).tolist()
+    if is_share and low == high and low in (0.0, 1.0):
+        unseen = ((1 - LEVEL) / 2) ** (1 / num_groups)
+        return Interval(unseen, 1.0) if low == 1.0 else Interval(0.0, 1 - unseen)
     return Interval(low, high)
-
-
-def intervals(draws_RK: Tensor, num_groups: int) -> list[Interval | None]:
-    """`interval` of every column."""
-    return [interval(draws_R, num_groups) for draws_R in draws_RK.T]
 
 
 def expanded_tail(num_groups: int) -> float:
@@ -184,7 +190,7 @@ def student_t(probability: float, degrees: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return sum(term / degrees**power for power, term in enumerate(terms))
+    return math.fsum(term / degrees**power for power, term in enumerate(terms))
 
 
 def _sum_by_group(values_N: Tensor, group_N: Tensor, num_groups: int) -> Tensor:

@@ -14,7 +14,6 @@ from actionrnn.evaluation.summary import (
     HEADLINES,
     headline_keys,
     interval_note,
-    shown_interval,
     tallies_of,
 )
 
@@ -75,7 +74,7 @@ def compare(first: Predictions, second: Predictions, names: tuple[str, str]) -> 
     keys = [key for key in headline_keys(first) if key in headline_keys(second)]
     figures = {}
     for key in keys:
-        bounds = interval(draws[1][key] - draws[0][key], num_groups)
+        bounds = interval(draws[1][key] - draws[0][key], num_groups, is_share=False)
         a, b = values[0][key].item(), values[1][key].item()
         figures[key] = {
             "first": a,
@@ -98,40 +97,59 @@ def compare(first: Predictions, second: Predictions, names: tuple[str, str]) -> 
 
 
 def verdict(key: str, comparison: dict[str, Any]) -> str:
-    """One figure's difference in words."""
+    """One figure's difference in a word: B is `better` or `worse`, or it is `noise`, or `?`."""
     figure = comparison["figures"][key]
-    difference, bounds = figure["difference"], figure["interval"]
-    if bounds is None:
-        return f"{difference:+.3f}: one group alone cannot tell a difference from noise"
+    if figure["interval"] is None:
+        return "?"
     if not figure["more_than_noise"]:
-        return "no more than noise"
-    better = (difference < 0) == (key in _LOWER_IS_BETTER)
-    return f"{comparison['second']} is {'better' if better else 'worse'}, by more than noise"
+        return "noise"
+    return "better" if (figure["difference"] < 0) == (key in _LOWER_IS_BETTER) else "worse"
+
+
+def sentences(comparison: dict[str, Any]) -> list[str]:
+    """The verdicts in words, one line for each kind."""
+    words = {
+        "better": "B is better, by more than noise, in",
+        "worse": "B is worse, by more than noise, in",
+        "noise": "no more than noise:",
+        "?": "one group alone cannot tell a difference from noise:",
+    }
+    found = {key: verdict(key, comparison) for key in comparison["figures"]}
+    return [
+        f"{start} {', '.join(HEADLINES[key] for key, kind in found.items() if kind == word)}"
+        for word, start in words.items()
+        if word in found.values()
+    ]
 
 
 def print_comparison(comparison: dict[str, Any]) -> None:
     """Print what `compare` gave on stdout."""
     console = Console(highlight=False)
-    first, second = comparison["first"], comparison["second"]
-    table = Table("figure", first, second, "difference", "95 % interval", "verdict")
-    table.title, table.title_justify = f"{second} against {first}", "left"
+    console.print(f"A  {comparison['first']}\nB  {comparison['second']}")
+    table = Table("figure", "A", "B", "B - A", "95 % interval", "verdict")
     for key, figure in comparison["figures"].items():
         table.add_row(
             HEADLINES[key],
             f"{figure['first']:.3f}",
             f"{figure['second']:.3f}",
             f"{figure['difference']:+.3f}",
-            shown_interval(figure["interval"]),
+            signed_interval(figure["interval"]),
             verdict(key, comparison),
         )
     console.print(table)
+    console.print("\n".join(sentences(comparison)))
     console.print(
-        f"of {comparison['num_clips']} clips, {comparison['only_first_right']} are right in "
-        f"{first} alone and {comparison['only_second_right']} in {second} alone\n"
+        f"of {comparison['num_clips']} clips, {comparison['only_first_right']} are right in A "
+        f"alone and {comparison['only_second_right']} in B alone\n"
         f"{interval_note(comparison)}"
     )
     if comparison["leaked"]:
         console.print("[bold red]LEAKED[/]: a run was tested on recordings it was trained on")
+
+
+def signed_interval(bounds: list[float] | None) -> str:
+    """`-0.012 to +0.034`, or a dash."""
+    return f"{bounds[0]:+.3f} to {bounds[1]:+.3f}" if bounds else "-"
 
 
 def short_names(paths: list[Path]) -> list[str]:

@@ -97,7 +97,7 @@ class Predictions:
         """View scores (N, V, K) float64; NaN rows are unreadable clips."""
         num_views = int(self.about["num_views"])
         flat = _stacked(self.table["view_logits"], num_views * len(self.class_names))
-        return flat.unflatten(1, (num_views, -1))
+        return flat.reshape(len(flat), num_views, -1)
 
     def targets(self) -> Tensor:
         """Class indices, int64 (N,)."""

@@ -14,18 +14,17 @@ from actionrnn.evaluation.bootstrap import (
     draw_weights,
     group_ids,
     interval,
-    intervals,
 )
 from actionrnn.evaluation.calibration import expected_calibration_error
 from actionrnn.evaluation.predictions import Predictions
 
 HEADLINES = {
     "accuracy": "clip accuracy (top-1)",
-    "view_accuracy": "view accuracy (each view on its own)",
+    "view_accuracy": "view accuracy (each view alone)",
     "top5_accuracy": "top-5 accuracy",
-    "macro_accuracy": "macro accuracy (mean over classes)",
+    "macro_accuracy": "macro accuracy",
     "macro_f1": "macro F1",
-    "ece": "expected calibration error",
+    "ece": "calibration error (ECE)",
 }
 FEW_GROUPS = 20
 CLASSES_SHOWN = 30
@@ -88,7 +87,8 @@ def per_class(scored: Predictions, tallies: Tallies) -> list[dict[str, Any]]:
     bounds: list[Interval | None] = [None] * len(scored.class_names)
     groups_K = (tallies.support_GK > 0).sum(dim=0).tolist()
     if num_groups > 1:
-        bounds = intervals(tallies.recall(draw_weights(num_groups)), num_groups)
+        draws_RK = tallies.recall(draw_weights(num_groups))
+        bounds = [interval(draws_RK[:, k], groups) for k, groups in enumerate(groups_K)]
     support_K, hits_K = tallies.support_GK.sum(dim=0).tolist(), tallies.hits_GK.sum(dim=0).tolist()
     predicted_K = tallies.predicted_GK.sum(dim=0).tolist()
     return [
@@ -97,7 +97,7 @@ def per_class(scored: Predictions, tallies: Tallies) -> list[dict[str, Any]]:
             "clips": int(support_K[k]),
             "groups": groups_K[k],
             "accuracy": hits_K[k] / support_K[k] if support_K[k] else None,
-            "interval": list(bound) if bound and groups_K[k] > 1 else None,
+            "interval": list(bound) if bound else None,
             "precision": hits_K[k] / predicted_K[k] if predicted_K[k] else None,
             "f1": 2 * hits_K[k] / (support_K[k] + predicted_K[k]) if support_K[k] else None,
         }
