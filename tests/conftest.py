@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+
 SHARED_DATA = Path(
     os.environ.get("ACTIONRNN_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data")
 )
