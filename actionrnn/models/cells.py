@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from actionrnn.models.init import chrono_bias, init_input_weights, init_recurrent_weights
+from actionrnn.models.init import init_input_weights, init_recurrent_weights, keep_bias
 from actionrnn.models.lengths import at_frame
 
 CellState = tuple[Tensor, ...]
@@ -100,10 +100,8 @@ class LSTMCell(nn.Module):
         _init_kernel(self.kernel, num_gates=4)
         biases_4H = cast(Tensor, self.kernel.bias_ih_l0).detach()
         input_bias_H, forget_bias_H, _, _ = biases_4H.chunk(4)
-        if chrono_max_frames is None:
-            forget_bias_H.fill_(1.0)
-        else:
-            forget_bias_H.copy_(chrono_bias(hidden_size, chrono_max_frames))
+        forget_bias_H.copy_(keep_bias(hidden_size, chrono_max_frames))
+        if chrono_max_frames is not None:
             input_bias_H.copy_(-forget_bias_H)
 
     def forward(
@@ -156,9 +154,8 @@ class GRUCell(nn.Module):
         self.kernel = nn.GRU(input_size, hidden_size, batch_first=True)
         self.macs_per_frame = 3 * hidden_size * (input_size + hidden_size)
         _init_kernel(self.kernel, num_gates=3)
-        if chrono_max_frames is not None:
-            _, update_bias_H, _ = cast(Tensor, self.kernel.bias_ih_l0).detach().chunk(3)
-            update_bias_H.copy_(chrono_bias(hidden_size, chrono_max_frames))
+        _, update_bias_H, _ = cast(Tensor, self.kernel.bias_ih_l0).detach().chunk(3)
+        update_bias_H.copy_(keep_bias(hidden_size, chrono_max_frames))
 
     def forward(
         self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None

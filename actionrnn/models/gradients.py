@@ -106,7 +106,11 @@ def gradient_report(
 
 
 def state_gradients(trace: CellTrace, loss: Tensor) -> dict[str, Tensor]:
-    """dLoss/dstate_t for every state by name, (B, T, H), zero on padding."""
+    """dLoss/dstate_t for every state by name, (B, T, H), zero on padding.
+
+    Total derivatives: through every later frame and every layer above; for the memory c of an
+    LSTM also through the h of its own frame.
+    """
     flat = [tensor for states in trace.states for tensor in states]
     grads = torch.autograd.grad(
         loss, flat, retain_graph=True, allow_unused=True, materialize_grads=True
