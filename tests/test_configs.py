@@ -1,0 +1,61 @@
+"""Every shipped config builds, says what it needs, and leaves nothing of another behind."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from actionrnn.cli import main
+from actionrnn.commands.config import load_config
+from actionrnn.commands.lightning import ActionCLI
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+DATA = sorted((CONFIGS / "data").glob("*.yaml"))
+EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
+DATA_KEYS = set(load_config(str(CONFIGS / "data" / "synthetic.yaml")))
+
+
+def name(path: Path) -> str:
+    return path.stem
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Build a config through the command line without training; returns the parsed settings."""
+    parsed: list[Any] = []
+    monkeypatch.setattr(ActionCLI, "fit", lambda self, **kwargs: parsed.append(self.config.fit))
+
+    def build(*words: str) -> Any:
+        assert main(["fit", *words, f"--run.folder={tmp_path}"]) == 0
+        return parsed[-1]
+
+    return build
+
+
+def test_no_config_is_forgotten() -> None:
+    tested = [*DATA, *EXPERIMENTS]
+    assert sorted(CONFIGS.rglob("*.yaml")) == sorted(tested)
+    assert len(tested) >= 5
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
+def test_every_experiment_builds(path: Path, built: Any) -> None:
+    config = built("--config", str(path))
+    assert config.run.name == path.stem
+    assert f"configs/experiment/{path.name}" in path.read_text(), "the header shows the command"
+
+
+@pytest.mark.parametrize("path", DATA, ids=name)
+def test_every_dataset_replaces_the_demos_wholly(path: Path, built: Any) -> None:
+    other = str(CONFIGS / "experiment" / "demo_lstm.yaml")
+    config = built("--config", other, "--data", str(path), "--model.cell", "gru")
+    wanted = yaml.safe_load(path.read_text())
+    assert {key: config.data[key] for key in wanted} == wanted
+    assert config.model.cell == "gru"
+    assert set(wanted) == DATA_KEYS, "a data config names every key"
+
+
+def test_data_configs_name_every_setting_of_the_data_module(built: Any) -> None:
+    config = built("--config", str(CONFIGS / "experiment" / "demo_lstm.yaml"))
+    assert set(config.data.keys()) == DATA_KEYS
