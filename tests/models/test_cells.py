@@ -10,14 +10,8 @@ from torch import Tensor, nn
 
 from actionrnn.models.cells import GRUCell, LSTMCell, RNNCell
 from actionrnn.models.config import HeadConfig
-from actionrnn.models.minimal import (
-    CHUNK_FRAMES,
-    MinGRUCell,
-    MinLSTMCell,
-    log_positive,
-    positive,
-    scan,
-)
+from actionrnn.models.minimal import MinGRUCell, MinLSTMCell, log_positive, positive
+from actionrnn.models.scan import CHUNK_FRAMES, recurrence, scan_in_log_space
 from actionrnn.models.stack import build_cell
 from actionrnn.models.trace import unroll
 
@@ -241,30 +235,51 @@ def test_scan_equals_the_recurrence_in_float32(
     log_a = log_kept * 2 * torch.rand(shape, generator=generator)
     log_b = 5 * torch.randn(shape, generator=generator)
     start_BH = torch.full((2, 3), start)
-    expected = sequential(log_a, log_b, start_BH).float()
-    torch.testing.assert_close(scan(log_a, log_b, start_BH), expected, rtol=2e-3, atol=0)
+    expected_BTH = sequential(log_a, log_b, start_BH).float()
+    scanned_BTH = scan_in_log_space(log_a, log_b, start_BH)
+    torch.testing.assert_close(scanned_BTH, expected_BTH, rtol=2e-3, atol=0)
+    looped_BTH = recurrence(log_a.exp(), log_b.exp(), start_BH)
+    torch.testing.assert_close(looped_BTH, expected_BTH, rtol=1e-4, atol=0)
 
 
 def test_scan_has_finite_gradients_with_closed_and_open_gates() -> None:
     log_a = torch.tensor([[[0.0], [-100.0], [-1e-8], [-500.0]]], requires_grad=True)
     log_b = torch.tensor([[[-100.0], [0.0], [3.0], [-200.0]]], requires_grad=True)
-    scan(log_a, log_b, torch.zeros(1, 1)).sum().backward()
+    scan_in_log_space(log_a, log_b, torch.zeros(1, 1)).sum().backward()
     assert log_a.grad is not None
     assert log_b.grad is not None
     assert bool(log_a.grad.isfinite().all() and log_b.grad.isfinite().all())
 
 
-def test_scan_gradients_are_those_of_the_recurrence() -> None:
+def test_both_ways_have_the_gradients_of_the_recurrence() -> None:
     log_a = -torch.rand(2, CHUNK_FRAMES + 5, 2).double()
     log_b = torch.randn(2, CHUNK_FRAMES + 5, 2).double()
-    start = torch.rand(2, 2).double()
-    for inputs in ((log_a, log_b, start),):
-        for tensor in inputs:
-            tensor.requires_grad_()
-        weight = torch.randn_like(log_a)
-        ours = torch.autograd.grad((scan(*inputs) * weight).sum(), inputs)
-        theirs = torch.autograd.grad((sequential(*inputs) * weight).sum(), inputs)
-        torch.testing.assert_close(ours, theirs)
+    inputs = (log_a, log_b, torch.rand(2, 2).double())
+    for tensor in inputs:
+        tensor.requires_grad_()
+    weight_BTH = torch.randn_like(log_a)
+    expected = torch.autograd.grad((sequential(*inputs) * weight_BTH).sum(), inputs)
+    scanned = scan_in_log_space(*inputs)
+    looped = recurrence(log_a.exp(), log_b.exp(), inputs[2])
+    for hidden_BTH in (scanned, looped):
+        gradients = torch.autograd.grad((hidden_BTH * weight_BTH).sum(), inputs)
+        torch.testing.assert_close(gradients, expected)
+
+
+@pytest.mark.parametrize("kind", ["minlstm", "mingru"])
+def test_the_accelerators_way_gives_the_cpus_result(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = make_cell(kind)
+    x_BTD, lengths_B = torch.randn(2, 90, 7).double(), torch.tensor([90, 40])
+    on_cpu, _ = cell(x_BTD, lengths_B, None)
+
+    def scan(a_BTH: Tensor, b_BTH: Tensor, start_BH: Tensor) -> Tensor:
+        return scan_in_log_space(a_BTH.log(), b_BTH.log(), start_BH)
+
+    monkeypatch.setattr("actionrnn.models.minimal.recurrence", scan)
+    scanned, _ = cell(x_BTD, lengths_B, None)
+    torch.testing.assert_close(scanned, on_cpu)
 
 
 def test_log_positive_is_the_log_of_positive() -> None:
