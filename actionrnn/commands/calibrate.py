@@ -8,6 +8,7 @@ from rich.table import Table
 
 from actionrnn.commands.parsing import usage_errors
 from actionrnn.evaluation.calibration import (
+    FIGURES,
     calibration_figures,
     fit_temperature,
     store_temperature,
@@ -16,13 +17,6 @@ from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.models.recognizer import clip_logits
 
 TAKES_VERB = False
-FIGURES = {
-    "ece": "expected calibration error",
-    "loss": "cross-entropy",
-    "brier": "Brier score",
-    "confidence": "mean confidence",
-    "accuracy": "accuracy",
-}
 
 
 def main(arguments: list[str]) -> int:

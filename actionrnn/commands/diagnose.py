@@ -1,0 +1,102 @@
+"""`actionrnn diagnose order|bias|calibration|gradients --ckpt_path ...`: what a number rests on."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jsonargparse import ArgumentParser
+
+from actionrnn.commands.lightning import quiet_libraries
+from actionrnn.commands.parsing import import_function, usage_errors
+from actionrnn.errors import UsageError, near_miss
+from actionrnn.evaluation.tables import print_diagnosis
+from actionrnn.evaluation.trained import TrainedModel
+from actionrnn.training.run_folder import write_json
+
+TAKES_VERB = False
+
+
+class Kind(NamedTuple):
+    """A diagnosis, the function that makes it, the one that draws it, and what it asks."""
+
+    diagnose: str
+    figure: str
+    question: str
+
+
+KINDS = {
+    "order": Kind(
+        "actionrnn.evaluation.order:diagnose_order",
+        "actionrnn.evaluation.plots:order_figure",
+        "does the model use the order of the frames, and which classes need it?",
+    ),
+    "bias": Kind(
+        "actionrnn.evaluation.bias:diagnose_bias",
+        "actionrnn.evaluation.plots:bias_figure",
+        "does it need the action, or only the scene? where does it fail? which labels are odd?",
+    ),
+    "calibration": Kind(
+        "actionrnn.evaluation.calibration:diagnose_calibration",
+        "actionrnn.evaluation.plots:calibration_figure",
+        "is a probability of 0.8 right in 8 of 10?",
+    ),
+    "gradients": Kind(
+        "actionrnn.evaluation.gradients:diagnose_gradients",
+        "actionrnn.evaluation.plots:gradients_figure",
+        "does the learning signal reach the first frame?",
+    ),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Make one diagnosis: a table on stdout, JSON and a figure in the run folder."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: actionrnn diagnose KIND --ckpt_path CKPT ...\n\nKIND is one of")
+        print("\n".join(f"  {name:<12} {kind.question}" for name, kind in KINDS.items()))
+        return 0 if arguments else 2
+    name, rest = arguments[0], arguments[1:]
+    if name not in KINDS:
+        raise UsageError(f"there is no diagnosis {name!r}{near_miss(name, list(KINDS))}")
+    parser = _parser(name)
+    with usage_errors(parser):
+        options = parser.parse_args(rest)
+    quiet_libraries()
+    draw: Callable[[dict[str, Any]], Any] = import_function(KINDS[name].figure)
+    run = TrainedModel.load(
+        options.ckpt_path,
+        root=options["data.root"],
+        split=options["data.split"],
+        allow_leak=options["data.allow_leak"],
+        device=options.device,
+    )
+    extra = {"columns": options.columns, "device": options.device} if name == "bias" else {}
+    result = import_function(KINDS[name].diagnose)(run, options["data.subset"], **extra)
+    folder = run.folder / "diagnostics"
+    folder.mkdir(exist_ok=True)
+    write_json(folder / f"{name}.json", result)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print_diagnosis(name, result)
+    draw(result).savefig(folder / f"{name}.png", dpi=150)
+    print(f"written: {folder / name}.json, {folder / name}.png", file=sys.stderr)
+    return 0
+
+
+def _parser(name: str) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=f"actionrnn diagnose {name}", exit_on_error=False, allow_abbrev=False
+    )
+    parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
+    parser.add_argument("--data.root", type=str | None, default=None, help="data moved here")
+    parser.add_argument("--data.split", type=str | None, default=None, help="another split")
+    parser.add_argument("--data.subset", type=str, default="test", help="train, val or test")
+    parser.add_argument("--data.allow_leak", type=bool, default=False, help="go on, marked so")
+    parser.add_argument("--device", type=str, default="auto", help="for the backbone")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
+    if name == "bias":
+        parser.add_argument(
+            "--columns", type=list[str], default=[], help="manifest columns to slice by"
+        )
+    return parser

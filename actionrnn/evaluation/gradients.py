@@ -1,0 +1,66 @@
+"""Does the learning signal reach the first frame? A split's clips through `gradient_report`."""
+
+import math
+from typing import Any
+
+import torch
+
+from actionrnn.errors import ActionRNNError
+from actionrnn.evaluation.trained import TrainedModel
+from actionrnn.models.gradients import gradient_report
+from actionrnn.training.data import Subset
+
+MAX_CLIPS = 256
+
+
+def diagnose_gradients(run: TrainedModel, subset: Subset = "val") -> dict[str, Any]:
+    """Gradients through time of every recurrent layer, over up to 256 clips; plain data.
+
+    Returns:
+        `layers`: `layer`, `direction`, mean gradient `norms` by frame, `ratio` of the frame
+        read first to the one read last, `per_frame` factor, `saturation` of every gate,
+        `verdict`, `sentence`.
+
+    Raises:
+        ActionRNNError: if the head has no recurrent layer.
+    """
+    batches, num_clips = [], 0
+    for batch in run.data.loader(subset):
+        batches.append(batch)
+        num_clips += len(batch.target_B)
+        if num_clips >= MAX_CLIPS:
+            break
+    longest = max(batch.features_BVTD.shape[2] for batch in batches)
+    features_BTD = torch.cat(
+        [
+            torch.nn.functional.pad(each, (0, 0, 0, longest - each.shape[1]))
+            for each in (batch.features_BVTD[:, 0] for batch in batches)
+        ]
+    )
+    lengths_B = torch.cat([batch.lengths_BV[:, 0] for batch in batches])
+    target_B = torch.cat([batch.target_B for batch in batches])
+    layers = gradient_report(run.recognizer.head, features_BTD, lengths_B, target_B)
+    if not layers:
+        raise ActionRNNError(
+            f"a {run.recognizer.head_config.head} head has no recurrent layer, so no gradient "
+            f"goes through time; diagnose a run with --model.head recurrent"
+        )
+    return {
+        "subset": subset,
+        "num_clips": len(target_B),
+        "cell": run.recognizer.head_config.cell,
+        "layers": [
+            {
+                "layer": layer.layer,
+                "direction": layer.direction,
+                "norms": layer.mean_norm_T.tolist(),
+                "ratio": None if math.isnan(layer.ratio) else layer.ratio,
+                "per_frame": None if math.isnan(layer.per_frame) else layer.per_frame,
+                "saturation": [gate.__dict__ for gate in layer.saturation],
+                "verdict": layer.verdict,
+                "sentence": layer.sentence(),
+            }
+            for layer in layers
+        ],
+        "verdict": "; ".join(layer.sentence() for layer in layers),
+    }
