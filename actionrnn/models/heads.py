@@ -115,8 +115,8 @@ class Head(nn.Module):
             ValueError: for a bidirectional head, which needs the end of a clip to begin.
         """
         if state is None:
-            state = self.initial_state(len(features_BD))
-        lengths_B = torch.ones(len(features_BD), dtype=torch.int64, device=features_BD.device)
+            state = self.initial_state(features_BD.shape[0])
+        lengths_B = torch.ones(features_BD.shape[0], dtype=torch.int64, device=features_BD.device)
         output = self.forward(features_BD[:, None], lengths_B, state)
         assert output.state is not None
         return output.logits_BK, output.state
@@ -187,7 +187,9 @@ class Head(nn.Module):
         layers_state = None if state is None else state.layers
         hidden_BTH, layers_state = self._encode(inputs_BTD, lengths_B, layers_state, traces)
         hidden_BTH = at_least_float32(hidden_BTH)
-        start = self._pooling.initial_state(len(lengths_B), like) if state is None else state.pooled
+        start = (
+            self._pooling.initial_state(lengths_B.shape[0], like) if state is None else state.pooled
+        )
         pooled_BTH, pooled_state = self._pooling(hidden_BTH, lengths_B, start)
         logits_BTK = self.classifier(self.pooled_dropout(pooled_BTH))
         logits_BK = at_frame(logits_BTK, self._pooling.deciding_frame(lengths_B))

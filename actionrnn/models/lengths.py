@@ -40,7 +40,7 @@ def zero_padding(values_BTD: Tensor, lengths_B: Tensor) -> Tensor:
 
 def at_frame(values_BTD: Tensor, index_B: Tensor) -> Tensor:
     """The values of one frame of each clip, (B, D)."""
-    return values_BTD[torch.arange(len(index_B), device=index_B.device), index_B]
+    return values_BTD[torch.arange(index_B.shape[0], device=index_B.device), index_B]
 
 
 def hold_last(values_BTD: Tensor, lengths_B: Tensor) -> Tensor:
@@ -57,5 +57,5 @@ def flip_by_length(values_BTD: Tensor, lengths_B: Tensor) -> Tensor:
 
 
 def _take(values_BTD: Tensor, index_BT: Tensor) -> Tensor:
-    rows_B1 = torch.arange(len(index_BT), device=index_BT.device)[:, None]
+    rows_B1 = torch.arange(index_BT.shape[0], device=index_BT.device)[:, None]
     return values_BTD[rows_B1, index_BT]

@@ -3,7 +3,8 @@
 Then `h_t = a_t h_{t-1} + b_t` is linear in h, with every a_t and b_t known beforehand. On an
 accelerator a parallel scan gives all h_t without a loop over frames; as in the paper's appendix
 B it runs in log space, for which `positive` keeps the candidate, and so h, above zero. On a CPU
-there is little to run in parallel and logs are dear: there the recurrence runs as it stands.
+there is little to run in parallel and logs are dear: there the recurrence runs as it stands
+(except in a graph that is compiled or exported, which the scan keeps free of loops).
 """
 
 from typing import ClassVar
@@ -106,7 +107,7 @@ def _run(
 ) -> tuple[Tensor, CellState | None]:
     """All `h = sigmoid(k) h + sigmoid(-k) positive(candidate)`."""
     start_BH = torch.zeros_like(candidate_BTH[:, 0]) if state is None else state[0]
-    if keep_logit_BTH.device.type == "cpu":
+    if keep_logit_BTH.device.type == "cpu" and not torch.compiler.is_compiling():
         added_BTH = torch.sigmoid(-keep_logit_BTH) * positive(candidate_BTH)
         hidden_BTH = recurrence(torch.sigmoid(keep_logit_BTH), added_BTH, start_BH)
     else:
