@@ -3,11 +3,13 @@
 import os
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from actionrnn.video.errors import VideoShorter
-from actionrnn.video.reader import open_video
+from actionrnn.video.reader import FrameReader, open_video
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
@@ -48,28 +50,36 @@ def read_clip(
         VideoError: if not a single frame can be read.
     """
     video = open_video(path, reader, start_seconds, end_seconds)
-    num_frames, warnings = video.num_frames, video.warnings
     try:
-        for _ in range(2):
-            views = sampling.indices(num_frames, video.timestamps_seconds[:num_frames])
-            needed = sorted({index for view in views for index in view})
-            try:
-                frames = video.read(needed)
-                break
-            except VideoShorter as shorter:
-                if not 0 < shorter.num_frames < num_frames:
-                    raise
-                num_frames, warnings = shorter.num_frames, (*warnings, shorter.reason)
+        views, frames, notes = _sampled(video, sampling)
         pictures = transform(frames)
         times = video.timestamps_seconds
-        place = {index: number for number, index in enumerate(needed)}
+        place = {index: number for number, index in enumerate(_needed(views))}
         stacked = [pictures[:, [place[index] for index in view]] for view in views]
         return ClipFrames(
             torch.cat(stacked),
             views,
             [[float(times[index]) for index in view] for view in views],
             f"{video.name} {video.version}",
-            warnings,
+            (*video.warnings, *notes),
         )
     finally:
         video.close()
+
+
+def _sampled(
+    video: FrameReader, sampling: Sampling
+) -> tuple[list[list[int]], NDArray[np.uint8], tuple[str, ...]]:
+    """Indices of every view, the frames they need together, and what was odd."""
+    views = sampling.indices(video.num_frames, video.timestamps_seconds)
+    try:
+        return views, video.read(_needed(views)), ()
+    except VideoShorter as shorter:
+        if not shorter.num_frames:
+            raise
+        views = sampling.indices(video.num_frames, video.timestamps_seconds)
+        return views, video.read(_needed(views)), (shorter.reason,)
+
+
+def _needed(views: list[list[int]]) -> list[int]:
+    return sorted({index for view in views for index in view})

@@ -28,6 +28,10 @@ class VideoUnreadable(VideoError):
     """The file is not a video, is damaged beyond its first frame, or has no video stream."""
 
 
+class DecoderRefused(VideoError):
+    """One decoder fails on the file, or would not be exact; another may read it."""
+
+
 class VideoShorter(VideoError):
     """Fewer frames can be decoded than the file promises.
 

@@ -4,12 +4,12 @@ import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actionrnn.video.errors import VideoNotFound
+from actionrnn.video.errors import DecoderRefused
 
 ReaderName = Literal["auto", "decord", "pyav"]
 
@@ -23,7 +23,6 @@ class FrameReader(Protocol):
         fps: average frames per second.
         timestamps_seconds: presentation time of each frame from the start of the file, float64
             (num_frames,).
-        warnings: what is odd about the file, in words.
     """
 
     name: str
@@ -31,13 +30,17 @@ class FrameReader(Protocol):
     num_frames: int
     fps: float
     timestamps_seconds: NDArray[np.float64]
-    warnings: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the file, in words."""
 
     def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """Frames in the order asked, repeats allowed, uint8 RGB (N, H, W, 3), upright.
 
         Raises:
-            VideoShorter: if fewer frames can be decoded than `num_frames`.
+            VideoShorter: if fewer frames can be decoded than `num_frames`, which is then, with
+                `timestamps_seconds`, set to the truth; choose among those and read again.
             VideoError: if decoding fails.
             IndexError: for an index outside 0 <= i < num_frames.
         """
@@ -79,19 +82,62 @@ def open_video(
 ) -> FrameReader:
     """Open a video, or the part of it from `start_seconds` up to `end_seconds`.
 
+    `auto` reads with decord where it is installed and exact, and with PyAV otherwise; a change of
+    decoder is noted in `warnings`. The frames are the same with either.
+
     Raises:
         VideoError: saying what is wrong with the file.
         ValueError: if the reader is not installed.
     """
     name = os.fspath(path)
-    if not os.path.exists(name):
-        raise VideoNotFound(name, "there is no such file")
-    if os.path.isdir(name):
-        raise VideoNotFound(name, "this is a directory, not a video file")
-    if resolve_reader(reader) == "decord":
+    chosen = resolve_reader(reader)
+    if reader == "auto" and chosen == "decord":
+        return FallbackReader(name, start_seconds, end_seconds)
+    return _open(chosen, name, start_seconds, end_seconds)
+
+
+def _open(
+    reader: str, path: str, start_seconds: float | None, end_seconds: float | None
+) -> FrameReader:
+    if reader == "decord":
         from actionrnn.video.decord import DecordReader
 
-        return DecordReader(name, start_seconds, end_seconds)
+        return DecordReader(path, start_seconds, end_seconds)
     from actionrnn.video.pyav import PyAVReader
 
-    return PyAVReader(name, start_seconds, end_seconds)
+    return PyAVReader(path, start_seconds, end_seconds)
+
+
+class FallbackReader:
+    """decord as long as it works, then PyAV. See FrameReader."""
+
+    def __init__(
+        self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
+    ) -> None:
+        self._arguments = (path, start_seconds, end_seconds)
+        self._notes: tuple[str, ...] = ()
+        try:
+            self._reader = _open("decord", *self._arguments)
+        except DecoderRefused as error:
+            self._fall_back(error)
+
+    def _fall_back(self, error: DecoderRefused) -> None:
+        self._notes = (f"{error.reason}; read with PyAV",)
+        self._reader = _open("pyav", *self._arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """See FrameReader."""
+        return self._notes + self._reader.warnings
+
+    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """See FrameReader."""
+        try:
+            return self._reader.read(indices)
+        except DecoderRefused as error:
+            self._reader.close()
+            self._fall_back(error)
+            return self._reader.read(indices)

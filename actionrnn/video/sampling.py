@@ -77,8 +77,9 @@ class Sampling:
     def _fixed_rate(self, timestamps_seconds: NDArray[np.float64], view: int) -> list[int]:
         times = timestamps_seconds - timestamps_seconds[0]
         frame_seconds = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
-        duration = float(times[-1]) + frame_seconds
-        offset = (view + 0.5) / (self.num_temporal_views * self.fps)
-        wanted = np.arange(offset, max(duration, offset + 1e-9), 1 / self.fps)[: self.num_frames]
+        duration_seconds = float(times[-1]) + frame_seconds
+        count = min(self.num_frames, max(1, round(duration_seconds * self.fps)))
+        offset = (view + 0.5) / self.num_temporal_views
+        wanted = (np.arange(count) + offset) / self.fps
         found = np.searchsorted(times, wanted + 1e-9, side="right") - 1
         return [int(index) for index in found.clip(0, len(times) - 1)]

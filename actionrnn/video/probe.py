@@ -1,0 +1,157 @@
+"""What a file is, read from its container without decoding; and, if it is no video, why not."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from actionrnn.video.errors import VideoNotFound, VideoUnreadable
+
+_FFMPEG_ERRORS = (av.FFmpegError, OSError, ValueError)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The first video stream of a file, by its packets.
+
+    Attributes:
+        timestamps_seconds: presentation times in order, from 0, float64 (num_frames,). A file
+            without them (AVI) gets them from its frame rate.
+        fps: average frames per second.
+        pixel_format: of the coded pictures, such as `yuv420p`.
+        width, height: of the coded pictures, in pixels, before rotation.
+        starts_whole: the first packet is a keyframe. If it is not (a cut by copying), the packets
+            before the first one show nothing.
+    """
+
+    timestamps_seconds: NDArray[np.float64]
+    fps: float
+    pixel_format: str
+    width: int
+    height: int
+    starts_whole: bool
+
+
+def open_container(path: str) -> InputContainer:
+    """Open a file that has a video stream with a codec that is known here.
+
+    Raises:
+        VideoNotFound: if it is missing, a directory, or may not be read.
+        VideoUnreadable: with the real reason if it is no video.
+    """
+    _require_readable(path)
+    try:
+        container = av.open("file:" + path, metadata_errors="replace")
+    except _FFMPEG_ERRORS as error:
+        raise VideoUnreadable(path, why_unreadable(path, error)) from error
+    if container.streams.video:
+        context = container.streams.video[0].codec_context
+        if context is not None:
+            return container
+        reason = "its video codec is not supported"
+    else:
+        kinds = sorted({stream.type for stream in container.streams})
+        reason = f"it has no video stream, only {', '.join(kinds) or 'an empty container'}"
+    container.close()
+    raise VideoUnreadable(path, reason)
+
+
+def _require_readable(path: str) -> None:
+    if not os.path.lexists(path):
+        raise VideoNotFound(path, "there is no such file")
+    if os.path.isdir(path):
+        raise VideoNotFound(path, "this is a directory, not a video file")
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise VideoNotFound(path, f"it cannot be opened ({error.strerror})") from error
+
+
+def why_unreadable(path: str, error: BaseException) -> str:
+    """The real cause behind FFmpeg's generic "invalid data", from the file's first bytes."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    if size == 0:
+        return "the file is empty (0 bytes)"
+    if head.lstrip()[:1] == b"<":
+        return "this is a web page or XML, not a video: the download went wrong"
+    if b"\0" not in head and head.decode("utf-8", "ignore").isprintable():
+        return "this is text, not a video"
+    if head[4:8] == b"ftyp" and b"moov" not in Path(path).read_bytes():
+        return "the MP4 has no index (moov): the file was cut short"
+    if isinstance(error, av.FFmpegError):
+        return f"it is no readable video ({error.strerror})"
+    return f"it is no readable video ({error})"
+
+
+def probe(path: str) -> Probe:
+    """Count and time the frames of a file.
+
+    Raises:
+        VideoError: if it is no video, or has no packet.
+    """
+    with open_container(path) as container:
+        stream = container.streams.video[0]
+        fps = float(stream.average_rate or stream.guessed_rate or 25)
+        stamps: list[int | None] = []
+        starts_whole = True
+        try:
+            for packet in container.demux(stream):
+                # Discarded packets (edit lists) are decoded but never shown.
+                if packet.size and not packet.is_discard:
+                    starts_whole = packet.is_keyframe if not stamps else starts_whole
+                    stamps.append(packet.pts)
+        except _FFMPEG_ERRORS as error:
+            if not stamps:
+                raise VideoUnreadable(path, f"nothing can be read from it ({error})") from error
+        if not stamps:
+            raise VideoUnreadable(path, "its video stream is empty")
+        return Probe(
+            times_of(stamps, float(stream.time_base or 1), fps),
+            fps,
+            stream.codec_context.pix_fmt or "",
+            stream.codec_context.width,
+            stream.codec_context.height,
+            starts_whole,
+        )
+
+
+def times_of(stamps: list[int | None], unit_seconds: float, fps: float) -> NDArray[np.float64]:
+    """Seconds from the first frame, in order; by the frame rate where stamps lack or repeat."""
+    known = [stamp for stamp in stamps if stamp is not None]
+    if len(known) < len(stamps) or len(set(known)) < len(known):
+        return np.arange(len(stamps)) / fps
+    times: NDArray[np.float64] = np.sort(np.array(known, dtype=np.float64))
+    return np.asarray((times - times[0]) * unit_seconds)
+
+
+def part(
+    path: str,
+    timestamps_seconds: NDArray[np.float64],
+    start_seconds: float | None,
+    end_seconds: float | None,
+) -> slice:
+    """The frames shown from `start_seconds` until before `end_seconds`.
+
+    Raises:
+        VideoUnreadable: if there are none.
+    """
+    first, stop = 0, len(timestamps_seconds)
+    if start_seconds is not None:
+        first = int(np.searchsorted(timestamps_seconds, start_seconds - 1e-6))
+    if end_seconds is not None:
+        stop = int(np.searchsorted(timestamps_seconds, end_seconds - 1e-6))
+    if stop <= first:
+        last = float(timestamps_seconds[-1])
+        raise VideoUnreadable(
+            path,
+            f"no frame lies between {start_seconds} s and {end_seconds} s; the last is at "
+            f"{last:.3f} s",
+        )
+    return slice(first, stop)

@@ -1,0 +1,131 @@
+"""Generated videos whose pixels tell the frame's index, in the codecs of the field."""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+BITS = 8
+
+
+def indexed_frame(index: int, height: int = 64, width: int = 96) -> np.ndarray:
+    """A frame that shows its index as eight vertical bars, bright for 1, on moving noise."""
+    rng = np.random.default_rng(index)
+    frame = rng.integers(0, 40, (height, width, 3), dtype=np.uint8)
+    for bit in range(BITS):
+        left, right = bit * width // BITS, (bit + 1) * width // BITS
+        if index >> bit & 1:
+            frame[:, left:right] += 200
+    return frame
+
+
+def shown_index(frame: np.ndarray) -> int:
+    """The index that a decoded frame shows, whatever the codec did to it."""
+    width = frame.shape[1]
+    bars = [frame[:, bit * width // BITS : (bit + 1) * width // BITS].mean() for bit in range(BITS)]
+    return sum((bright > 120) << bit for bit, bright in enumerate(bars))
+
+
+def encode(
+    path: Path,
+    codec: str,
+    options: dict[str, str] | None = None,
+    num_frames: int = 60,
+    size: tuple[int, int] = (64, 96),
+    pix_fmt: str = "yuv420p",
+    timestamps: Sequence[int] | None = None,
+    audio: bool = False,
+) -> Path:
+    """Write an indexed video; `timestamps` in milliseconds make its rate variable."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(25))
+        stream.height, stream.width = size
+        stream.pix_fmt = pix_fmt
+        stream.options = options or {}
+        if timestamps is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        sound = container.add_stream("aac", rate=16000) if audio else None
+        for index in range(num_frames):
+            frame = av.VideoFrame.from_ndarray(indexed_frame(index, *size), format="rgb24")
+            if timestamps is not None:
+                frame.pts, frame.time_base = timestamps[index], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if sound is not None:
+            for start in range(0, 16000 * num_frames // 25, 1024):
+                silence = av.AudioFrame.from_ndarray(
+                    np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+                )
+                silence.sample_rate, silence.pts = 16000, start
+                container.mux(sound.encode(silence))
+            container.mux(sound.encode(None))
+    return path
+
+
+def cut_by_copy(source: Path, target: Path, first_packet: int) -> Path:
+    """Copy packets from the middle of a GOP on, as `ffmpeg -ss -c copy` does."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(old.demux(old.streams.video[0])):
+            if number >= first_packet and packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    return target
+
+
+def variable_rate(num_frames: int) -> list[int]:
+    """Milliseconds: 30 frames per second for the first half, then 8."""
+    steps = [33 if index < num_frames // 2 else 125 for index in range(num_frames)]
+    return np.cumsum([0, *steps[:-1]]).tolist()
+
+
+X264 = {"preset": "ultrafast"}
+FILES: dict[str, Callable[[Path], Path]] = {
+    "h264_closed_gop.mp4": lambda p: encode(p, "libx264", {**X264, "g": "12", "bf": "0"}),
+    "h264_b_frames.mp4": lambda p: encode(p, "libx264", {"preset": "fast", "g": "15", "bf": "3"}),
+    "h264_open_gop.mp4": lambda p: encode(
+        p, "libx264", {"preset": "fast", "x264-params": "open-gop=1:keyint=12:bframes=3"}
+    ),
+    "h264_one_keyframe.mp4": lambda p: encode(p, "libx264", {**X264, "g": "999"}),
+    "h264.avi": lambda p: encode(p, "libx264", {"preset": "fast", "g": "12", "bf": "2"}),
+    "h264.mkv": lambda p: encode(p, "libx264", {"preset": "fast", "g": "12", "bf": "2"}),
+    "mpeg4_b_frames.avi": lambda p: encode(p, "mpeg4", {"g": "12", "bf": "2", "q": "3"}),
+    "mpeg4_b_frames.mp4": lambda p: encode(p, "mpeg4", {"g": "12", "bf": "2"}),
+    "mpeg4_plain.avi": lambda p: encode(p, "mpeg4", {"g": "12"}),
+    "hevc.mp4": lambda p: encode(
+        p, "libx265", {"preset": "ultrafast", "x265-params": "log-level=none:keyint=15:bframes=3"}
+    ),
+    "vp9.webm": lambda p: encode(
+        p, "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "g": "15"}
+    ),
+    "variable_rate.mp4": lambda p: encode(p, "libx264", X264, timestamps=variable_rate(60)),
+    "single_frame.mp4": lambda p: encode(p, "libx264", X264, num_frames=1),
+    "odd_size.mp4": lambda p: encode(p, "libx264", X264, size=(65, 97), pix_fmt="yuv444p"),
+    "with_audio.mp4": lambda p: encode(p, "libx264", {**X264, "g": "12"}, audio=True),
+    "motion_jpeg.avi": lambda p: encode(p, "mjpeg", {"q": "3"}, pix_fmt="yuvj420p"),
+    "cut_mid_gop.mp4": lambda p: cut_by_copy(
+        encode(p.with_name("whole.mp4"), "libx264", {"preset": "fast", "g": "15", "bf": "2"}), p, 20
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every generated file by name."""
+    folder = tmp_path_factory.mktemp("videos")
+    return {name: make(folder / name) for name, make in FILES.items()}
+
+
+def sequential_indices(path: Path) -> list[int]:
+    """What every frame of a plain sequential decode shows: the truth."""
+    with av.open(str(path)) as container:
+        frames = []
+        try:
+            for frame in container.decode(video=0):
+                frames.append(shown_index(frame.to_ndarray(format="rgb24")))
+        except av.FFmpegError:
+            return frames
+        return frames

@@ -1,0 +1,127 @@
+"""Frame `i` is the `i`-th frame of a sequential decode: every reader, codec, container, request."""
+
+import contextlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actionrnn.video.errors import DecoderRefused, VideoShorter
+from actionrnn.video.reader import FrameReader, open_video, reader_names
+from actionrnn.video.sampling import Sampling, sample_uniform
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import FILES, sequential_indices, shown_index
+
+READERS = ["auto", *reader_names()]
+
+
+def open_true(path: Path, reader: str) -> FrameReader:
+    """An open video that knows how many frames there truly are."""
+    video = open_video(path, reader)
+    with contextlib.suppress(VideoShorter):
+        video.read([video.num_frames - 1])
+    return video
+
+
+def requests(num_frames: int) -> dict[str, list[int]]:
+    rng = np.random.default_rng(num_frames)
+    last = num_frames - 1
+    dense = Sampling(mode="dense", num_frames=8, frame_interval=2)
+    rate = Sampling(mode="fps", num_frames=16, fps=8)
+    times = np.arange(num_frames) / 25
+    return {
+        "uniform": sample_uniform(num_frames, 16),
+        "dense": dense.indices(num_frames, times)[0],
+        "fixed rate": rate.indices(num_frames, times)[0],
+        "repeated": [last // 2] * 3,
+        "unsorted": rng.integers(0, num_frames, 9).tolist(),
+        "backwards": list(range(last, -1, -max(1, num_frames // 7))),
+        "first": [0],
+        "last": [last],
+        "all": list(range(num_frames)),
+    }
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("reader", READERS)
+def test_frames_are_exactly_those_asked_for(
+    reader: str, name: str, videos: dict[str, Path]
+) -> None:
+    truth = sequential_indices(videos[name])
+    try:
+        video = open_true(videos[name], reader)
+    except DecoderRefused:
+        assert reader == "decord", "only a decoder asked for by name may refuse"
+        return
+    assert video.num_frames == len(truth)
+    for kind, indices in requests(len(truth)).items():
+        shown = [shown_index(frame) for frame in video.read(indices)]
+        assert shown == [truth[index] for index in indices], kind
+    video.close()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_all_readers_give_the_same_pixels(name: str, videos: dict[str, Path]) -> None:
+    reference = open_true(videos[name], "pyav")
+    indices = list(range(0, reference.num_frames, 7))
+    expected = reference.read(indices)
+    for reader in READERS:
+        try:
+            frames = open_true(videos[name], reader).read(indices)
+        except DecoderRefused:
+            continue
+        assert np.array_equal(frames, expected), reader
+
+
+@pytest.mark.skipif("decord" not in reader_names(), reason="decord has no wheel here")
+def test_plain_decord_fails_where_ours_holds(videos: dict[str, Path]) -> None:
+    import decord
+
+    wrong = {}
+    for name in ("mpeg4_b_frames.avi", "h264.avi", "h264_open_gop.mp4", "mpeg4_b_frames.mp4"):
+        truth = sequential_indices(videos[name])
+        asked = sample_uniform(len(truth), 16)
+        frames = decord.VideoReader(str(videos[name])).get_batch(asked).asnumpy()
+        shown = [shown_index(frame) for frame in frames]
+        wrong[name] = sum(a != truth[b] for a, b in zip(shown, asked, strict=True))
+    assert sum(count > 0 for count in wrong.values()) >= 2, wrong
+
+
+def test_most_files_are_read_by_decord_where_it_is_installed(videos: dict[str, Path]) -> None:
+    if "decord" not in reader_names():
+        pytest.skip("decord has no wheel here")
+    names = [name for name in FILES if open_video(videos[name]).name == "decord"]
+    assert len(names) >= len(FILES) - 4, names
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_time_stamps_are_the_files_own(reader: str, videos: dict[str, Path]) -> None:
+    times = open_video(videos["variable_rate.mp4"], reader).timestamps_seconds
+    steps = np.diff(times)
+    assert steps[:29] == pytest.approx(0.033, abs=1e-3)
+    assert steps[30:] == pytest.approx(0.125, abs=1e-3)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", ["h264_b_frames.mp4", "mpeg4_b_frames.avi"])
+def test_a_part_of_a_file(reader: str, name: str, videos: dict[str, Path]) -> None:
+    video = open_video(videos[name], reader, start_seconds=0.4, end_seconds=1.2)
+    assert video.num_frames == 20
+    shown = [shown_index(frame) for frame in video.read([0, 19, 5])]
+    assert shown == [10, 29, 15]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_indices_outside_the_video_are_refused(reader: str, videos: dict[str, Path]) -> None:
+    video = open_video(videos["h264_closed_gop.mp4"], reader)
+    for bad in ([60], [-1], []):
+        with pytest.raises(IndexError, match=r"outside 0\.\.59"):
+            video.read(bad)
+
+
+def test_a_cut_file_is_timed_by_the_frames_that_are_there(videos: dict[str, Path]) -> None:
+    video = open_true(videos["cut_mid_gop.mp4"], "auto")
+    assert video.num_frames == len(sequential_indices(videos["cut_mid_gop.mp4"]))
+    assert np.diff(video.timestamps_seconds) == pytest.approx(0.04)
