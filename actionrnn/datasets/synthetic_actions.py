@@ -263,7 +263,7 @@ PAIRS = (
 def draw_background(name: str, look: Look, size: int, rng: np.random.Generator) -> Image.Image:
     """One of `BACKGROUNDS` as a square of `size` pixels; `rng` shifts its pattern."""
     light, saturation = look.wall_light, look.wall_saturation
-    wall, mark = (hls(look.wall_hue, light - dark, saturation) for dark in (0.0, 0.09))
+    wall, mark = (hls(look.wall_hue, light - dark, saturation) for dark in (0.0, 0.08))
     image = Image.new("RGB", (size, size), wall)
     draw = ImageDraw.Draw(image)
     cell = size / 8
