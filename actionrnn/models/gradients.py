@@ -18,7 +18,7 @@ from actionrnn.models.heads import Head
 from actionrnn.models.lengths import at_frame, frame_mask
 from actionrnn.models.trace import CellTrace
 
-Verdict = Literal["vanishing", "healthy", "exploding", "too short"]
+Verdict = Literal["vanishing", "healthy", "exploding", "too short", "no signal"]
 
 # A first frame that gets a thousandth of the last one's gradient is not learned from within the
 # epochs any run has; a thousandfold gradient is beyond what clipping at norm 1 can save.
@@ -47,8 +47,10 @@ class CellGradients:
         norm_BT: `|dLoss/dstate_t|` of each clip's own loss, a total derivative through all later
             frames; over all states of the cell together (for an LSTM, h and c). NaN on padding.
         norm_by_state: the same for each state by name (`hidden`, `cell`).
+        verdict: `ratio` judged against `VANISHING_RATIO` and `EXPLODING_RATIO`; `too short` if
+            no clip has two frames, `no signal` if every loss is 0 already.
         ratio: norm at the frame read first over that at the frame read last, median over clips
-            of two frames or more; NaN without such clips.
+            of two frames or more whose loss is not 0; NaN without such clips.
         per_frame: the same as a factor per frame.
         saturation: of each gate of bounded range.
     """
@@ -57,18 +59,10 @@ class CellGradients:
     direction: str
     norm_BT: Tensor
     norm_by_state: dict[str, Tensor]
+    verdict: Verdict
     ratio: float
     per_frame: float
     saturation: tuple[GateSaturation, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """Judged by `ratio` against `VANISHING_RATIO` and `EXPLODING_RATIO`."""
-        if self.ratio != self.ratio:
-            return "too short"
-        if self.ratio < VANISHING_RATIO:
-            return "vanishing"
-        return "healthy" if self.ratio <= EXPLODING_RATIO else "exploding"
 
     @property
     def mean_norm_T(self) -> Tensor:
@@ -79,7 +73,9 @@ class CellGradients:
         """The verdict in words."""
         where = f"layer {self.layer} {self.direction}"
         if self.verdict == "too short":
-            return f"{where}: clips of one frame carry nothing through time"
+            return f"{where}: too short; clips of one frame carry nothing through time"
+        if self.verdict == "no signal":
+            return f"{where}: no signal; the loss of every clip is 0, there is nothing to learn"
         return (
             f"{where}: {self.verdict}; the frame read first gets {self.ratio:.1e} of the gradient "
             f"of the frame read last (x{self.per_frame:.3f} per frame)"
@@ -129,23 +125,29 @@ def _cell_gradients(trace: CellTrace, loss: Tensor) -> CellGradients:
         for name, grad_BTH in gradients.items()
     }
     norm_BT = torch.stack(list(norms.values())).norm(dim=0)
-    ratio, per_frame = _decay(norm_BT, trace.lengths_B, trace.direction)
+    judged = _judge(norm_BT, trace.lengths_B, trace.direction)
     return CellGradients(
-        trace.layer, trace.direction, norm_BT, norms, ratio, per_frame, gate_saturation(trace)
+        trace.layer, trace.direction, norm_BT, norms, *judged, gate_saturation(trace)
     )
 
 
-def _decay(norm_BT: Tensor, lengths_B: Tensor, direction: str) -> tuple[float, float]:
-    """Median ratio of the frame read first to the frame read last; the same per frame."""
-    norm_BT, lengths_B = norm_BT[lengths_B > 1].double(), lengths_B[lengths_B > 1]
-    if len(lengths_B) == 0:
-        return nan, nan
-    first_B, last_B = norm_BT[:, 0], at_frame(norm_BT, lengths_B - 1)
+def _judge(norm_BT: Tensor, lengths_B: Tensor, direction: str) -> tuple[Verdict, float, float]:
+    """Verdict, median ratio of the frame read first to the one read last, the same per frame."""
+    if not bool((lengths_B > 1).any()):
+        return "too short", nan, nan
+    first_B, last_B = norm_BT[:, 0].double(), at_frame(norm_BT, lengths_B - 1).double()
     if direction == "backward":
         first_B, last_B = last_B, first_B
-    ratio_B = first_B / last_B
-    per_frame_B = ratio_B ** (1 / (lengths_B - 1))
-    return float(ratio_B.median()), float(per_frame_B.median())
+    has_signal_B = (lengths_B > 1) & (last_B != 0)
+    if not bool(has_signal_B.any()):
+        return "no signal", nan, nan
+    ratio_B = (first_B / last_B)[has_signal_B]
+    per_frame_B = ratio_B ** (1 / (lengths_B[has_signal_B] - 1))
+    ratio, per_frame = float(ratio_B.median()), float(per_frame_B.median())
+    if ratio < VANISHING_RATIO:
+        return "vanishing", ratio, per_frame
+    # Written so that gradients that overflowed to infinity or NaN count as exploding.
+    return ("healthy" if ratio <= EXPLODING_RATIO else "exploding"), ratio, per_frame
 
 
 def gate_saturation(trace: CellTrace) -> tuple[GateSaturation, ...]:

@@ -61,7 +61,7 @@ class Head(nn.Module):
     """Inputs, perhaps recurrent layers, pooling, classifier.
 
     Logits do not depend on how much a clip was padded, on what stands in the padding (NaN too),
-    nor on the other clips of the batch. Every frame counts once in `macs`.
+    nor on the other clips of the batch.
 
     Args:
         config: the settings.

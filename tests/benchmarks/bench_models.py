@@ -4,6 +4,10 @@ Prints, as JSON lines and then as tables, milliseconds per clip for a training s
 loss, backward, AdamW) and for inference, beside the same training step over a packed batch
 (`packed`, the library module with `pack_padded_sequence`). Rounds visit every head in turn, so
 that a busy moment of the machine hits all alike; the fastest round is reported, as timeit does.
+
+Gradients that vanish through time reach denormal numbers, which a CPU multiplies many times slower
+(T=256, 1 thread, ms per clip of training: rnn 56 -> 7, mingru 33 -> 6 once flushed to zero), so
+they are flushed here, in ours and in the library's alike; `--denormals` keeps them.
 """
 
 import argparse
@@ -149,7 +153,9 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=101)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--denormals", action="store_true", help="do not flush them to zero")
     args = parser.parse_args()
+    torch.set_flush_denormal(not args.denormals)
     rows = []
     for num_frames in args.frames:
         for line in time_heads(args, num_frames):

@@ -145,6 +145,25 @@ def test_clips_of_one_frame_are_too_short_to_judge() -> None:
     assert "clips of one frame" in report.sentence()
 
 
+def test_a_loss_of_zero_has_no_signal_and_does_not_spoil_the_others() -> None:
+    head, (features_BTD, lengths_B, target_B) = make_head(HeadConfig(hidden_size=4)), make_batch()
+    (honest,) = gradient_report(head, features_BTD[:1], lengths_B[:1], target_B[:1])
+    head.classifier.bias.detach()[0] = 1e5  # class 0 is certain: the loss of clip 0 is exactly 0
+    (report,) = gradient_report(head, features_BTD[:1], lengths_B[:1], target_B[:1])
+    assert report.verdict == "no signal"
+    assert "the loss of every clip is 0" in report.sentence()
+    (mixed,) = gradient_report(head, features_BTD[:2], lengths_B[:2], target_B[:2])
+    assert mixed.verdict == honest.verdict == "healthy"
+
+
+def test_gradients_beyond_all_numbers_are_exploding() -> None:
+    head = make_head(HeadConfig(cell="rnn", hidden_size=4, input_norm="none"))
+    head.encoder.cell(0, "forward").kernel.weight_hh_l0.detach().copy_(1e200 * torch.eye(4))
+    still_BTD = torch.zeros(1, 6, 5).double()
+    (report,) = gradient_report(head, still_BTD, torch.tensor([6]), torch.tensor([0]))
+    assert report.verdict == "exploding"
+
+
 def test_saturation_counts_the_outer_tenths() -> None:
     head, (features_BTD, lengths_B, _) = make_head(HeadConfig(hidden_size=4)), make_batch()
     kernel = head.encoder.cell(0, "forward").kernel
