@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actionrnn.commands.parsing import usage_errors
+from actionrnn.errors import DataRejected
 from actionrnn.evaluation.calibration import (
     FIGURES,
     calibration_figures,
@@ -35,6 +36,11 @@ def main(arguments: list[str]) -> int:
     model = TrainedModel.load(options.ckpt_path, root=options["data.root"])
     logits_NK, target_N = clip_logits(model.score("val").double()), model.targets("val")
     temperature = fit_temperature(logits_NK, target_N)
+    if temperature is None:
+        raise DataRejected(
+            f"the {len(target_N)} validation clips do not determine a temperature: all of them "
+            f"are right, or none; nothing was stored. Validate on more or harder clips."
+        )
     store_temperature(options.ckpt_path, temperature)
     before = calibration_figures(logits_NK, target_N)
     after = calibration_figures(logits_NK / temperature, target_N)

@@ -169,7 +169,7 @@ class ActionCLI(LightningCLI):
         self.trainer.predict(**{**kwargs, "weights_only": True, "return_predictions": False})
         table = self._predictions(self.datamodule.subset).table
         for row in table.itertuples():
-            print_ranking(str(row.path), self.model.class_names, row.probs, row.error)
+            print_ranking(str(row.path), self.model.class_names, row.probs, str(row.error))
 
     def _predictions(self, subset: str) -> Predictions:
         return Predictions.from_logits(

@@ -21,13 +21,15 @@ def grouped_folds(
         ManifestError: if there are fewer groups than folds, or a class has clips in one group
             only, so that it cannot be both trained and tested.
     """
-    counts_GC, group_of = _counts(labels, groups)
-    if num_folds < 2 or len(counts_GC) < num_folds:
+    groups_, group_of = _class_counts(labels, groups)
+    if num_folds < 2 or len(groups_) < num_folds:
         raise ManifestError(
-            f"{len(counts_GC)} groups cannot make {num_folds} folds: a split needs at least 2 "
+            f"{len(groups_)} groups cannot make {num_folds} folds: a split needs at least 2 "
             f"folds and as many groups as folds"
         )
-    _require_two_groups(sorted(set(labels)), counts_GC)
+    require_two_groups(labels, groups)
+    classes = sorted(set(labels))
+    counts_GC = np.array([[counts.get(name, 0) for name in classes] for counts in groups_])
     order = np.random.default_rng(seed).permutation(len(counts_GC))
     order = order[np.argsort(-counts_GC[order].std(axis=1), kind="stable")]
     share_C = counts_GC.sum(axis=0)
@@ -42,17 +44,88 @@ def grouped_folds(
 def carve(
     labels: Sequence[str], groups: Sequence[str], fraction: float, seed: int = 0
 ) -> NDArray[np.bool_]:
-    """True for about `fraction` of the clips, by whole groups, stratified by class.
+    """True for about `fraction` of the clips of every class, by whole groups.
+
+    Groups come in random order; one is taken if that brings the classes closer to their share.
+    A class left without any gets its smallest group. The last group of a class is never taken.
 
     Raises:
-        ManifestError: if the groups are too few for it.
-        ValueError: unless 0 < fraction <= 0.5.
+        ValueError: unless 0 < fraction < 1.
     """
-    if not 0 < fraction <= 0.5:
-        raise ValueError(f"a fraction of {fraction} cannot be split off: 0 < fraction <= 0.5")
-    num_groups = len(_counts(labels, groups)[0])
-    num_folds = min(round(1 / fraction), num_groups)
-    return grouped_folds(labels, groups, num_folds, seed) == 0
+    if not 0 < fraction < 1:
+        raise ValueError(f"a fraction of {fraction} cannot be split off: it must lie in 0 to 1")
+    groups_, group_of = _class_counts(labels, groups)
+    total = {name: 0 for name in labels}
+    left = dict.fromkeys(total, 0)
+    for counts in groups_:
+        for name, count in counts.items():
+            total[name] += count
+            left[name] += 1
+    have = dict.fromkeys(total, 0)
+    taken = np.zeros(len(groups_), dtype=np.bool_)
+
+    def spare(group: int) -> bool:
+        return not taken[group] and all(left[name] > 1 for name in groups_[group])
+
+    def take(group: int) -> None:
+        taken[group] = True
+        for name, count in groups_[group].items():
+            have[name] += count
+            left[name] -= 1
+
+    def gain(group: int) -> float:
+        def missing(name: str, extra: int) -> float:
+            return abs(fraction - (have[name] + extra) / total[name])
+
+        return sum(missing(name, 0) - missing(name, n) for name, n in groups_[group].items())
+
+    order = np.random.default_rng(seed).permutation(len(groups_)).tolist()
+    for group in order:
+        if spare(group) and gain(group) > 1e-9:
+            take(group)
+    by_size = sorted(order, key=lambda group: sum(groups_[group].values()))
+    lacking = {name for name, count in have.items() if not count}
+    for group in by_size if lacking else []:
+        if spare(group) and any(not have[name] for name in groups_[group]):
+            take(group)
+    return np.asarray(taken[group_of])
+
+
+def carve_val(
+    column: Sequence[str],
+    labels: Sequence[str],
+    groups: Sequence[str],
+    fraction: float,
+    seed: int = 0,
+) -> list[str]:
+    """A split column in which `fraction` of train, by whole groups, has become val.
+
+    With a fraction of 0, or a column that has val clips already, nothing changes.
+    """
+    result = list(column)
+    train = [row for row, name in enumerate(result) if name == "train"]
+    if not fraction or "val" in result or not train:
+        return result
+    chosen = carve([labels[row] for row in train], [groups[row] for row in train], fraction, seed)
+    for row in np.array(train)[chosen]:
+        result[row] = "val"
+    return result
+
+
+def fraction_column(
+    labels: Sequence[str], groups: Sequence[str], val: float, test: float, seed: int = 0
+) -> list[str]:
+    """One split column: `test` and `val` of all clips, the rest train.
+
+    Raises:
+        ManifestError: if a class has clips in one group only.
+        ValueError: unless both are 0 or more and leave something to train on.
+    """
+    if val < 0 or not 0 < test < 1 or val + test >= 1:
+        raise ValueError(f"val {val} and test {test}: test must be above 0, and both below 1")
+    require_two_groups(labels, groups)
+    split = np.where(carve(labels, groups, test, seed), "test", "train").tolist()
+    return carve_val(split, labels, groups, val / (1 - test), seed)
 
 
 def fold_columns(
@@ -62,35 +135,62 @@ def fold_columns(
     fold = grouped_folds(labels, groups, num_folds, seed)
     columns = {}
     for number in range(num_folds):
-        split = np.where(fold == number, "test", "train").astype(object)
-        rest = np.flatnonzero(fold != number)
-        chosen = carve([labels[i] for i in rest], [groups[i] for i in rest], val, seed)
-        split[rest[chosen]] = "val"
-        columns[f"split{number + 1}"] = split.tolist()
+        split = np.where(fold == number, "test", "train").tolist()
+        columns[f"split{number + 1}"] = carve_val(split, labels, groups, val, seed)
     return columns
 
 
-def _counts(
-    labels: Sequence[str], groups: Sequence[str]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Clips per group and class, and the group index of every clip."""
-    names = [group or f"\0{row}" for row, group in enumerate(groups)]
-    group_index = {name: index for index, name in enumerate(dict.fromkeys(names))}
-    label_index = {name: index for index, name in enumerate(sorted(set(labels)))}
-    group_of = np.array([group_index[name] for name in names])
-    counts_GC = np.zeros((len(group_index), len(label_index)), dtype=np.int64)
-    np.add.at(counts_GC, (group_of, [label_index[label] for label in labels]), 1)
-    return counts_GC, group_of
+def set_aside(column: Sequence[str], groups: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Make train clips `unused` whose group is also in val or test; test stays as published.
+
+    Returns:
+        The column, and the rows set aside. The empty group is nobody's.
+    """
+    held_out = {g for g, name in zip(groups, column, strict=True) if g and name in ("val", "test")}
+    rows = [
+        row
+        for row, (group, name) in enumerate(zip(groups, column, strict=True))
+        if name == "train" and group in held_out
+    ]
+    result = list(column)
+    for row in rows:
+        result[row] = "unused"
+    return result, rows
 
 
-def _require_two_groups(classes: list[str], counts_GC: NDArray[np.int64]) -> None:
-    groups_C = (counts_GC > 0).sum(axis=0)
-    poor = [f"{classes[c]} ({groups_C[c]})" for c in np.flatnonzero(groups_C < 2)]
+def require_two_groups(labels: Sequence[str], groups: Sequence[str]) -> None:
+    """Refuse a class that cannot be in both training and test.
+
+    Raises:
+        ManifestError: naming the classes and the number of their groups.
+    """
+    found: dict[str, set[str]] = {name: set() for name in labels}
+    for row, (label, group) in enumerate(zip(labels, groups, strict=True)):
+        found[label].add(group or f"\0{row}")
+    poor = [name for name in sorted(found) if len(found[name]) < 2]
     if poor:
         raise ManifestError(
-            f"classes with too few groups to be in both training and test: {', '.join(poor)}. "
-            f"Add recordings of them, merge or drop the class, or give a group per clip"
+            f"classes with too few groups to be in both training and test: "
+            f"{', '.join(f'{name} (1)' for name in poor[:10])}"
+            f"{f' and {len(poor) - 10} more' if len(poor) > 10 else ''}. "
+            f"Add recordings of them, merge or drop the class, or give finer groups"
         )
+
+
+def _class_counts(
+    labels: Sequence[str], groups: Sequence[str]
+) -> tuple[list[dict[str, int]], NDArray[np.int64]]:
+    """Clips of each class in every group, and the group index of every clip."""
+    index: dict[str, int] = {}
+    counts: list[dict[str, int]] = []
+    group_of = np.zeros(len(labels), dtype=np.int64)
+    for row, (label, group) in enumerate(zip(labels, groups, strict=True)):
+        number = index.setdefault(group or f"\0{row}", len(counts))
+        if number == len(counts):
+            counts.append({})
+        counts[number][label] = counts[number].get(label, 0) + 1
+        group_of[row] = number
+    return counts, group_of
 
 
 def _most_even(

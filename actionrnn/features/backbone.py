@@ -44,7 +44,8 @@ class FrozenBackbone:
         self.weights_sha256 = weights_identity(config)
         model = build_model(config).eval().requires_grad_(False)
         self.mean, self.std = statistics_of(config)
-        self._network = self._cut(model).to(self.device, memory_format=torch.channels_last)
+        network = self._cut(model).to(self.device)
+        self._network = network.to(memory_format=torch.channels_last)
         self._mean = torch.tensor(self.mean, device=self.device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(self.std, device=self.device).view(1, 3, 1, 1) * 255
         self.feature_dim = int(self(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape[1])
@@ -74,7 +75,7 @@ class FrozenBackbone:
         pictures = pictures.to(torch.float32, memory_format=torch.channels_last)
         pictures = (pictures - self._mean) / self._std
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            feature_map = self._network(pictures)["map"]
+            feature_map: Tensor = self._network(pictures)["map"]
         if feature_map.ndim == 4:
             pooled = nn.functional.adaptive_avg_pool2d(feature_map.float(), self.config.grid)
             return pooled.flatten(1).cpu()

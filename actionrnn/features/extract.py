@@ -58,7 +58,7 @@ def compute(backbone: FrozenBackbone, frames_VTCHW: Tensor) -> Tensor:
     """Features of a clip's pictures, float32 (V, T, D), in full batches."""
     pictures = frames_VTCHW.flatten(0, 1)
     features = torch.cat([_full_batch(backbone, part) for part in pictures.split(BATCH_SIZE)])
-    return features.unflatten(0, frames_VTCHW.shape[:2])
+    return features.view(*frames_VTCHW.shape[:2], -1)
 
 
 def _full_batch(backbone: FrozenBackbone, pictures: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -84,7 +85,8 @@ def write_shard(folder: Path, clips: Sequence[tuple[Entry, NDArray[np.floating] 
         "entries": json.dumps([asdict(entry) for entry, _ in clips]),
         "sha256": hashlib.sha256(rows.tobytes()).hexdigest(),
     }
-    name = f"{uuid.uuid4().hex}.safetensors"
+    # In the order of their names the newest comes last, and what it says of a clip counts.
+    name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.safetensors"
     temporary, target = folder / f".{name}.tmp", folder / name
     try:
         with open(temporary, "wb") as file:
@@ -118,7 +120,8 @@ def read_shard(path: Path) -> Shard:
         if path.stat().st_size < 8 + length + rows["data_offsets"][1]:
             raise ValueError("the file is cut off")
         dtype = {"F32": "float32", "F16": "float16"}[rows["dtype"]]
-        return Shard(path, entries, offset, *rows["shape"], dtype, about["sha256"])
+        num_rows, dim = rows["shape"]
+        return Shard(path, entries, offset, num_rows, dim, dtype, about["sha256"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ActionRNNError(f"{path} is not a whole feature shard ({error})") from error
 
@@ -152,10 +155,8 @@ class FeatureStore:
         number, row = len(self._shards), 0
         self._shards.append(shard)
         for entry in shard.entries:
-            known = self.entries.get(entry.video_id)
-            if known is None or known.error or not entry.error:
-                self.entries[entry.video_id] = entry
-                self._place[entry.video_id] = (number, row)
+            self.entries[entry.video_id] = entry
+            self._place[entry.video_id] = (number, row)
             row += entry.num_frames * self.num_views
 
     @classmethod

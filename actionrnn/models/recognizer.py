@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
@@ -164,7 +165,7 @@ class ActionRecognizer(pl.LightningModule):
             f"`actionrnn features verify`."
         )
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; linear warm-up, then cosine to zero, a step at a time."""
         optimizer = torch.optim.AdamW(
             decay_groups(self.head, self.weight_decay), lr=self.learning_rate
@@ -186,7 +187,8 @@ class ActionRecognizer(pl.LightningModule):
         """Logits of every view of every clip of a batch, (B, V, K)."""
         num_views = batch.features_BVTD.shape[1]
         output = self.head(batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten())
-        return output.logits_BK.unflatten(0, (-1, num_views))
+        logits_BK: Tensor = output.logits_BK
+        return logits_BK.view(-1, num_views, logits_BK.shape[-1])
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Keep the scores of one batch."""

@@ -37,6 +37,7 @@ class RunCSVLogger(CSVLogger):
         """The writer, made by the first process only when something is logged."""
         if self._experiment is None:
             self._experiment = _AppendingWriter(log_dir=self.log_dir)
+        assert isinstance(self._experiment, ExperimentWriter)
         return self._experiment
 
 

@@ -44,9 +44,7 @@ def test_processes_share_the_rows_of_an_evaluation_without_repeats(
 
 @pytest.mark.parametrize("num_rows", [5, 17, 33])
 def test_training_processes_take_the_same_number_of_steps(num_rows: int) -> None:
-    parts = [
-        BatchOrder(num_rows, 8, shuffle=True, rank=rank, world_size=2) for rank in range(2)
-    ]
+    parts = [BatchOrder(num_rows, 8, shuffle=True, rank=rank, world_size=2) for rank in range(2)]
     steps = {len(list(part)) for part in parts}
     assert steps == {len(parts[0])}
     assert {row for part in parts for row in rows(part)} == set(range(num_rows))
