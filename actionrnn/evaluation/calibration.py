@@ -1,5 +1,6 @@
 """Does a probability of 0.8 mean right in 8 of 10? The error, its bins, and the temperature."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,13 @@ def reliability(logits_NK: Tensor, target_N: Tensor) -> pd.DataFrame:
     return bins.reset_index(drop=True)
 
 
-def fit_temperature(logits_NK: Tensor, target_N: Tensor) -> float:
-    """The temperature with the least cross-entropy on these clips, within `TEMPERATURES`.
+def fit_temperature(logits_NK: Tensor, target_N: Tensor) -> float | None:
+    """The temperature with the least cross-entropy on these clips.
 
     Guo et al., arXiv 1706.04599, section 4.2. The loss is convex in 1/T: a golden-section
     search finds its one minimum. Fit on validation clips, not on those of the training.
+    None if the minimum is not within `TEMPERATURES`: where every clip is right, ever more
+    confidence would be better still, and where none is, ever less.
 
     Raises:
         ValueError: if no clip has scores.
@@ -93,10 +96,9 @@ def fit_temperature(logits_NK: Tensor, target_N: Tensor) -> float:
     logits_NK, target_N = logits_NK[readable_N].double(), target_N[readable_N]
 
     def loss(log_temperature: float) -> float:
-        scaled_NK = logits_NK * torch.tensor(-log_temperature).double().exp()
-        return float(cross_entropy(scaled_NK, target_N))
+        return float(cross_entropy(logits_NK * math.exp(-log_temperature), target_N))
 
-    low, high = (float(torch.tensor(t).log()) for t in TEMPERATURES)
+    low, high = (math.log(bound) for bound in TEMPERATURES)
     golden = (5**0.5 - 1) / 2
     while high - low > 1e-6:
         left, right = high - golden * (high - low), low + golden * (high - low)
@@ -104,7 +106,8 @@ def fit_temperature(logits_NK: Tensor, target_N: Tensor) -> float:
             high = right
         else:
             low = left
-    return float(torch.tensor((low + high) / 2).exp())
+    found = math.exp((low + high) / 2)
+    return found if TEMPERATURES[0] * 1.01 < found < TEMPERATURES[1] / 1.01 else None
 
 
 def store_temperature(ckpt_path: str | os.PathLike[str], temperature: float) -> None:
@@ -150,13 +153,13 @@ def diagnose_calibration(run: TrainedModel, subset: Subset = "test") -> dict[str
 
     Returns:
         `temperature` (stored), `figures` as it is, `ece_interval` over groups, `bins`,
-        `best_temperature` (fitted on validation clips) and `figures_then`, `bins_then` with
-        it, `verdict`.
+        `best_temperature` (fitted on validation clips; None if they do not determine one, and
+        then the stored one is used) and `figures_then`, `bins_then` with it, `verdict`.
     """
     stored = run.recognizer.temperature
     raw_NK, target_N = clip_logits(run.score(subset).double()), run.targets(subset)
     best = fit_temperature(clip_logits(run.score("val").double()), run.targets("val"))
-    now_NK, then_NK = raw_NK / stored, raw_NK / best
+    now_NK, then_NK = raw_NK / stored, raw_NK / (best or stored)
     group_N = group_ids(run.data.part(subset).table)
     num_groups = int(group_N.max()) + 1
     tallies = Tallies.of(now_NK[:, None], now_NK, target_N, group_N)
@@ -184,7 +187,9 @@ def _verdict(result: dict[str, Any]) -> str:
         f"mean confidence is {now['confidence']:.3f} where {now['accuracy']:.3f} is right "
         f"({side}confident by {abs(gap):.3f}); calibration error {now['ece']:.3f}"
     )
-    if then["loss"] < now["loss"] and then["ece"] < now["ece"] - 0.005:
+    if result["best_temperature"] is None:
+        said += "; the validation clips do not determine a better temperature"
+    elif then["loss"] < now["loss"] and then["ece"] < now["ece"] - 0.005:
         said += (
             f". `actionrnn calibrate` would store temperature {result['best_temperature']:.2f} "
             f"and bring it to {then['ece']:.3f}"

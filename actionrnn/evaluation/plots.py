@@ -82,7 +82,8 @@ def bias_figure(result: dict[str, Any]) -> "Figure":
 def calibration_figure(result: dict[str, Any]) -> "Figure":
     """`diagnose calibration`: accuracy over confidence, as it is and with the best temperature."""
     figure, axes = new_figure(2, height=4.2)
-    then = f"temperature {result['best_temperature']:.2f}"
+    best = result["best_temperature"]
+    then = f"temperature {best:.2f} (fits validation)" if best else "no temperature fits better"
     for axis, key, title in (
         (axes[0], "", f"temperature {result['temperature']:.2f} (stored)"),
         (axes[1], "_then", then),

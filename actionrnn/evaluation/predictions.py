@@ -28,7 +28,7 @@ class Predictions:
 
     Attributes:
         table: columns `video_id, path, group, split, label, pred, correct, error, probs, logits`
-            (`probs` and `logits` are float arrays of length K; empty for an unreadable clip,
+            (`probs` and `logits` are float32 arrays of length K; empty for an unreadable clip,
             whose `pred` is empty, whose `error` says why, and which is not `correct`) and
             `view_logits` (arrays of V*K, one view after the other).
         class_names: the K classes, in the order of `probs`.
@@ -81,9 +81,9 @@ class Predictions:
                 "pred": pred_N,
                 "correct": (pred_N == label_N) & readable_N,
                 "error": [errors.get(video_id, "") for video_id in ids],
-                "probs": _rows(logits_NK.softmax(dim=1), readable_N),
-                "logits": _rows(logits_NK, readable_N),
-                "view_logits": _rows(logits_NVK.double().flatten(1), readable_N),
+                "probs": _rows(logits_NK.softmax(dim=1).float(), readable_N),
+                "logits": _rows(logits_NK.float(), readable_N),
+                "view_logits": _rows(logits_NVK.float().flatten(1), readable_N),
             }
         )
         known = {"num_views": logits_NVK.shape[1], "temperature": temperature}
@@ -151,10 +151,11 @@ class Predictions:
 
 
 def _rows(values_NX: Tensor, readable_N: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
-    empty = np.zeros(0)
+    empty = np.zeros(0, np.float32)
     return [row if ok else empty for row, ok in zip(values_NX.numpy(), readable_N, strict=True)]
 
 
 def _stacked(column: "pd.Series[Any]", width: int) -> Tensor:
-    missing = np.full(width, np.nan)
-    return torch.from_numpy(np.stack([row if len(row) else missing for row in column]))
+    missing = np.full(width, np.nan, np.float32)
+    rows = np.stack([row if len(row) else missing for row in column])
+    return torch.from_numpy(rows.astype(np.float64))

@@ -56,10 +56,10 @@ def accuracy_by(scored: Predictions, column: "pd.Series[Any]") -> list[dict[str,
         column: a value for each of its rows, as the manifest has them.
 
     Returns:
-        For each value: `value, clips, groups, accuracy, interval` (bootstrap over groups;
-        `over` says `clips` where a slice is one group, and the interval is Wilson's over its
-        clips, which speaks of that group alone), `below`: whether the interval lies wholly
-        below that of all clips.
+        For each value: `value, clips, groups, accuracy, interval` (bootstrap over groups, and
+        never narrower than Wilson's for independent clips: slices may have two groups or one,
+        and of one the interval speaks of that group alone), `below`: whether the interval lies
+        wholly below that of all clips.
     """
     names, slice_N = np.unique(sliced(column).to_numpy(dtype=str), return_inverse=True)
     group_N = group_ids(scored.table)
@@ -76,7 +76,7 @@ def accuracy_by(scored: Predictions, column: "pd.Series[Any]") -> list[dict[str,
     for s, name in enumerate(names.tolist()):
         groups = int((clips_GS[:, s] > 0).sum())
         clips, right = int(clips_GS[:, s].sum()), int(right_GS[:, s].sum())
-        bounds = interval(draws_RS[:, s], groups) or wilson(right, clips)
+        bounds = _hull(wilson(right, clips), interval(draws_RS[:, s], groups))
         rows.append(
             {
                 "value": name,
@@ -84,11 +84,15 @@ def accuracy_by(scored: Predictions, column: "pd.Series[Any]") -> list[dict[str,
                 "groups": groups,
                 "accuracy": right / clips,
                 "interval": bounds,
-                "over": "groups" if groups > 1 else "clips",
                 "below": bool(overall and bounds.high < overall.low),
             }
         )
     return sorted(rows, key=lambda row: (row["accuracy"], -row["clips"]))
+
+
+def _hull(first: Interval, second: Interval | None) -> Interval:
+    second = second or first
+    return Interval(min(first.low, second.low), max(first.high, second.high))
 
 
 def wilson(right: int, clips: int) -> Interval:

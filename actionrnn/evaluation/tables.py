@@ -80,7 +80,7 @@ def bias_tables(result: dict[str, Any]) -> list[Table]:
     slices = _table(
         f"accuracy by manifest column, the {WORST} worst of each "
         f"(all {result['subset']} clips: {result['accuracy']:.3f})",
-        *("column", "value", "clips", "accuracy", "95 % interval", "over"),
+        *("column", "value", "clips", "accuracy", "95 % interval", "groups"),
     )
     for column, rows in result["slices"].items():
         for number, row in enumerate(rows[:WORST]):
@@ -90,7 +90,7 @@ def bias_tables(result: dict[str, Any]) -> list[Table]:
                 str(row["clips"]),
                 f"{row['accuracy']:.3f}" + (" (below)" if row["below"] else ""),
                 shown_interval(row["interval"]),
-                f"{row['groups']} groups" if row["over"] == "groups" else "clips of 1",
+                str(row["groups"]),
             )
     labels = _table("labels to look at again", "clip", "labelled", "p", "rather", "p")
     for row in result["label_candidates"][:10]:
@@ -106,12 +106,12 @@ def bias_tables(result: dict[str, Any]) -> list[Table]:
 
 def calibration_tables(result: dict[str, Any]) -> list[Table]:
     """Figures with the stored and with the best temperature; the bins."""
-    now, then = result["figures"], result["figures_then"]
+    now, then, best = (result[k] for k in ("figures", "figures_then", "best_temperature"))
     table = _table(
         f"{result['subset']}: {result['num_clips']} clips, by temperature",
         "figure",
         f"{result['temperature']:.2f} (stored)",
-        f"{result['best_temperature']:.2f} (fits validation)",
+        f"{best:.2f} (fits validation)" if best else "none fits better",
     )
     for key, name in FIGURES.items():
         table.add_row(name, f"{now[key]:.3f}", f"{then[key]:.3f}")

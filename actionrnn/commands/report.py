@@ -1,0 +1,24 @@
+"""`actionrnn report RUN`: one self-contained HTML page."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from actionrnn.commands.parsing import usage_errors
+from actionrnn.evaluation.report.page import write_report
+
+TAKES_VERB = False
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page and say where it is."""
+    parser = ArgumentParser(prog="actionrnn report", exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("run", type=Path, help="a run folder that was tested")
+    parser.add_argument("--data.root", type=Path | None, default=None, help="data moved here")
+    parser.add_argument(
+        "--output", type=Path | None, default=None, help="instead of RUN/report.html"
+    )
+    with usage_errors(parser):
+        options = parser.parse_args(arguments)
+    print(write_report(options.run, options["data.root"], options.output))
+    return 0

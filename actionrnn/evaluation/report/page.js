@@ -1,0 +1,28 @@
+"use strict";
+for (const box of document.querySelectorAll(".sortable")) {
+  const body = box.querySelector("tbody");
+  const heads = [...box.querySelectorAll("th")];
+  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+    const up = head.getAttribute("aria-sort") === "descending";
+    heads.forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const value = (row) => {
+      const cell = row.cells[column];
+      return cell.dataset.sort === undefined ? cell.textContent : Number(cell.dataset.sort);
+    };
+    const order = (a, b) => typeof a === "number" ? a - b : b.localeCompare(a);
+    const sign = up ? 1 : -1;
+    body.append(...[...body.rows].sort((a, b) => sign * order(value(a), value(b))));
+  }));
+  const filter = box.querySelector(".filter");
+  if (filter) filter.addEventListener("input", () => {
+    const wanted = filter.value.toLowerCase();
+    for (const row of body.rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+  });
+}
+document.getElementById("theme").addEventListener("click", () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme
+    ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+});
