@@ -116,10 +116,10 @@ class Take:
 
 def _smooth(rng: np.random.Generator, num_frames: int, width: int = 7) -> NDArray[np.float64]:
     """Slow noise of unit variance, (num_frames,), the same in distribution when reversed."""
+    window = np.hanning(width + 2)[1:-1]
     white = rng.standard_normal(num_frames + width - 1)
-    return np.convolve(white, np.hanning(width + 2)[1:-1], "valid") / np.sqrt(
-        (np.hanning(width + 2) ** 2).sum()
-    )
+    smooth: NDArray[np.float64] = np.convolve(white, window / np.linalg.norm(window), "valid")
+    return smooth
 
 
 def draw_take(

@@ -114,10 +114,13 @@ def _person(pen: Pen, pose: float, look: Look) -> None:
     chair, dark = hls(look.second_hue, 0.55, 0.75), hls(look.second_hue, 0.3, 0.6)
     skin = hls(0.07, _mix(0.8, 0.35, look.skin), 0.5)
     shirt, trousers = hls(look.hue, 0.5, 0.7), hls(look.second_hue + 0.45, 0.25, 0.5)
-    pen.limb([(-0.66, -0.2), (-0.6, 0.6)], 0.12, chair)
-    pen.limb([(-0.6, 0.6), (-0.6, 0.95)], 0.07, dark)
-    pen.limb([(0.0, 0.62), (0.0, 0.95)], 0.07, dark)
-    pen.box(-0.66, 0.5, 0.06, 0.68, chair)
+    # An armchair: its broad back and seat disappear behind who sits down.
+    pen.box(-0.72, 0.7, -0.62, 0.95, dark)
+    pen.box(-0.1, 0.7, 0.0, 0.95, dark)
+    pen.limb([(-0.6, -0.22), (-0.56, 0.55)], 0.2, dark)
+    pen.box(-0.56, -0.22, -0.24, 0.5, chair)
+    pen.box(-0.7, 0.42, 0.06, 0.74, chair)
+    pen.box(-0.7, 0.66, 0.06, 0.74, dark)
 
     swing = math.sin(math.pi * pose)
     torso, thick = _mix(0.5, 0.6, look.build), _mix(0.9, 1.3, look.build)
