@@ -42,11 +42,12 @@ class RunCSVLogger(CSVLogger):
 
 
 class EpochLines(Callback):
-    """One plain line per epoch, instead of a progress bar that scrolls in a log file."""
+    """About ten plain lines a run, instead of a progress bar that scrolls in a log file."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print losses and accuracies of the epoch that just ended."""
-        if not trainer.is_global_zero:
+        epochs = trainer.max_epochs or 0
+        if not trainer.is_global_zero or (trainer.current_epoch + 1) % max(1, epochs // 10):
             return
         figures = trainer.callback_metrics
         shown = [
@@ -59,7 +60,7 @@ class EpochLines(Callback):
             )
             if key in figures
         ]
-        last = f"{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else "?"
+        last = f"{epochs}" if epochs > 0 else "?"
         print(
             f"epoch {trainer.current_epoch + 1}/{last}  {'  '.join(shown)}",
             file=sys.stderr,
