@@ -33,9 +33,6 @@ VERBS = {
         "compute frozen features once (fit does it too)",
         "extract --data configs/data/synthetic.yaml --backbone resnet18",
     ),
-    "features": Verb(
-        "features", "info, verify, prune, import, export stores", "features info data/mine/features"
-    ),
     "fit": Verb(
         "fit", "train a head", "fit --config configs/experiment/demo_lstm.yaml --model.cell gru"
     ),

@@ -125,22 +125,19 @@ def score_background(
     rows = [row for row in order if clips[row].video_id in run.data.store][:max_clips]
     shape = (len(clips), settings.num_views, len(run.class_names))
     scores_NVK = torch.full(shape, float("nan"))
-    worker = DecodeWorker()
-    console = Console(stderr=True)
-    try:
-        for row in track(
-            rows,
-            f"backgrounds of {subset} clips",
-            console=console,
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        ):
-            frames_VTCHW = worker.read(clips[row].request).frames
+    shown = track(
+        rows,
+        f"backgrounds of {subset} clips",
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with DecodeWorker() as worker:
+        for row in shown:
+            frames_VTCHW = worker.ask(clips[row].request).frames
             median_V1CHW = frames_VTCHW.median(dim=1, keepdim=True).values
             features_V1D = compute(backbone, median_V1CHW).cpu()
             scores_NVK[row] = _score_still(run, features_V1D, frames_VTCHW.shape[1])
-    finally:
-        worker.close()
     return scores_NVK
 
 

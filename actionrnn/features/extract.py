@@ -126,14 +126,15 @@ def ensure_features(
         VideoError: for the first of them, with `on_bad_video="raise"`.
     """
     spec = spec_of(settings)
-    store = FeatureStore.create(folder, spec)
+    store = FeatureStore(folder / spec.fingerprint, spec)
     clips = clips_of(manifest, settings)
     missing = set(store.missing((clip.video_id, clip.source) for clip in clips))
     todo = [clip for clip in clips if clip.video_id in missing]
     if todo:
+        engine = _Engine(store.folder, settings, choose_device(device), num_workers, on_bad_video)
         if progress:
             explain_missing(folder, spec, len(todo), len(clips))
-        engine = _Engine(store.folder, settings, choose_device(device), num_workers, on_bad_video)
+        FeatureStore.create(folder, spec)
         engine.run(todo, ExtractionProgress(len(todo), enabled=progress))
         store = FeatureStore(store.folder, spec)
     check_failures(store, [clip.video_id for clip in clips], max_bad)
@@ -266,7 +267,7 @@ class _Engine:
     def _extract(self, clip: Clip, progress: ExtractionProgress) -> Extracted:
         try:
             with progress.timing("decoding"):
-                frames = self._decoder().read(clip.request).frames
+                frames = self._decoder().ask(clip.request).frames
         except VideoError as error:
             if self.on_bad_video == "raise":
                 raise

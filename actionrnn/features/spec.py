@@ -116,10 +116,16 @@ class FeatureSpec:
         """What differs, one line a field: `backbone.name: resnet18, here resnet50`."""
         ours, theirs = _flat(self.to_dict()), _flat(other.to_dict())
         return [
-            f"{key.removeprefix('settings.')}: {ours.get(key)}, here {theirs.get(key)}"
+            f"{key.removeprefix('settings.')}: {_short(ours.get(key))}, "
+            f"here {_short(theirs.get(key))}"
             for key in sorted({*ours, *theirs})
             if ours.get(key) != theirs.get(key)
         ]
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) < 64 else f"{text[:12]}..."
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -124,7 +124,7 @@ class ActionRecognizer(pl.LightningModule):
         if self.trainer.ckpt_path is None:
             batches = (
                 (batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten())
-                for batch in self.data.loader("train")
+                for batch in self.data.loader("train", whole=True)
             )
             self.head.fit_input_norm(batches)
         counts_K = self.data.targets("train").bincount(minlength=len(self.class_names))

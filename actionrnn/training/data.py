@@ -268,8 +268,8 @@ class ActionDataModule(pl.LightningDataModule):
         """Clips of `subset` in order, all views."""
         return self.loader(self.subset)
 
-    def loader(self, subset: Subset, train: bool = False) -> FeatureLoader:
-        """Batches of one part.
+    def loader(self, subset: Subset, train: bool = False, whole: bool = False) -> FeatureLoader:
+        """Batches of one part; this process's share of it, or all of it where `whole`.
 
         Raises:
             DataRejected: if the part has no clip, or none that can be read.
@@ -296,8 +296,8 @@ class ActionDataModule(pl.LightningDataModule):
             shuffle=train,
             weights=weights,
             seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
-            rank=trainer.global_rank if trainer else 0,
-            world_size=trainer.world_size if trainer else 1,
+            rank=trainer.global_rank if trainer and not whole else 0,
+            world_size=trainer.world_size if trainer and not whole else 1,
         )
         video_ids = [ids[row] for row in readable]
         return FeatureLoader(self.store, video_ids, target_N, index_N, order, random_view=train)

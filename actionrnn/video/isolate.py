@@ -12,12 +12,14 @@ import sys
 import threading
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Protocol, TypeVar, cast
 
 from actionrnn.video.clip import ClipFrames, read_clip
 from actionrnn.video.errors import VideoError
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
+
+Answer = TypeVar("Answer", covariant=True)
 
 
 class DecoderHung(VideoError):
@@ -28,9 +30,18 @@ class DecoderCrashed(VideoError):
     """The decoder took its process down."""
 
 
-@dataclass(frozen=True)
+class Request(Protocol[Answer]):
+    """Plain data that is sent to the other process and answered there."""
+
+    path: str
+
+    def answer(self) -> Answer:
+        """The work; what it raises is raised at the caller's."""
+
+
+@dataclass
 class ClipRequest:
-    """The arguments of `read_clip`."""
+    """`read_clip` with its arguments."""
 
     path: str
     sampling: Sampling
@@ -38,6 +49,17 @@ class ClipRequest:
     reader: str = "auto"
     start_seconds: float | None = None
     end_seconds: float | None = None
+
+    def answer(self) -> ClipFrames:
+        """See Request."""
+        return read_clip(
+            self.path,
+            self.sampling,
+            self.transform,
+            self.reader,
+            self.start_seconds,
+            self.end_seconds,
+        )
 
 
 class DecodeWorker:
@@ -53,11 +75,11 @@ class DecodeWorker:
         self.timeout_seconds = timeout_seconds
         self._process: subprocess.Popen[bytes] | None = None
 
-    def read(self, request: ClipRequest) -> ClipFrames:
-        """Read one clip.
+    def ask(self, request: Request[Answer]) -> Answer:
+        """The answer to one request.
 
         Raises:
-            VideoError: what `read_clip` raised there, or that it hung or crashed.
+            VideoError: what the request raised there, or that it hung or crashed.
         """
         process = self._running()
         assert process.stdin is not None
@@ -85,8 +107,7 @@ class DecodeWorker:
             watchdog.cancel()
         if isinstance(answer, BaseException):
             raise answer
-        assert isinstance(answer, ClipFrames)
-        return answer
+        return cast(Answer, answer)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -153,22 +174,15 @@ def serve() -> None:
     os.dup2(2, 1)
     while True:
         try:
-            request: ClipRequest = receive(requests)
+            request: Request[Any] = receive(requests)
         except EOFError:
             return
         send(answers, _answer(request))
 
 
-def _answer(request: ClipRequest) -> ClipFrames | BaseException:
+def _answer(request: Request[Any]) -> Any:
     try:
-        return read_clip(
-            request.path,
-            request.sampling,
-            request.transform,
-            request.reader,
-            request.start_seconds,
-            request.end_seconds,
-        )
+        return request.answer()
     except Exception as error:  # told to the caller, who raises it
         return error
 

@@ -66,9 +66,9 @@ class PyAVReader:
                     frame = next(frames)
                 except StopIteration:
                     return
-                except (av.FFmpegError, OSError, ValueError) as error:
+                except av.FFmpegError as error:
                     if number == 0:
-                        reason = f"not one frame can be decoded ({error})"
+                        reason = f"not one frame can be decoded ({error.strerror or error})"
                         raise VideoUnreadable(self.path, reason) from error
                     return
                 yield frame

@@ -167,7 +167,7 @@ def test_a_spec_survives_being_plain_data() -> None:
     assert FeatureSpec.from_dict(spec.to_dict()) == spec
     other = replace(spec, weights_sha256="cd" * 32)
     assert other.fingerprint != spec.fingerprint
-    assert spec.difference(other) == [f"weights_sha256: {'ab' * 32}, here {'cd' * 32}"]
+    assert spec.difference(other) == ["weights_sha256: abababababab..., here cdcdcdcdcdcd..."]
 
 
 @pytest.mark.slow

@@ -100,14 +100,14 @@ def test_a_hanging_decoder_costs_one_clip_and_a_bounded_time(
     os.mkfifo(pipe)  # opening a pipe that nobody writes to never returns
     good = ClipRequest(str(videos["h264_closed_gop.mp4"]), *SMALL)
     with DecodeWorker(timeout_seconds=60) as worker:
-        assert worker.read(good).frames.shape == (1, 4, 3, 32, 32)
+        assert worker.ask(good).frames.shape == (1, 4, 3, 32, 32)
         worker.timeout_seconds = 1.0
         started = time.monotonic()
         with pytest.raises(DecoderHung, match="did not end within 1 s"):
-            worker.read(ClipRequest(str(pipe), *SMALL))
+            worker.ask(ClipRequest(str(pipe), *SMALL))
         assert time.monotonic() - started < 10
         worker.timeout_seconds = 60
-        assert worker.read(good).indices == [[7, 22, 37, 52]]
+        assert worker.ask(good).indices == [[7, 22, 37, 52]]
 
 
 def test_a_crashing_decoder_costs_one_clip(
@@ -134,16 +134,16 @@ def test_a_crashing_decoder_costs_one_clip(
     good = ClipRequest(str(videos["h264_closed_gop.mp4"]), *SMALL)
     with DecodeWorker() as worker:
         with pytest.raises(DecoderCrashed, match="crashed its process"):
-            worker.read(ClipRequest("crash.mp4", *SMALL))
-        assert worker.read(good).frames.shape == (1, 4, 3, 32, 32)
+            worker.ask(ClipRequest("crash.mp4", *SMALL))
+        assert worker.ask(good).frames.shape == (1, 4, 3, 32, 32)
         with pytest.raises(VideoNotFound, match="no such file"):
-            worker.read(ClipRequest(str(tmp_path / "gone.mp4"), *SMALL))
+            worker.ask(ClipRequest(str(tmp_path / "gone.mp4"), *SMALL))
 
 
 def test_a_worker_reads_the_very_same_frames(videos: dict[str, Path]) -> None:
     path = str(videos["mpeg4_b_frames.avi"])
     with DecodeWorker() as worker:
-        there = worker.read(ClipRequest(path, *SMALL))
+        there = worker.ask(ClipRequest(path, *SMALL))
     here = read_clip(path, *SMALL)
     assert there.frames.equal(here.frames)
     assert (there.indices, there.reader) == (here.indices, here.reader)

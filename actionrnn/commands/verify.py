@@ -1,0 +1,70 @@
+"""`actionrnn verify MANIFEST|FOLDER|FILE...`: decode every clip and say which are broken."""
+
+import json
+import os
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from rich.progress import track
+
+from actionrnn.commands.parsing import usage_errors
+from actionrnn.datasets.folder import VIDEO_ENDINGS
+from actionrnn.datasets.manifest import MANIFEST_NAME, Manifest
+from actionrnn.errors import DataRejected
+from actionrnn.video.verify import verify_paths
+
+TAKES_VERB = False
+
+
+def main(arguments: list[str]) -> int:
+    """Print what is wrong with which file; exit code 3 if anything is."""
+    parser = ArgumentParser(prog="actionrnn verify", exit_on_error=False)
+    parser.add_argument("paths", type=str, nargs="+", help="manifest, folder or video files")
+    parser.add_argument("--reader", type=str, default="auto", help="auto, decord or pyav")
+    parser.add_argument("--quick", action="store_true", help="header and last frame only")
+    parser.add_argument("--num_workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--timeout_seconds", type=float, default=300.0, help="for one file")
+    parser.add_argument("--json", action="store_true", help="one JSON object a file")
+    with usage_errors(parser):
+        options = parser.parse_args(arguments)
+    paths = [file for path in options.paths for file in files_of(path)]
+    counts: Counter[str] = Counter()
+    results = verify_paths(
+        paths,
+        reader=options.reader,
+        quick=options.quick,
+        num_workers=options.num_workers,
+        timeout_seconds=options.timeout_seconds,
+    )
+    console = Console(stderr=True)
+    shown = track(results, "verify", len(paths), console=console, disable=not console.is_terminal)
+    for result in shown:
+        counts[result.status] += 1
+        if options.json:
+            print(json.dumps(asdict(result)), flush=True)
+        elif result.status != "ok":
+            print(f"{result.status:<10}  {result.path!r}: {result.reason}", flush=True)
+    words = ", ".join(f"{counts[status]} {status}" for status in ("ok", "short", "unreadable"))
+    print(f"{len(paths)} files: {words}", file=sys.stderr)
+    return 0 if counts["ok"] == len(paths) else 3
+
+
+def files_of(path: str) -> list[str]:
+    """The video files behind a manifest, a folder with one, a folder of videos, or a file.
+
+    Raises:
+        DataRejected: if a folder holds no video.
+    """
+    place = Path(path)
+    if place.suffix == ".csv" or (place / MANIFEST_NAME).is_file():
+        return [str(file) for file in Manifest.load(place).video_paths()]
+    if not place.is_dir():
+        return [path]
+    found = [str(file) for file in sorted(place.rglob("*")) if file.suffix.lower() in VIDEO_ENDINGS]
+    if not found:
+        raise DataRejected(f"{path}: no video files in this folder")
+    return found
