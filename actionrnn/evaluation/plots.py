@@ -165,8 +165,10 @@ def bars_figure(names: list[str], values: list[float], bounds: list[Any], title:
     return figure
 
 
-def new_figure(columns: int, height: float, width: float = 11.0) -> "tuple[Figure, list[Axes]]":
-    """An empty figure of so many plots side by side, in inches.
+def new_figure(
+    columns: int, height: float, width: float = 11.0, rows: int = 1
+) -> "tuple[Figure, list[Axes]]":
+    """An empty figure of so many plots, in inches.
 
     Raises:
         ActionRNNError: if matplotlib is not installed.
@@ -176,7 +178,7 @@ def new_figure(columns: int, height: float, width: float = 11.0) -> "tuple[Figur
     except ModuleNotFoundError as error:
         raise ActionRNNError("figures need matplotlib: pip install 'actionrnn[explain]'") from error
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = list(figure.subplots(1, columns, squeeze=False)[0])
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -192,3 +194,20 @@ def _bars(
             axis.plot(pair, [y, y], color="black", linewidth=1.2)
     axis.set_yticks(place, names)
     axis.invert_yaxis()
+
+
+def maps_figure(maps: dict[str, Any], low: float = 0.0, high: float = 1.0) -> "Figure":
+    """A picture of time x unit for each name, (T, units); units sorted by when they peak."""
+    columns = min(2, len(maps))
+    rows = -(-len(maps) // columns)
+    figure, axes = new_figure(columns, height=3.2 * rows, rows=rows)
+    for axis, (name, values) in zip(axes, maps.items(), strict=False):
+        units = np.argsort(np.asarray(values).argmax(axis=0), kind="stable")
+        image = axis.imshow(
+            np.asarray(values)[:, units].T, aspect="auto", vmin=low, vmax=high, cmap="viridis"
+        )
+        axis.set(title=name, xlabel="frame", ylabel="unit")
+        figure.colorbar(image, ax=axis, shrink=0.8)
+    for axis in axes[len(maps) :]:
+        axis.set_visible(False)
+    return figure

@@ -73,7 +73,8 @@ def test_views_and_clips_are_scored_under_different_names(
 def test_a_clips_probability_is_the_mean_over_its_views(make_predictions: MakePredictions) -> None:
     scored = make_predictions(num_views=4)
     mean_NK = scored.view_logits().softmax(dim=2).mean(dim=1)
-    torch.testing.assert_close(torch.tensor(np.stack(list(scored.table["probs"]))), mean_NK)
+    probs_NK = torch.tensor(np.stack(list(scored.table["probs"]))).double()
+    torch.testing.assert_close(probs_NK, mean_NK, rtol=1e-5, atol=1e-6)
 
 
 def test_the_summary_holds_all_of_it_as_plain_json(

@@ -9,10 +9,26 @@ from typing import Any
 
 import pandas as pd
 
+from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.summary import summarise
 
 DIAGNOSES = ("order", "bias", "calibration", "gradients")
+
+
+def newest_run(root: Path | str) -> Path:
+    """The run folder in or under `root` that was tested last.
+
+    Raises:
+        ActionRNNError: if no run there was tested.
+    """
+    found = list(Path(root).rglob("predictions.parquet"))
+    if not found:
+        raise ActionRNNError(
+            f"no tested run in or under {root}; make one with `actionrnn demo`, or name "
+            f"another folder"
+        )
+    return max(found, key=lambda file: file.stat().st_mtime).parent
 
 
 @dataclass(frozen=True)
