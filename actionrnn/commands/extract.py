@@ -3,8 +3,10 @@
 import json
 import sys
 
-from jsonargparse import ArgumentParser
-from pytorch_lightning.cli import ActionConfigFile
+from jsonargparse import (
+    ActionConfigFile,  # type: ignore[attr-defined]
+    ArgumentParser,
+)
 
 from actionrnn.commands.config import compose
 from actionrnn.commands.parsing import usage_errors
