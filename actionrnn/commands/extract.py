@@ -1,6 +1,5 @@
 """`actionrnn extract --data configs/data/x.yaml --backbone NAME`: features, ahead of training."""
 
-import json
 import sys
 
 from jsonargparse import (
@@ -23,7 +22,7 @@ SHORT_FORMS = {
 def main(arguments: list[str]) -> int:
     """Extract what is missing, the same way `fit` does."""
     parser = ArgumentParser(prog="actionrnn extract", exit_on_error=False)
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file")
+    parser.add_argument("--config", type=str, help="YAML file with `data` and `features`")
     parser.add_class_arguments(ActionDataModule, "data", skip={"features", "extraction"})
     parser.add_class_arguments(FeatureSettings, "features")
     parser.add_class_arguments(ExtractionSettings, "extraction")
@@ -33,7 +32,7 @@ def main(arguments: list[str]) -> int:
     config, rest = compose([_long_form(word) for word in arguments])
     own = {key: config[key] for key in ("data", "features", "extraction") if key in config}
     with usage_errors(parser):
-        parsed = parser.parse_args([*(["--config", json.dumps(own)] if own else []), *rest])
+        parsed = parser.parse_args(rest, parser.parse_object(own))
         made = parser.instantiate_classes(parsed)
     data = ActionDataModule(
         **dict(parsed.data.items()), features=made.features, extraction=made.extraction

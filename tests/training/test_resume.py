@@ -1,0 +1,107 @@
+"""A run that is interrupted and resumed ends with the very weights of the unbroken run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from actionrnn.cli import main
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )
+
+
+def long_fit(tiny_fit: list[str], folder: Path, epochs: int) -> list[str]:
+    words = [word for word in tiny_fit if not word.startswith("--trainer.max_epochs")]
+    return [
+        *words,
+        f"--run.folder={folder}",
+        f"--trainer.max_epochs={epochs}",
+        "--model.dropout=0.4",
+        "--early_stopping.patience=1000",
+    ]
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    tiny_run: Path, tiny_fit: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, torch.Tensor]:
+    folder = tmp_path_factory.mktemp("unbroken")
+    assert main(long_fit(tiny_fit, folder, 60)) == 0
+    return weights(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", range(3))
+def test_kill_at_any_moment(
+    trial: int, unbroken: dict[str, torch.Tensor], tiny_fit: list[str], tmp_path: Path
+) -> None:
+    words = long_fit(tiny_fit, tmp_path, 60)
+    process = subprocess.Popen([sys.executable, "-m", "actionrnn", *words])
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.15 * trial)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    torch.load(last, weights_only=True)  # whole, whatever the moment
+    assert main([*words, "--ckpt_path", str(last)]) == 0
+    assert equal(weights(tmp_path), unbroken)
+
+
+@pytest.mark.slow
+def test_sigterm_keeps_the_last_epoch_and_exits_143(
+    unbroken: dict[str, torch.Tensor], tiny_fit: list[str], tmp_path: Path
+) -> None:
+    words = long_fit(tiny_fit, tmp_path, 60)
+    process = subprocess.Popen([sys.executable, "-m", "actionrnn", *words])
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+    assert main([*words, "--ckpt_path", str(last)]) == 0
+    assert equal(weights(tmp_path), unbroken)
+
+
+def test_the_log_of_a_resumed_run_goes_on(
+    tiny_run: Path, tiny_fit: list[str], tmp_path: Path
+) -> None:
+    assert main(long_fit(tiny_fit, tmp_path, 2)) == 0
+    rows = len((tmp_path / "metrics.csv").read_text().splitlines())
+    last = str(tmp_path / "checkpoints" / "last.ckpt")
+    assert main([*long_fit(tiny_fit, tmp_path, 4), "--ckpt_path", last]) == 0
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) > rows
+
+
+def test_no_half_checkpoint_is_left_when_saving_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from actionrnn.training.checkpoint import AtomicCheckpointIO
+
+    target = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"a": 1}, target)
+    content = target.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        AtomicCheckpointIO().save_checkpoint({"a": 2}, target)
+    assert target.read_bytes() == content
+    assert os.listdir(tmp_path) == ["last.ckpt"]
