@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jsonargparse import ArgumentParser
 
@@ -15,6 +15,7 @@ from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.training.run_folder import write_json
 
 TAKES_VERB = False
+Part = Literal["val", "test", "train"]
 
 
 class Kind(NamedTuple):
@@ -91,7 +92,7 @@ def _parser(name: str) -> ArgumentParser:
     parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
     parser.add_argument("--data.root", type=str | None, default=None, help="data moved here")
     parser.add_argument("--data.split", type=str | None, default=None, help="another split")
-    parser.add_argument("--data.subset", type=str, default="test", help="train, val or test")
+    parser.add_argument("--data.subset", type=Part, default="test", help="the part to judge")
     parser.add_argument("--data.allow_leak", type=bool, default=False, help="go on, marked so")
     parser.add_argument("--device", type=str, default="auto", help="for the backbone")
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")

@@ -2,10 +2,7 @@
 
 import sys
 
-from jsonargparse import (
-    ActionConfigFile,  # type: ignore[attr-defined]
-    ArgumentParser,
-)
+from jsonargparse import ArgumentParser
 
 from actionrnn.commands.config import compose
 from actionrnn.commands.parsing import usage_errors
