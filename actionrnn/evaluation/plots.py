@@ -196,13 +196,18 @@ def _bars(
     axis.invert_yaxis()
 
 
-def maps_figure(maps: dict[str, Any], low: float = 0.0, high: float = 1.0) -> "Figure":
-    """A picture of time x unit for each name, (T, units); units sorted by when they peak."""
+def maps_figure(maps: dict[str, Any], ranges: dict[str, tuple[float, float]]) -> "Figure":
+    """A picture of time x unit for each name, (T, units); units sorted by when they peak.
+
+    Colours span the range of the name, or the values where it has none that is bounded.
+    """
     columns = min(2, len(maps))
     rows = -(-len(maps) // columns)
     figure, axes = new_figure(columns, height=3.2 * rows, rows=rows)
     for axis, (name, values) in zip(axes, maps.items(), strict=False):
         units = np.argsort(np.asarray(values).argmax(axis=0), kind="stable")
+        bounds = ranges.get(name, (math.inf, math.inf))
+        low, high = bounds if all(map(math.isfinite, bounds)) else (None, None)
         image = axis.imshow(
             np.asarray(values)[:, units].T, aspect="auto", vmin=low, vmax=high, cmap="viridis"
         )
