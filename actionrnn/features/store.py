@@ -1,200 +1,163 @@
-"""FeatureStore: immutable shards, published whole or not at all; the shards are the index."""
+"""FeatureStore: the features of many clips, whole batches at a time; its shards are the index."""
 
-import hashlib
 import json
 import os
-import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save
 from torch import Tensor
 
 from actionrnn.errors import ActionRNNError
+from actionrnn.features.shard import SUFFIX, Entry, Shard, read_shard, unwritable, write_shard
 from actionrnn.features.spec import FeatureSpec
+
+__all__ = ["Entry", "FeatureStore", "Shard", "read_shard", "write_shard"]
 
 SPEC_NAME = "spec.json"
 RAM_SHARE = 0.4  # of the memory that is free: above, features stay on disk and are mapped
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One clip's features, or the reason why there are none.
-
-    Attributes:
-        video_id: the clip.
-        source: what the file was when it was read (`size-mtime_ns`); another means: read again.
-        num_frames: T, 0 for a failure.
-        error: why the clip could not be read, empty if it could.
-        warnings: what was odd about it.
-    """
-
-    video_id: str
-    source: str
-    num_frames: int = 0
-    error: str = ""
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Shard:
-    """An opened shard: its entries, and where its rows lie in the file."""
-
-    path: Path
-    entries: list[Entry]
-    data_offset: int
-    num_rows: int
-    dim: int
-    dtype: str
-    sha256: str
-
-    def rows(self) -> NDArray[np.floating]:
-        """All rows, memory-mapped, (num_rows, D)."""
-        shape = (self.num_rows, self.dim)
-        if self.num_rows == 0:
-            return np.zeros(shape, self.dtype)
-        return np.memmap(self.path, self.dtype, "r", self.data_offset, shape)
-
-    def verify(self) -> None:
-        """Compare the checksum.
-
-        Raises:
-            ActionRNNError: if a byte differs.
-        """
-        found = hashlib.sha256(np.ascontiguousarray(self.rows()).tobytes()).hexdigest()
-        if found != self.sha256:
-            raise ActionRNNError(f"{self.path} is damaged: its checksum differs")
-
-
-def write_shard(folder: Path, clips: Sequence[tuple[Entry, NDArray[np.floating] | None]]) -> Path:
-    """Publish the features of some clips: temporary file in the same folder, sync, rename.
-
-    Args:
-        folder: the store.
-        clips: each entry with its features (V, T, D), or None for a failure.
-    """
-    arrays = [array.reshape(-1, array.shape[-1]) for _, array in clips if array is not None]
-    rows = np.concatenate(arrays) if arrays else np.zeros((0, 1), np.float32)
-    rows = np.ascontiguousarray(rows)
-    about = {
-        "entries": json.dumps([asdict(entry) for entry, _ in clips]),
-        "sha256": hashlib.sha256(rows.tobytes()).hexdigest(),
-    }
-    # In the order of their names the newest comes last, and what it says of a clip counts.
-    name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.safetensors"
-    temporary, target = folder / f".{name}.tmp", folder / name
-    try:
-        with open(temporary, "wb") as file:
-            file.write(save({"rows": rows}, about))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
-
-
-def read_shard(path: Path) -> Shard:
-    """Read a shard's header; safetensors keeps it in front, as JSON with its length.
-
-    Raises:
-        ActionRNNError: if the file is no shard, or shorter than its header says.
-    """
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > path.stat().st_size:
-                raise ValueError("the header is cut off")
-            header = json.loads(file.read(length))
-        rows, about = header["rows"], header["__metadata__"]
-        entries = [
-            Entry(**{**entry, "warnings": tuple(entry["warnings"])})
-            for entry in json.loads(about["entries"])
-        ]
-        offset = 8 + length + rows["data_offsets"][0]
-        if path.stat().st_size < 8 + length + rows["data_offsets"][1]:
-            raise ValueError("the file is cut off")
-        dtype = {"F32": "float32", "F16": "float16"}[rows["dtype"]]
-        num_rows, dim = rows["shape"]
-        return Shard(path, entries, offset, num_rows, dim, dtype, about["sha256"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ActionRNNError(f"{path} is not a whole feature shard ({error})") from error
+DEVICE_SHARE = 0.5  # of a GPU's free memory
+OPEN_MAPS = 512  # mapped shards at a time; the system allows some 65,000
 
 
 class FeatureStore:
     """The features of many clips, read by whole batches.
 
-    Attributes:
+    Only the index is read at opening. Features are held in memory from the first batch on if
+    they take less than `RAM_SHARE` of what is free, and are mapped from disk otherwise.
+
+    Args:
         folder: where the shards lie.
         spec: what the features are.
+        verify: compare every checksum too, which reads every byte.
+
+    Attributes:
         damaged: shards that could not be used, with the reason; their clips count as missing.
     """
 
-    def __init__(self, folder: Path, spec: FeatureSpec) -> None:
+    def __init__(self, folder: Path, spec: FeatureSpec, verify: bool = False) -> None:
         self.folder = folder
         self.spec = spec
-        self.num_views = spec.settings.num_views
         self.damaged: dict[Path, str] = {}
-        self.entries: dict[str, Entry] = {}
-        self._place: dict[str, tuple[int, int]] = {}
         self._shards: list[Shard] = []
-        for path in sorted(folder.glob("*.safetensors")):
+        self._position: dict[str, int] = {}
+        self._errors: dict[str, str] = {}
+        self._maps: OrderedDict[int, NDArray[np.floating]] = OrderedDict()
+        self._ram: Tensor | None = None
+        # By name, which is by time: what the newest shard says of a clip counts.
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
             try:
-                self._add(read_shard(path))
+                shard = read_shard(path)
+                if verify:
+                    shard.verify()
+                self._add(shard)
             except ActionRNNError as error:
                 self.damaged[path] = str(error)
-        self._ram: Tensor | None = None
-        self._ram_start: list[int] = []
+        self._index()
 
     def _add(self, shard: Shard) -> None:
-        number, row = len(self._shards), 0
+        first = self._num_positions
+        ids = shard.index["video_ids"]
+        for video_id in self._errors.keys() & set(ids):
+            del self._errors[video_id]
+        self._position.update(zip(ids, range(first, first + len(ids)), strict=True))
+        self._errors |= {ids[int(k)]: error for k, error in shard.index["errors"].items()}
+        self._num_positions = first + len(ids)
         self._shards.append(shard)
-        for entry in shard.entries:
-            self.entries[entry.video_id] = entry
-            self._place[entry.video_id] = (number, row)
-            row += entry.num_frames * self.num_views
+
+    _num_positions = 0
+
+    def _index(self) -> None:
+        """For every position (a clip in a shard): its length, its shard, and where it begins."""
+        lengths = [np.array(shard.index["lengths"], np.int64) for shard in self._shards]
+        views = [shard.index["num_views"] for shard in self._shards]
+        starts = [np.cumsum(length) - length for length in lengths]
+        sizes = [len(length) for length in lengths]
+        base = np.cumsum([0] + [shard.num_rows for shard in self._shards])
+        self._base = base
+        self.lengths = torch.from_numpy(np.concatenate([*lengths, np.zeros(0, np.int64)]))
+        self._shard_of = np.repeat(np.arange(len(sizes)), sizes)
+        offsets = [start * v + b for start, v, b in zip(starts, views, base, strict=False)]
+        self._start = torch.from_numpy(np.concatenate([*offsets, np.zeros(0, np.int64)]))
+        found = {v for v, shard in zip(views, self._shards, strict=True) if shard.num_rows}
+        self.num_views = found.pop() if found else self.spec.settings.num_views
+        if found:
+            raise ActionRNNError(f"{self.folder}: its shards differ in their number of views")
+        self._sources = [np.array(shard.index["sources"], "S") for shard in self._shards]
+        self._contents = [np.array(shard.index["contents"], "S") for shard in self._shards]
+        for shard in self._shards:  # the rest is read again when asked for
+            shard.index.clear()
 
     @classmethod
-    def open(cls, folder: Path | str) -> "FeatureStore":
+    def open(cls, folder: Path | str, verify: bool = False) -> "FeatureStore":
         """Open a store by its folder.
 
         Raises:
             ActionRNNError: if there is no store.
         """
         path = Path(folder)
-        if not (path / SPEC_NAME).is_file():
-            raise ActionRNNError(f"{path} is not a feature store: it has no {SPEC_NAME}")
-        return cls(path, FeatureSpec.from_dict(json.loads((path / SPEC_NAME).read_text())))
+        try:
+            spec = FeatureSpec.from_dict(json.loads((path / SPEC_NAME).read_text()))
+        except FileNotFoundError as error:
+            raise ActionRNNError(f"{path} is not a feature store: it has no {SPEC_NAME}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise ActionRNNError(
+                f"{path / SPEC_NAME} cannot be read ({error}): the store is damaged, or of another "
+                f"version; delete the folder, and the features are extracted again"
+            ) from error
+        return cls(path, spec, verify)
 
     @classmethod
     def create(cls, root: Path, spec: FeatureSpec) -> "FeatureStore":
-        """Open the store of a spec under `root`, making its folder if there is none."""
+        """Open the store of a spec under `root`, making its folder if there is none.
+
+        Raises:
+            ActionRNNError: if it cannot be made.
+        """
         folder = root / spec.fingerprint
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / SPEC_NAME).is_file():
-            temporary = folder / f".{SPEC_NAME}.{uuid.uuid4().hex}"
-            temporary.write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
-            os.replace(temporary, folder / SPEC_NAME)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / SPEC_NAME).is_file():
+                temporary = folder / f".{SPEC_NAME}.{uuid.uuid4().hex[:8]}.tmp"
+                temporary.write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
+                os.replace(temporary, folder / SPEC_NAME)
+        except OSError as error:
+            raise ActionRNNError(unwritable(folder, error)) from error
         return cls(folder, spec)
 
+    # ---- which clips --------------------------------------------------------------------------
+
     def __contains__(self, video_id: str) -> bool:
-        entry = self.entries.get(video_id)
-        return entry is not None and not entry.error
+        return video_id in self._position and video_id not in self._errors
 
     @property
     def video_ids(self) -> list[str]:
         """Clips that have features."""
-        return [name for name, entry in self.entries.items() if not entry.error]
+        return [name for name in self._position if name not in self._errors]
 
     @property
     def failures(self) -> dict[str, str]:
         """Reason for every clip that could not be read."""
-        return {name: entry.error for name, entry in self.entries.items() if entry.error}
+        return dict(self._errors)
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """All that is recorded of every clip, read from the shards again."""
+        read = [read_shard(shard.path).entries for shard in self._shards]
+        flat = [entry for entries in read for entry in entries]
+        return {video_id: flat[position] for video_id, position in self._position.items()}
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all features."""
+        return sum(
+            shard.num_rows * shard.dim * np.dtype(shard.dtype).itemsize for shard in self._shards
+        )
 
     @property
     def feature_dim(self) -> int:
@@ -208,49 +171,134 @@ class FeatureStore:
                 return shard.dim
         raise ActionRNNError(f"{self.folder} holds no features")
 
+    def missing(
+        self, wanted: Iterable[tuple[str, str]], retry_failed: bool = False, content: bool = False
+    ) -> list[str]:
+        """Clips of `(video_id, source)` that the store does not hold in this state.
+
+        Args:
+            wanted: clips and what their files are now.
+            retry_failed: count those that could not be read among them.
+            content: the sources are SHA-256 of the content (see `Entry.content`), not states.
+        """
+        known = np.concatenate([*(self._contents if content else self._sources), _NO_SOURCES])
+        lost = []
+        for video_id, source in wanted:
+            position = self._position.get(video_id)
+            if (
+                position is None
+                or known[position] != source.encode()
+                or (retry_failed and video_id in self._errors)
+            ):
+                lost.append(video_id)
+        return lost
+
+    # ---- reading ------------------------------------------------------------------------------
+
     def read(self, video_id: str) -> NDArray[np.floating]:
-        """One clip's features (V, T, D).
+        """One clip's features (V, T, D) as they are stored.
 
         Raises:
             KeyError: if it has none.
         """
-        number, row = self._place[video_id]
-        count = self.entries[video_id].num_frames * self.num_views
-        rows = self._shards[number].rows()[row : row + count]
+        position = self._position[video_id]
+        if video_id in self._errors:
+            raise KeyError(f"{video_id} has no features: {self._errors[video_id]}")
+        count = int(self.lengths[position]) * self.num_views
+        rows = self._rows(position, 0, count)
         return np.array(rows).reshape(self.num_views, -1, rows.shape[-1])
 
-    def gather(self, video_ids: Sequence[str], view: int | Tensor = 0) -> tuple[Tensor, Tensor]:
+    def positions(self, video_ids: Sequence[str]) -> Tensor:
+        """Where clips are, int64 (B,), to be looked up once and used by every epoch.
+
+        Raises:
+            KeyError: if one has no features.
+        """
+        return torch.tensor([self._position[video_id] for video_id in video_ids])
+
+    def gather(
+        self, video_ids: Sequence[str] | Tensor, view: int | Tensor = 0
+    ) -> tuple[Tensor, Tensor]:
         """Features of many clips, padded with zeros.
 
         Args:
-            video_ids: B clips.
+            video_ids: B clips, or their `positions`.
             view: the view of all, or of each, 0 <= view < V.
 
         Returns:
             float32 (B, T, D) with T the longest length, and int64 lengths (B,).
         """
-        self._load()
-        lengths_B = torch.tensor([self.entries[name].num_frames for name in video_ids])
-        starts = [self._ram_start[self._place[n][0]] + self._place[n][1] for n in video_ids]
-        first_B = torch.tensor(starts) + lengths_B * view
-        step_T = torch.arange(int(lengths_B.max()))
-        valid_BT = step_T < lengths_B[:, None]
-        row_BT = torch.where(valid_BT, first_B[:, None] + step_T, 0)
+        given = isinstance(video_ids, Tensor)
+        positions = video_ids if given else self.positions(video_ids)  # type: ignore[arg-type]
+        assert isinstance(positions, Tensor)
+        lengths_B = self.lengths[positions]
+        skipped_B = lengths_B * view
+        if self._ram is None and not self._load():
+            return self._gather_mapped(positions, skipped_B, lengths_B), lengths_B
         assert self._ram is not None
-        features_BTD = self._ram[row_BT].float()
-        return features_BTD.masked_fill_(~valid_BT[..., None], 0.0), lengths_B
+        longest = int(lengths_B.max())
+        step_T = torch.arange(longest)
+        row_BT = (self._start[positions] + skipped_B)[:, None] + step_T
+        valid_BT = step_T < lengths_B[:, None]
+        padded = not bool(valid_BT.all())
+        if padded:
+            row_BT = torch.where(valid_BT, row_BT, 0)
+        rows = self._ram.index_select(0, row_BT.flatten().to(self._ram.device)).float()
+        features_BTD = rows.view(len(positions), longest, -1)
+        if padded:
+            features_BTD.masked_fill_(~valid_BT[..., None].to(rows.device), 0.0)
+        return features_BTD, lengths_B
 
-    def _load(self) -> None:
-        if self._ram is None:
-            starts = np.cumsum([0] + [shard.num_rows for shard in self._shards])
-            self._ram_start = starts.tolist()
-            arrays = [shard.rows() for shard in self._shards if shard.num_rows]
-            self._ram = torch.from_numpy(np.concatenate(arrays))
+    def _gather_mapped(self, positions: Tensor, skipped_B: Tensor, lengths_B: Tensor) -> Tensor:
+        features_BTD = np.zeros((len(positions), int(lengths_B.max()), self.feature_dim), "float32")
+        rows = zip(positions.tolist(), skipped_B.tolist(), lengths_B.tolist(), strict=True)
+        for row, (position, skipped, length) in enumerate(rows):
+            features_BTD[row, :length] = self._rows(position, skipped, length)
+        return torch.from_numpy(features_BTD)
 
-    def missing(self, wanted: Iterable[tuple[str, str]]) -> list[str]:
-        """Clips of `(video_id, source)` that the store does not hold in this state."""
-        return [
-            name
-            for name, source in wanted
-            if name not in self.entries or self.entries[name].source != source
-        ]
+    def _rows(self, position: int, skipped: int, count: int) -> NDArray[np.floating]:
+        """Rows of one clip in the mapped file, from its `skipped`-th on."""
+        number = int(self._shard_of[position])
+        if number in self._maps:
+            self._maps.move_to_end(number)
+        else:
+            self._maps[number] = self._shards[number].rows()
+            if len(self._maps) > OPEN_MAPS:
+                self._maps.popitem(last=False)
+        first = int(self._start[position] - self._base[number]) + skipped
+        return self._maps[number][first : first + count]
+
+    def _load(self) -> bool:
+        """Hold all features in memory if they fit well."""
+        if self.num_bytes > RAM_SHARE * available_bytes():
+            return False
+        dtype = {shard.dtype for shard in self._shards if shard.num_rows}.pop()
+        ram = np.empty((int(self._base[-1]), self.feature_dim), dtype)
+        for shard, first in zip(self._shards, self._base, strict=False):
+            if shard.num_rows:
+                ram[first : first + shard.num_rows] = shard.rows()
+        self._ram = torch.from_numpy(ram)
+        return True
+
+    def hold_on(self, device: str) -> bool:
+        """Keep all features on a GPU if they fit well; `gather` then gives batches there."""
+        if self._ram is None and not self._load():
+            return False
+        assert self._ram is not None
+        if self._ram.nbytes > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+            return False
+        self._ram = self._ram.to(device)
+        return True
+
+
+_NO_SOURCES = np.zeros(0, "S1")
+
+
+def available_bytes() -> int:
+    """Memory that programs can still take, in bytes, as the system estimates it."""
+    try:
+        with open("/proc/meminfo") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):  # not Linux: half of what is built in
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
