@@ -5,84 +5,99 @@
 classes, so a random split shares a recording with train for almost every test clip.
 """
 
-import os
 import re
-import sys
 from pathlib import Path
 
-import pandas as pd
-
 from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.names import numbered_lines
+from actionrnn.datasets.publish import Clip, publish
+from actionrnn.datasets.report import Report
+from actionrnn.datasets.source import DatasetCard, open_source
 from actionrnn.datasets.splits import fold_columns
 
-WHERE = (
-    "Surveillance Camera Fights: https://github.com/sayibet/fight-detection-surv-dataset "
-    "(MIT licence, about 100 MB)"
+CARD = DatasetCard(
+    name="fights",
+    title="Surveillance Camera Fights: Akti, Tataroglu, Ekenel, IPTA 2019 (arXiv 2002.04355)",
+    homepage="https://github.com/sayibet/fight-detection-surv-dataset",
+    licence="MIT",
+    size="about 100 MB",
+    layout="fight/fi*.mp4, noFight/nofi*.mp4 and videos.txt",
 )
 CLASSES = {"fight": "fi", "noFight": "nofi"}
-PUBLISHED_CLIPS = 150  # of each class
+PUBLISHED_CLIPS, PUBLISHED_RECORDINGS = 150, 44  # clips of each class
+UNLISTED = "unlisted"
 _CLIP_LINE = re.compile(r"\s*((?:fi|nofi)\d+)\s*:")
 
 
 def prepare(
-    source: Path | None, root: Path, *, folds: int = 5, val: float = 0.2, seed: int = 0
+    source: Path | None,
+    root: Path,
+    *,
+    folds: int = 5,
+    val: float = 0.2,
+    seed: int = 0,
+    check_files: bool = True,
 ) -> Manifest:
     """Write the manifest; the videos stay where they are.
 
     Args:
-        source: folder with `fight/`, `noFight/` and `videos.txt`.
+        source: folder or archive with `fight/`, `noFight/` and `videos.txt`.
         root: where the manifest goes; clip paths are relative to it.
         folds: test folds, one split column each, by recording.
         val: share of the training recordings that become validation.
         seed: of the folds.
+        check_files: open every file, and compare files of equal size.
 
     Raises:
-        ManifestError: if the source is not given or not this dataset.
+        SourceNeeded: without a source: where to get it.
+        ManifestError: if the source is not this dataset.
     """
-    if source is None:
-        raise ManifestError(f"get the videos, then pass --source FOLDER. {WHERE}")
-    recordings = read_recordings(source / "videos.txt")
+    files = open_source(CARD, source, root)
+    report = Report(f"{CARD.title}, from {', '.join(map(str, files.folders))}")
+    recordings, again = read_recordings(files.named("videos.txt"))
+    report.add("listed under two recordings (used is the first)", again)
+    report.compare("recordings", len(set(recordings.values())), PUBLISHED_RECORDINGS)
+    videos = report.only(files.videos(), key=lambda path: f"{path.parent.name}/{path.stem}")
     rows = []
     for label, prefix in CLASSES.items():
-        files = sorted((source / label).glob(f"{prefix}*.mp4"))
-        if len(files) != PUBLISHED_CLIPS:
-            print(
-                f"warning: {len(files)} clips in {source / label}, published are {PUBLISHED_CLIPS}",
-                file=sys.stderr,
-            )
-        for file in files:
-            rows.append(
-                {
-                    "video_id": file.stem,
-                    "path": os.path.relpath(file, root),
-                    "label": label,
-                    "group": recordings.get(file.stem, "unlisted"),
-                }
-            )
+        mine = [name for name in sorted(videos) if name.startswith(f"{label}/{prefix}")]
+        report.compare(f"clips of {label}", len(mine), PUBLISHED_CLIPS)
+        rows += [(Path(name).name, videos.pop(name), label) for name in mine]
+    report.add("extra", map(str, videos.values()))
     if not rows:
-        raise ManifestError(f"{source} holds no fight/fi*.mp4: is it the right folder? {WHERE}")
-    table = pd.DataFrame(rows)
-    columns = fold_columns(table["label"].tolist(), table["group"].tolist(), folds, val, seed)
-    manifest = Manifest(root, table.assign(**columns), list(CLASSES))
-    manifest.save()
-    return manifest
+        raise ManifestError(f"no fight/fi*.mp4 in {source}; expected are {CARD.layout}")
+    there = {name for name, _, _ in rows}
+    report.add("missing", [name for name in recordings if name not in there])
+    groups = [recordings.get(name, UNLISTED) for name, _, _ in rows]
+    report.add(f"no recording known (one group, {UNLISTED!r})", [
+        name for (name, _, _), group in zip(rows, groups, strict=True) if group == UNLISTED
+    ])  # fmt: skip
+    columns = fold_columns([label for _, _, label in rows], groups, folds, val, seed)
+    clips = [
+        Clip(name, file, label, groups[i], {key: column[i] for key, column in columns.items()})
+        for i, (name, file, label) in enumerate(rows)
+    ]
+    return publish(root, clips, list(CLASSES), report, official=False, check_files=check_files)
 
 
-def read_recordings(file: Path) -> dict[str, str]:
-    """Recording (`r01` ...) of every clip that `videos.txt` lists.
+def read_recordings(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Recording (`r01` ...) of every clip that `videos.txt` lists, and clips listed again.
+
+    One clip is listed under two recordings; the first is kept: its times agree with the length
+    of the file (2.0 s), the second's do not (2.1 s).
 
     Raises:
-        ManifestError: if the file is missing or lists nothing.
+        ManifestError: if the file lists nothing.
     """
-    if not file.is_file():
-        raise ManifestError(f"{file} is missing: without it clips cannot be split by recording")
     found: dict[str, str] = {}
+    again: list[str] = []
     number = 0
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for _, _, line in numbered_lines(path):
+        clip = _CLIP_LINE.match(line)
         if line.startswith("http"):
             number += 1
-        elif clip := _CLIP_LINE.match(line):
-            found[clip[1]] = f"r{number:02d}"
+        elif clip and found.setdefault(clip[1], f"r{number:02d}") != f"r{number:02d}":
+            again.append(clip[1])
     if not found:
-        raise ManifestError(f"{file} lists no clips")
-    return found
+        raise ManifestError(f"{path} lists no clips")
+    return found, again

@@ -1,22 +1,15 @@
 """A folder of your own videos: class sub-folders, or split/class sub-folders."""
 
 import os
-import re
-import sys
 from pathlib import Path
 
-import pandas as pd
-
+from actionrnn.datasets.archives import archive_name, extract, is_archive
+from actionrnn.datasets.groups import groups_by_regex
 from actionrnn.datasets.manifest import Manifest, ManifestError
-from actionrnn.datasets.splits import carve, fold_columns
-
-VIDEO_ENDINGS = {
-    *(".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv"),
-    *(".3gp", ".ts", ".gif"),
-}
-SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val"} | {
-    "test": "test"
-}
+from actionrnn.datasets.own import SPLIT_WORDS, NearDuplicates, SplitPlan, assemble, check_labels
+from actionrnn.datasets.publish import Clip
+from actionrnn.datasets.report import Report
+from actionrnn.datasets.source import SourceFiles
 
 
 def prepare(
@@ -28,6 +21,8 @@ def prepare(
     val: float = 0.2,
     test: float = 0.2,
     seed: int = 0,
+    near_duplicates: NearDuplicates = "group",
+    check_files: bool = True,
 ) -> Manifest:
     """Write the manifest of a folder of videos; the videos stay where they are.
 
@@ -35,92 +30,77 @@ def prepare(
     (`SOURCE/train/jump/a.mp4`, with `val` carved from train where it is missing).
 
     Args:
-        source: the folder.
+        source: the folder, or an archive of it.
         root: where the manifest goes; clip paths are relative to it.
         group_regex: finds the recording in a clip's path below its class; the first parenthesis
             counts, as in `_g(\\d+)_`. Without it a sub-folder of the class is a group, and a clip
             right in the class folder is one of its own.
         folds: this many test folds instead of one split.
-        val, test: share of the clips, by whole groups.
+        val: share of the clips, by whole groups.
+        test: share of the clips, by whole groups.
         seed: of the splits.
+        near_duplicates: without any group: put clips that look alike into one, only report them,
+            or do not look for them.
+        check_files: open every file, and compare files of equal size.
 
     Raises:
         ManifestError: if there are no videos, one class only, or too few groups.
+        LeakError: if the split that the folders give leaks.
     """
-    if source is None or not source.is_dir():
-        raise ManifestError(f"--source {source}: give the folder that holds your videos")
-    has_splits = {p.name.lower() for p in source.iterdir() if p.is_dir()} <= set(SPLIT_FOLDERS)
-    rows = [
-        _row(file, source, root, has_splits, group_regex)
-        for file in sorted(source.rglob("*"))
-        if file.suffix.lower() in VIDEO_ENDINGS and file.is_file()
-    ]
-    table = pd.DataFrame([row for row in rows if row])
-    classes = sorted(set(table["label"])) if len(table) else []
-    if len(classes) < 2:
-        raise ManifestError(
-            f"{source} holds {len(rows)} videos in {len(classes)} classes; wanted are at least "
-            f"two sub-folders, one a class, with videos in them ({', '.join(classes) or 'none'})"
-        )
-    if not table["group"].any():
-        print(
-            "warning: nothing says which clips come from the same recording, so each counts as "
-            "its own. If several do share one, the result will look better than it is: name "
-            "them with --group_regex or sub-folders",
-            file=sys.stderr,
-        )
-    manifest = Manifest(root, _with_splits(table, has_splits, folds, val, test, seed), classes)
-    manifest.save()
-    return manifest
-
-
-def _row(
-    file: Path, source: Path, root: Path, has_splits: bool, group_regex: str | None
-) -> dict[str, str] | None:
-    parts = file.relative_to(source).parts
-    if len(parts) < (3 if has_splits else 2):
-        return None
-    split = SPLIT_FOLDERS[parts[0].lower()] if has_splits else ""
-    label, *inside = parts[1:] if has_splits else parts
-    group = "/".join(inside[:-1])
+    source = _folder(source, root)
+    files = SourceFiles.walk((source,))
+    report = Report(f"videos in {source}")
+    has_splits = _are_splits(source)
+    parts_of = {path: path.relative_to(source).parts for path in files.videos()}
+    depth = 3 if has_splits else 2
+    report.add(
+        "not in a class folder", [str(p) for p, parts in parts_of.items() if len(parts) < depth]
+    )
+    parts_of = {path: parts for path, parts in parts_of.items() if len(parts) >= depth}
+    inside = ["/".join(parts[depth - 1 :]) for parts in parts_of.values()]
+    groups = [os.path.dirname(name) for name in inside]
     if group_regex is not None:
-        found = re.search(group_regex, "/".join(inside))
-        if not found or not found.groups():
-            raise ManifestError(
-                f"--group_regex {group_regex!r} finds no (group) in {'/'.join(inside)!r}"
-            )
-        group = found[1]
-    return {
-        "video_id": file.relative_to(source).as_posix(),
-        "path": os.path.relpath(file, root),
-        "label": label,
-        "group": group,
-        "split": split,
-    }
-
-
-def _with_splits(
-    table: pd.DataFrame, has_splits: bool, folds: int, val: float, test: float, seed: int
-) -> pd.DataFrame:
-    labels, groups = table["label"].tolist(), table["group"].tolist()
-    if has_splits:
-        split = table["split"].to_numpy(dtype=object)
-    elif folds:
-        columns = fold_columns(labels, groups, folds, val, seed)
-        return table.drop(columns="split").assign(**columns)
-    else:
-        split = table["split"].to_numpy(dtype=object)
-        split[:] = "train"
-        split[carve(labels, groups, test, seed)] = "test"
-    if "val" not in split:
-        train = [row for row, name in enumerate(split) if name == "train"]
-        chosen = carve(
-            [labels[row] for row in train],
-            [groups[row] for row in train],
-            min(0.5, val / (1 - test)) if not has_splits else val,
-            seed,
+        groups = groups_by_regex(inside, group_regex)
+    clips = [
+        Clip(
+            video_id="/".join(parts),
+            file=path,
+            label=parts[depth - 2],
+            group=group,
+            splits={"split1": SPLIT_WORDS[parts[0].lower()]} if has_splits else {},
         )
-        for row, is_val in zip(train, chosen, strict=True):
-            if is_val:
-                split[row] = "val"
-    return table.drop(columns="split").assign(split1=split)
+        for (path, parts), group in zip(parts_of.items(), groups, strict=True)
+    ]
+    classes = check_labels([clip.label for clip in clips], report.title)
+    report.add("class folders without a video", _empty_classes(source, has_splits, classes))
+    return assemble(
+        root, clips, report, SplitPlan(folds, val, test, seed), near_duplicates, check_files
+    )
+
+
+def _folder(source: Path | None, root: Path) -> Path:
+    if source is None or not source.exists():
+        raise ManifestError(f"--source {source}: give the folder that holds your videos")
+    if source.is_dir():
+        return source
+    if not is_archive(source):
+        raise ManifestError(f"--source {source}: neither a folder nor a zip, tar or rar archive")
+    folder = root / "unpacked" / archive_name([source])
+    folder = folder if folder.is_dir() else extract([source], folder)
+    inside = list(folder.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _are_splits(source: Path) -> bool:
+    """Whether the sub-folders are called train, val, test, and hold folders themselves."""
+    folders = [path for path in source.iterdir() if path.is_dir() and path.name[0] != "."]
+    return bool(folders) and all(
+        folder.name.lower() in SPLIT_WORDS and any(inner.is_dir() for inner in folder.iterdir())
+        for folder in folders
+    )
+
+
+def _empty_classes(source: Path, has_splits: bool, classes: list[str]) -> list[str]:
+    tops = [path for path in source.iterdir() if path.is_dir()] if has_splits else [source]
+    found = {path.name for top in tops for path in top.iterdir() if path.is_dir()}
+    return sorted(name for name in found - set(classes) if name[0] != ".")

@@ -46,12 +46,13 @@ class Leak:
     """Something that lies in more than one of train, val and test.
 
     Attributes:
-        kind: what is shared: a recording group, or the same seconds of the same file.
-        key: the group's name, or the file's path as written in the manifest.
+        kind: what is shared: a recording group, the same seconds of the same file, or the same
+            bytes in files of different names.
+        key: the group's name, the file's path as written in the manifest, or the content's hash.
         clips: offending `video_id`s per split name.
     """
 
-    kind: Literal["group", "file"]
+    kind: Literal["group", "file", "content"]
     key: str
     clips: dict[str, list[str]]
 
@@ -65,7 +66,7 @@ class Leak:
 
 
 class LeakError(DataRejected):
-    """A split shares a group or a file between train, val and test."""
+    """A split shares a group, a file or a content between train, val and test."""
 
     def __init__(self, message: str, leaks: tuple[Leak, ...] = ()) -> None:
         super().__init__(message)
@@ -185,17 +186,23 @@ class Manifest:
         return [self.root / path for path in self.table["path"]]
 
     def find_leaks(self, column: str) -> list[Leak]:
-        """Groups, and overlapping seconds of one file, that train, val and test share.
+        """Groups, overlapping seconds of one file, and contents that train, val and test share.
 
-        Files are compared by their normalised path, not by content. Rows with an empty group
-        cannot leak by group; `unused` rows cannot leak at all.
+        Files are compared by their normalised path, and by the `content` column where there is
+        one. Rows with an empty group cannot leak by group, nor rows with an empty content by
+        content; `unused` rows cannot leak at all.
         """
         values = self._split_values(column)
         used = self.table.loc[(values != "unused").to_numpy()]
-        return [*_shared_groups(used, column), *_shared_files(used, column)]
+        leaks = [*_shared(used, "group", column), *_shared_files(used, column)]
+        if "content" in used.columns:
+            leaks += [
+                leak for leak in _shared(used, "content", column) if not _one_file(used, leak)
+            ]
+        return leaks
 
     def check_split(self, column: str, allow_leak: bool = False) -> list[Leak]:
-        """Refuse a split that shares a group or a file between train, val and test.
+        """Refuse a split that shares a group, a file or a content between train, val and test.
 
         Returns:
             The leaks found: always empty unless `allow_leak`, so that whoever goes on
@@ -390,15 +397,23 @@ def _unknown_label(label: str, class_names: list[str]) -> str:
     return f"label {label!r} is not one of the {len(class_names)} in {CLASSES_NAME}{hint}"
 
 
-def _shared_groups(used: pd.DataFrame, column: str) -> list[Leak]:
-    known = used.loc[(used["group"] != "").to_numpy(), ["group", column, "video_id"]]
-    pairs = known[["group", column]].drop_duplicates()
-    shared = pairs["group"][pairs["group"].duplicated()].unique()
-    rows = known.loc[known["group"].isin(shared).to_numpy()]
+def _shared(used: pd.DataFrame, kind: Literal["group", "content"], column: str) -> list[Leak]:
+    """Values of the column `kind` that lie in two parts of the split; empty ones are nobody's."""
+    known = used.loc[(used[kind] != "").to_numpy(), [kind, column, "video_id"]]
+    pairs = known[[kind, column]].drop_duplicates()
+    shared = pairs[kind][pairs[kind].duplicated()].unique()
+    rows = known.loc[known[kind].isin(shared).to_numpy()]
     return [
-        Leak("group", str(group), _clips_by_split(members, column))
-        for group, members in rows.groupby("group", sort=True)
+        Leak(kind, str(key), _clips_by_split(members, column))
+        for key, members in rows.groupby(kind, sort=True)
     ]
+
+
+def _one_file(used: pd.DataFrame, leak: Leak) -> bool:
+    """Whether the clips of a leak are segments of a single file, which may not overlap."""
+    clips = [video_id for ids in leak.clips.values() for video_id in ids]
+    paths = used.loc[used["video_id"].isin(clips).to_numpy(), "path"]
+    return bool(paths.map(os.path.normpath).nunique() == 1)
 
 
 def _clips_by_split(members: pd.DataFrame, column: str) -> dict[str, list[str]]:

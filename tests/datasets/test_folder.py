@@ -68,16 +68,17 @@ def test_the_verb_names_near_misses(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prepare", "folder", "--grop_regex", "x"]) == 2
     assert "did you mean group_regex" in capsys.readouterr().err
     assert main(["prepare", "fights"]) == 1
-    assert "pass --source FOLDER" in capsys.readouterr().err
+    assert "prepare fights --source PATH" in capsys.readouterr().err
 
 
 def test_recordings_are_read_from_the_list(tmp_path: Path) -> None:
     (tmp_path / "videos.txt").write_text(
         "https://a\r\nfi001: 0.1 - 0.2\r\nnofi001: 0.3 - 0.4\r\n\r\nhttps://b\nfi002: 1 - 2\n"
-        "nofi062 - nofi076 : CamNet Dataset\n"
+        "nofi062 - nofi076 : CamNet Dataset\nnofi001: 2.0 - 3.0\n"
     )
-    found = fights.read_recordings(tmp_path / "videos.txt")
+    found, again = fights.read_recordings(tmp_path / "videos.txt")
     assert found == {"fi001": "r01", "nofi001": "r01", "fi002": "r02"}
+    assert again == ["nofi001"]
 
 
 @pytest.mark.real

@@ -1,0 +1,168 @@
+"""Your own list of clips: a CSV with any column names."""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+from actionrnn.datasets.groups import groups_by_regex
+from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.names import why_unsafe
+from actionrnn.datasets.own import SPLIT_WORDS, NearDuplicates, SplitPlan, assemble
+from actionrnn.datasets.publish import Clip
+from actionrnn.datasets.report import Report
+from actionrnn.errors import near_miss
+
+
+class _Row(NamedTuple):
+    where: str
+    cells: dict[str, str]
+
+
+def prepare(
+    source: Path | None,
+    root: Path,
+    *,
+    videos: Path | None = None,
+    path_column: str = "path",
+    label_column: str = "label",
+    group_column: str | None = None,
+    split_column: str | None = None,
+    start_column: str | None = None,
+    end_column: str | None = None,
+    separator: str = ",",
+    outside: bool = False,
+    group_regex: str | None = None,
+    folds: int = 0,
+    val: float = 0.2,
+    test: float = 0.2,
+    seed: int = 0,
+    near_duplicates: NearDuplicates = "group",
+    check_files: bool = True,
+) -> Manifest:
+    """Write the manifest of the clips that a CSV lists; the videos stay where they are.
+
+    Args:
+        source: the CSV; its first line names the columns.
+        root: where the manifest goes; clip paths are relative to it.
+        videos: folder that the listed paths are relative to; null is the CSV's own.
+        path_column: name of the column with the files.
+        label_column: name of the column with the classes.
+        group_column: name of the column with the recordings; null takes `group` if there is one.
+        split_column: name of the column with train, val or test; null takes `split` if there is
+            one, and makes splits if not.
+        start_column: seconds where a clip starts; null takes `start_seconds` if there is one.
+        end_column: seconds where a clip ends; null takes `end_seconds` if there is one.
+        separator: between the cells.
+        outside: paths may be absolute or lead outside of `videos`.
+        group_regex: finds the recording in the path instead of a column; the first parenthesis
+            counts, as in `_g(\\d+)_`.
+        folds: this many test folds instead of one split.
+        val: share of the clips, by whole groups.
+        test: share of the clips, by whole groups.
+        seed: of the splits.
+        near_duplicates: without any group: put clips that look alike into one, only report them,
+            or do not look for them.
+        check_files: open every file, and compare files of equal size.
+
+    Raises:
+        ManifestError: naming the line that is wrong; for classes and groups see `folder`.
+        LeakError: if the given split leaks.
+    """
+    if source is None or not source.is_file():
+        raise ManifestError(f"--source {source}: give the CSV that lists your clips")
+    names, rows = _read(source, separator)
+    for flag, column in (("path_column", path_column), ("label_column", label_column)):
+        _require(source, names, flag, column)
+    group = _choose(source, names, "group_column", group_column, "group")
+    split = _choose(source, names, "split_column", split_column, "split")
+    start = _choose(source, names, "start_column", start_column, "start_seconds")
+    end = _choose(source, names, "end_column", end_column, "end_seconds")
+    groups = [row.cells.get(group, "").strip() for row in rows]
+    if group_regex is not None:
+        groups = groups_by_regex([row.cells[path_column] for row in rows], group_regex)
+    base = source.parent if videos is None else videos
+    clips = []
+    for row, own_group in zip(rows, groups, strict=True):
+        path = row.cells[path_column].strip()
+        reason = "" if outside and path else why_unsafe(path)
+        if reason:
+            raise ManifestError(
+                f"{row.where}: {path_column} {path!r} {reason}; rejected (--outside true allows "
+                f"absolute paths and '..')"
+            )
+        if not row.cells[label_column].strip():
+            raise ManifestError(f"{row.where}: {label_column} is empty")
+        seconds = [_seconds(row, column) for column in (start, end)]
+        clips.append(
+            Clip(
+                video_id=path + _segment(*seconds),
+                file=base / path,
+                label=row.cells[label_column],
+                group=own_group,
+                splits={"split1": _split(row, split)} if split else {},
+                start_seconds=seconds[0],
+                end_seconds=seconds[1],
+            )
+        )
+    plan = SplitPlan(folds, val, test, seed)
+    return assemble(root, clips, Report(str(source)), plan, near_duplicates, check_files)
+
+
+def _read(path: Path, separator: str) -> tuple[list[str], list[_Row]]:
+    rows: list[_Row] = []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=separator, strict=True)
+        try:
+            names = [name.strip() for name in next(reader, [])]
+            for cells in reader:
+                where = f"{path}, line {reader.line_num}"
+                if any(cells) and len(cells) != len(names):
+                    raise ManifestError(
+                        f"{where}: {len(cells)} cells, but line 1 names {len(names)} columns"
+                    )
+                if any(cells):
+                    rows.append(_Row(where, dict(zip(names, cells, strict=True))))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ManifestError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
+    if not rows:
+        raise ManifestError(f"{path} lists no clips; line 1 names the columns")
+    return names, rows
+
+
+def _require(path: Path, names: list[str], flag: str, column: str) -> None:
+    if column not in names:
+        raise ManifestError(
+            f"{path}, line 1: no column {column!r} (--{flag}); it has {', '.join(names)}"
+            f"{near_miss(column, names)}"
+        )
+
+
+def _choose(path: Path, names: list[str], flag: str, column: str | None, usual: str) -> str:
+    """The column meant, or the empty string if there is none."""
+    if column is None:
+        return usual if usual in names else ""
+    _require(path, names, flag, column)
+    return column
+
+
+def _seconds(row: _Row, column: str) -> float | None:
+    text = row.cells[column].strip() if column else ""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise ManifestError(f"{row.where}: {column} {text!r} is not a number of seconds") from None
+
+
+def _split(row: _Row, column: str) -> str:
+    word = row.cells[column].strip().lower()
+    if word not in SPLIT_WORDS:
+        raise ManifestError(
+            f"{row.where}: {column} {row.cells[column]!r}; one of {', '.join(SPLIT_WORDS)}"
+        )
+    return SPLIT_WORDS[word]
+
+
+def _segment(start: float | None, end: float | None) -> str:
+    if start is None and end is None:
+        return ""
+    return f"#{'' if start is None else f'{start:g}'}-{'' if end is None else f'{end:g}'}"

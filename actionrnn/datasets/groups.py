@@ -1,0 +1,77 @@
+"""Which clips belong together: by a pattern in their names, or because they show the same."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from actionrnn.datasets.manifest import ManifestError
+
+
+def groups_by_regex(names: Sequence[str], pattern: str) -> list[str]:
+    """The first parenthesis of `pattern` in every name, as in `_g(\\d+)_`.
+
+    Raises:
+        ManifestError: if the pattern is not one, has no parenthesis, or is not found in a name.
+    """
+    try:
+        regex = re.compile(pattern)
+    except re.error as error:
+        raise ManifestError(
+            f"--group_regex {pattern!r} is no regular expression: {error}"
+        ) from error
+    if not regex.groups:
+        raise ManifestError(
+            f"--group_regex {pattern!r} has no parenthesis around the group, as in '_g([0-9]+)_'"
+        )
+    found = [regex.search(name) for name in names]
+    lost = [name for name, match in zip(names, found, strict=True) if not match or not match[1]]
+    if lost:
+        raise ManifestError(
+            f"--group_regex {pattern!r} finds no (group) in {len(lost)} of {len(names)} names, "
+            f"such as {lost[0]!r}"
+        )
+    return [match[1] for match in found if match]
+
+
+def join_groups(
+    groups: Sequence[str], pairs: Iterable[tuple[int, int]], names: Sequence[str]
+) -> list[str]:
+    """Groups in which the two rows of every pair share one; other rows keep theirs.
+
+    A joined group has the name of its first row's group, or, if it had none, `like NAME` with
+    that row's entry of `names`.
+    """
+    own = [group or f"\0{row}" for row, group in enumerate(groups)]
+    parent = {name: name for name in own}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    joined: set[str] = set()
+    for first, second in pairs:
+        a, b = root(own[first]), root(own[second])
+        joined |= {own[first], own[second]}
+        parent[b] = a
+    roots = {root(name) for name in joined}
+    title: dict[str, str] = {}
+    result = []
+    for row, name in enumerate(own):
+        top = root(name)
+        if top in roots:
+            title.setdefault(top, groups[row] or f"like {names[row]}")
+            result.append(title[top])
+        else:
+            result.append(groups[row])
+    return result
+
+
+def pairs_of_equal(keys: Sequence[str]) -> list[tuple[int, int]]:
+    """The first row with a key and every later row with the same, empty keys left out."""
+    first: dict[str, int] = {}
+    return [
+        (first[key], row)
+        for row, key in enumerate(keys)
+        if key and first.setdefault(key, row) != row
+    ]

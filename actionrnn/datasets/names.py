@@ -1,0 +1,53 @@
+"""Names that others wrote: file names in archives and annotation lines, never to be trusted."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from actionrnn.datasets.manifest import ManifestError
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def why_unsafe(name: str) -> str:
+    """Why a relative file name must not be followed; empty if it may."""
+    if not name.strip():
+        return "is empty"
+    if _CONTROL.search(name):
+        return "holds control characters"
+    if "\\" in name:
+        return "holds a backslash"
+    if name.startswith(("/", "~")) or _DRIVE.match(name):
+        return "is not relative"
+    if ".." in name.split("/"):
+        return "leads outside with '..'"
+    return ""
+
+
+def inside(name: str, where: str) -> str:
+    """The name, if it stays inside the folder it is relative to.
+
+    Raises:
+        ManifestError: saying where it stands (file and line) and what is wrong with it.
+    """
+    reason = why_unsafe(name)
+    if reason:
+        raise ManifestError(f"{where}: the file name {name!r} {reason}; rejected")
+    return name
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Number, place (`file, line n`) and text of every line that is not blank, right-stripped.
+
+    Raises:
+        ManifestError: if the file is not UTF-8 text.
+    """
+    with path.open(encoding="utf-8-sig", newline=None) as file:
+        number = 0
+        try:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, f"{path}, line {number}", line.rstrip()
+        except UnicodeDecodeError as error:
+            raise ManifestError(f"{path}, after line {number}: not UTF-8 text: {error}") from error

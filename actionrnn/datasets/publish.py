@@ -1,0 +1,149 @@
+"""The last step of every `prepare`: check what was found, write manifest, classes and report."""
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from actionrnn.datasets.contents import CONTENT, equal_files, unreadable
+from actionrnn.datasets.groups import join_groups, pairs_of_equal
+from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.progress import tell
+from actionrnn.datasets.report import Report, class_table, lacking_classes
+from actionrnn.datasets.splits import carve_val, set_aside
+
+Missing = Literal["keep", "drop"]
+# Rows of the class table on the terminal; the report has them all.
+_SHOWN_CLASSES = 24
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row to be.
+
+    Attributes:
+        video_id, label, group: as in the manifest.
+        file: where it is, or would be if it were there.
+        splits: part of every split column.
+        start_seconds, end_seconds: of a segment.
+    """
+
+    video_id: str
+    file: Path
+    label: str
+    group: str = ""
+    splits: Mapping[str, str] = field(default_factory=dict)
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+
+def publish(
+    root: Path,
+    clips: Sequence[Clip],
+    class_names: Sequence[str],
+    report: Report,
+    *,
+    official: bool,
+    missing: Missing = "keep",
+    check_files: bool = True,
+    val: float = 0.0,
+    seed: int = 0,
+) -> Manifest:
+    """Write `manifest.csv`, `classes.txt` and `report.txt`; tell the user what matters.
+
+    Args:
+        root: where they go.
+        clips: what the dataset lists, present or not.
+        class_names: in the order of the label ids.
+        report: findings so far; what is found here is added.
+        official: the splits are published ones. Training clips that share a group or the same
+            bytes with val or test are then set aside as `unused`, and test stays as published;
+            splits of any other origin are refused if they leak.
+        missing: `keep` the clips whose file is not there (they count as errors), or `drop` them.
+        check_files: open every file and compare files of equal size.
+        val: share of train, by whole groups, that becomes val where a split has none.
+        seed: of that choice.
+
+    Raises:
+        ManifestError: if no clip is there.
+        LeakError: if a split that is not official leaks.
+    """
+    present = [clip.file.exists() for clip in clips]
+    if not any(present):
+        example = f", such as {clips[0].file}" if clips else ""
+        raise ManifestError(
+            f"{report.title}: none of the {len(clips)} clips is there{example}; is it the right "
+            f"folder?"
+        )
+    absent = [clip.video_id for clip, there in zip(clips, present, strict=True) if not there]
+    report.add("missing", absent)
+    if missing == "drop":
+        clips = [clip for clip, there in zip(clips, present, strict=True) if there]
+    elif not all(present):
+        report.notes.append(
+            f"{len(clips) - sum(present)} of {len(clips)} clips are missing; they stay in the "
+            f"manifest and count as errors (--missing drop leaves them out)"
+        )
+    content = _check_contents(clips, report) if check_files else [""] * len(clips)
+    table = _table(root, clips, content)
+    for column in [name for name in table.columns if name.startswith("split")]:
+        split = table[column].tolist()
+        if official:
+            split, rows = set_aside(split, table["group"].tolist())
+            split, more = set_aside(split, content)
+            ids = [clips[row].video_id for row in sorted({*rows, *more})]
+            report.add(f"set aside in {column} (shared with val or test)", ids)
+        groups = join_groups(
+            table["group"].tolist(), pairs_of_equal(content), table["video_id"].tolist()
+        )
+        table[column] = carve_val(split, table["label"].tolist(), groups, val, seed)
+    manifest = Manifest(root, table, list(class_names))
+    for column in manifest.splits:
+        manifest.check_split(column)
+    report.add("classes lacking in a part", lacking_classes(manifest))
+    manifest.save()
+    path = report.write(root, manifest)
+    tell(class_table(manifest, _SHOWN_CLASSES))
+    for line in report.summary():
+        tell(f"note: {line}")
+    tell(f"all findings: {path}")
+    return manifest
+
+
+def _check_contents(clips: Sequence[Clip], report: Report) -> list[str]:
+    files = [Path(os.path.normpath(clip.file)) for clip in clips]
+    faults = unreadable(sorted({file for file in files if file.exists()}))
+    report.add("unreadable", [f"{file}: {reason}" for file, reason in faults.items()])
+    content = equal_files(files)
+    twins: dict[str, list[str]] = {}
+    for clip, text in zip(clips, content, strict=True):
+        if text:
+            twins.setdefault(text, []).append(clip.video_id)
+    report.add("identical files", [" = ".join(sorted(ids)) for ids in twins.values()])
+    return content
+
+
+def _table(root: Path, clips: Sequence[Clip], content: Sequence[str]) -> pd.DataFrame:
+    real = functools.cache(os.path.realpath)
+    table = pd.DataFrame(
+        {
+            "video_id": [clip.video_id for clip in clips],
+            "path": [
+                Path(
+                    os.path.relpath(Path(real(clip.file.parent), clip.file.name), real(root))
+                ).as_posix()
+                for clip in clips
+            ],
+            "label": [clip.label for clip in clips],
+            "group": [clip.group for clip in clips],
+            "start_seconds": [clip.start_seconds for clip in clips],
+            "end_seconds": [clip.end_seconds for clip in clips],
+        }
+    ).astype({"start_seconds": float, "end_seconds": float})
+    for column in dict.fromkeys(name for clip in clips for name in clip.splits):
+        table[column] = [clip.splits.get(column, "unused") for clip in clips]
+    return table.assign(**{CONTENT: list(content)}) if any(content) else table

@@ -1,0 +1,113 @@
+"""What `prepare` found: the class table and `report.txt`."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from actionrnn.datasets.manifest import SPLIT_NAMES, Manifest
+
+REPORT_NAME = "report.txt"
+_NAMED = 3
+
+
+@dataclass
+class Report:
+    """Findings of one `prepare`, in the order they were made.
+
+    Attributes:
+        title: dataset and source.
+        sections: heading and entries; a heading with no entries is a check that passed.
+        notes: what is worth a line of its own.
+    """
+
+    title: str
+    sections: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, heading: str, entries: Iterable[str]) -> None:
+        """Add entries under a heading."""
+        self.sections.setdefault(heading, []).extend(entries)
+
+    def compare(self, what: str, found: int, published: int) -> None:
+        """Note a count that is not the published one."""
+        if found != published:
+            self.notes.append(f"{found} {what}, published are {published}")
+
+    def only(self, paths: Iterable[Path], key: Callable[[Path], str]) -> dict[str, Path]:
+        """The paths by their key; of several with one key the first, the others are reported."""
+        found: dict[str, Path] = {}
+        for path in paths:
+            first = found.setdefault(key(path), path)
+            if first is not path:
+                self.add("duplicated", [f"{path} (used is {first})"])
+        return found
+
+    def summary(self) -> list[str]:
+        """A line for each note and for each heading with entries, naming the first few."""
+        lines = list(self.notes)
+        for heading, entries in self.sections.items():
+            if entries:
+                more = ", ..." if len(entries) > _NAMED else ""
+                lines.append(f"{heading}: {len(entries)} ({', '.join(entries[:_NAMED])}{more})")
+        return lines
+
+    def write(self, root: Path, manifest: Manifest) -> Path:
+        """Write everything to `report.txt`; returns its path."""
+        parts = [self.title, *self.notes, "", class_table(manifest)]
+        for heading, entries in self.sections.items():
+            parts += ["", f"{heading}: {len(entries) or 'none'}", *(f"  {e}" for e in entries)]
+        path = root / REPORT_NAME
+        path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+        return path
+
+
+def class_table(manifest: Manifest, max_classes: int | None = None) -> str:
+    """Clips of every class, in all and in each part of the first split, as aligned text.
+
+    Args:
+        manifest: whose clips are counted.
+        max_classes: show only this many, half of them the largest and half the smallest.
+    """
+    table = manifest.table
+    counts = pd.DataFrame({"clips": table["label"].value_counts()})
+    counts = counts.reindex(manifest.class_names, fill_value=0)
+    known = table.loc[(table["group"] != "").to_numpy()]
+    if len(known):
+        counts["groups"] = known.groupby("label")["group"].nunique()
+    for column in manifest.splits[:1]:
+        for name in SPLIT_NAMES:
+            rows = table.loc[(table[column] == name).to_numpy()]
+            if len(rows):
+                counts[name] = rows["label"].value_counts()
+    counts = counts.fillna(0).astype(int)
+    total = counts.sum().rename("all")
+    shown, left_out = counts, ""
+    if max_classes is not None and len(counts) > max_classes:
+        ordered = counts.sort_values("clips", ascending=False, kind="stable")
+        half = max_classes // 2
+        shown = pd.concat([ordered.head(max_classes - half), ordered.tail(half)])
+        left_out = f"\n... {len(counts) - max_classes} classes between them are in {REPORT_NAME}"
+    if "groups" in counts:
+        total["groups"] = known["group"].nunique()
+    text = pd.concat([shown, total.to_frame().T]).to_string()
+    smallest, largest = int(counts["clips"].min()), int(counts["clips"].max())
+    if largest > 2 * smallest:
+        left_out += (
+            f"\nclasses are uneven ({smallest} to {largest} clips): read the macro figures, and "
+            f"consider --data.sampler balanced"
+        )
+    return text + left_out
+
+
+def lacking_classes(manifest: Manifest) -> list[str]:
+    """Which classes have no clip in train, val or test of a split, a line for each."""
+    lines = []
+    for column in manifest.splits:
+        for name in ("train", "val", "test"):
+            present = set(manifest.table.loc[(manifest.table[column] == name).to_numpy(), "label"])
+            lacking = [label for label in manifest.class_names if label not in present]
+            if lacking and present:
+                lines.append(f"{column} {name}: no clip of {', '.join(lacking)}")
+    return lines
