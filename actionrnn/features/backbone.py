@@ -1,26 +1,22 @@
 """The frozen backbone: pictures in, features out, not a bit of it ever changes."""
 
-import hashlib
-import importlib
-import json
-import sys
-import urllib.error
-from pathlib import Path
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
-import torchvision
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.fx import GraphModule
-from torch.fx.experimental.optimization import fuse
-from torchvision.models.feature_extraction import create_feature_extractor
 
-from actionrnn.errors import ActionRNNError, near_miss
+from actionrnn.errors import ActionRNNError
+from actionrnn.features.machine import Busy, num_cores
+from actionrnn.features.network import Hooked, Pipeline, cut
 from actionrnn.features.spec import BackboneConfig
+from actionrnn.features.weights import build_model, preprocessing_of, weights_identity
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+__all__ = ["FrozenBackbone", "build_model", "weights_identity"]
+
+BATCH_SIZE_CPU = 8  # larger ones fall out of a core's cache: see bench_features.py
+BATCH_SIZE_GPU = 128
 
 
 class FrozenBackbone:
@@ -29,41 +25,103 @@ class FrozenBackbone:
     Not an nn.Module on purpose: as part of one, `train()` would reach its BatchNorm and
     checkpoints would carry it. Convolutions have their BatchNorm folded in.
 
+    A picture's feature depends on nothing but the picture, to the last bit: every batch has
+    exactly `batch_size` pictures (the rest is filled up with black ones), and on a CPU one thread
+    computes it, because libraries choose another order of summation for other sizes and thread
+    counts. Several batches are computed side by side instead.
+
+    Args:
+        config: network, weights, layer.
+        device: `cpu`, `cuda`, ...
+        runtime: see FeatureSettings.
+        batch_size: pictures per batch; None chooses by device. Another size may change the last
+            bits of a feature (measured: 2e-5 of values of some 1).
+
     Attributes:
         feature_dim: D.
         weights_sha256: identity of the weights, see `weights_identity`.
+        busy: what its threads do with their time.
         mean, std: per-channel normalisation of pictures scaled to 0..1.
+        input_size: side of the pictures that the weights were trained on, in pixels.
 
     Raises:
         ActionRNNError: if the network, its weights or the layer cannot be had.
     """
 
-    def __init__(self, config: BackboneConfig, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        config: BackboneConfig,
+        device: str = "cpu",
+        runtime: str = "torch",
+        batch_size: int | None = None,
+    ) -> None:
         self.config = config
         self.device = torch.device(device)
+        self.runtime = runtime
+        on_gpu = self.device.type != "cpu"
+        self.batch_size = batch_size or (BATCH_SIZE_GPU if on_gpu else BATCH_SIZE_CPU)
         self.weights_sha256 = weights_identity(config)
+        wanted = preprocessing_of(config)
+        self.mean, self.std, self.input_size = wanted.mean, wanted.std, wanted.size
         model = build_model(config).eval().requires_grad_(False)
-        self.mean, self.std = statistics_of(config)
-        network = self._cut(model).to(self.device)
-        self._network = network.to(memory_format=torch.channels_last)
-        self._mean = torch.tensor(self.mean, device=self.device).view(1, 3, 1, 1) * 255
-        self._std = torch.tensor(self.std, device=self.device).view(1, 3, 1, 1) * 255
-        self.feature_dim = int(self(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape[1])
+        network = cut(model, config.layer, self.input_size, config.name)
+        if isinstance(network, Hooked) and runtime == "openvino":
+            raise ActionRNNError(f"{config.name} cannot be traced: it runs with torch only")
+        self._pipeline = Pipeline(network, self.mean, self.std, config.grid).eval()
+        self.feature_dim = self._probe()
+        self.num_threads = 2 if on_gpu else num_cores()
+        self.busy = Busy(self.num_threads)
+        self._compute = self._compiled()
+        self._own = threading.local()
+        self._threads = ThreadPoolExecutor(self.num_threads, "backbone")
+        self._start_threads()
 
-    def _cut(self, model: nn.Module) -> nn.Module:
-        layer = self.config.layer or last_feature_map(model)
-        known = [name for name, _ in model.named_modules()]
-        if layer not in known:
-            raise ActionRNNError(
-                f"{self.config.name} has no layer {layer!r}{near_miss(layer, known)}"
-            )
-        extractor = create_feature_extractor(model, {layer: "map"}).eval()
-        # As a plain graph: the extractor keeps a second one for training, which fuse would trace.
-        return fuse(GraphModule(extractor, extractor.graph).eval()).eval()
+    def _compiled(self) -> Callable[[Tensor], Tensor]:
+        if self.runtime == "openvino":
+            from actionrnn.features.openvino import compile_pipeline
+
+            return compile_pipeline(self._pipeline, self._example(), self.num_threads)
+        self._pipeline.to(self.device).to(memory_format=torch.channels_last)
+        pipeline: Callable[[Tensor], Tensor] = self._pipeline
+        return pipeline
+
+    def _example(self) -> Tensor:
+        side = self.input_size
+        return torch.zeros(self.batch_size, 3, side, side, dtype=torch.uint8)
 
     @torch.inference_mode()
+    def _probe(self) -> int:
+        """D, from a single picture."""
+        found = self._pipeline.network(torch.zeros(1, 3, self.input_size, self.input_size))
+        if found.ndim == 4:
+            return int(found.shape[1]) * self.config.grid**2
+        if found.ndim == 2 and self.config.grid == 1:
+            return int(found.shape[1])
+        raise ActionRNNError(
+            f"layer {self.config.layer or '(the last)'} of {self.config.name} gives a tensor of "
+            f"shape {tuple(found.shape)}, which cannot be pooled on a {self.config.grid}x"
+            f"{self.config.grid} grid; choose another with --features.backbone.layer"
+        )
+
+    def _start_threads(self) -> None:
+        ready = threading.Barrier(self.num_threads)
+
+        def start() -> None:
+            torch.set_num_threads(1)
+            ready.wait()
+
+        for future in [self._threads.submit(start) for _ in range(self.num_threads)]:
+            future.result()
+        # The setting is a thread's own, but new threads copy the last one that was made.
+        torch.set_num_threads(torch.get_num_threads())
+
+    @property
+    def network(self) -> nn.Module:
+        """The network itself, for inspection."""
+        return self._pipeline.network
+
     def __call__(self, pictures_NCHW: Tensor) -> Tensor:
-        """Features of pictures.
+        """Features of any number of pictures.
 
         Args:
             pictures_NCHW: uint8 (N, 3, H, W), RGB.
@@ -71,176 +129,36 @@ class FrozenBackbone:
         Returns:
             float32 (N, D) on the CPU.
         """
-        pictures = pictures_NCHW.to(self.device, non_blocking=True)
-        pictures = pictures.to(torch.float32, memory_format=torch.channels_last)
-        pictures = (pictures - self._mean) / self._std
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            feature_map: Tensor = self._network(pictures)["map"]
-        if feature_map.ndim == 4:
-            pooled = nn.functional.adaptive_avg_pool2d(feature_map.float(), self.config.grid)
-            return pooled.flatten(1).cpu()
-        if feature_map.ndim == 2 and self.config.grid == 1:
-            return feature_map.float().cpu()
-        raise ActionRNNError(
-            f"layer {self.config.layer} of {self.config.name} gives a tensor of shape "
-            f"{tuple(feature_map.shape)}, which cannot be pooled on a {self.config.grid}x"
-            f"{self.config.grid} grid; choose another with --features.backbone.layer"
-        )
+        parts = [self.submit(part) for part in pictures_NCHW.split(self.batch_size)]
+        return torch.cat([part.result() for part in parts])
 
+    def submit(self, pictures_NCHW: Tensor) -> "Future[Tensor]":
+        """Compute the features of at most `batch_size` pictures in another thread."""
+        return self._threads.submit(self._batch, pictures_NCHW)
 
-def last_feature_map(model: nn.Module) -> str:
-    """Name of the last top-level part whose output is a picture (N, C, H>1, W>1).
+    @torch.inference_mode()
+    def _batch(self, pictures_NCHW: Tensor) -> Tensor:
+        count = len(pictures_NCHW)
+        if count < self.batch_size:
+            filling = pictures_NCHW.new_zeros(self.batch_size - count, *pictures_NCHW.shape[1:])
+            pictures_NCHW = torch.cat([pictures_NCHW, filling])
+        with self.busy:
+            if self.device.type == "cuda":
+                return self._batch_on_gpu(pictures_NCHW)[:count]
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.runtime == "torch-bf16"):
+                return self._compute(pictures_NCHW)[:count]
 
-    Raises:
-        ActionRNNError: if there is none (a transformer, say): the layer must be named.
-    """
-    found: list[str] = []
+    def _batch_on_gpu(self, pictures_NCHW: Tensor) -> Tensor:
+        """On this thread's own stream, so that one batch travels while another is computed."""
+        if not hasattr(self._own, "stream"):
+            self._own.stream = torch.cuda.Stream(self.device)
+        with (
+            torch.cuda.stream(self._own.stream),
+            torch.autocast("cuda", torch.bfloat16, enabled=self.runtime == "torch-bf16"),
+        ):
+            pictures = pictures_NCHW.pin_memory().to(self.device, non_blocking=True)
+            return self._compute(pictures).cpu()
 
-    def note(name: str) -> None:
-        def hook(module: nn.Module, inputs: object, output: object) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
-                found.append(name)
-
-        handles.append(dict(model.named_children())[name].register_forward_hook(hook))
-
-    handles: list[torch.utils.hooks.RemovableHandle] = []
-    for name, _ in model.named_children():
-        note(name)
-    with torch.inference_mode():
-        model(torch.zeros(1, 3, 224, 224))
-    for handle in handles:
-        handle.remove()
-    if not found:
-        raise ActionRNNError("the network has no feature map; name one: --features.backbone.layer")
-    return found[-1]
-
-
-def build_model(config: BackboneConfig) -> nn.Module:
-    """The whole network with its weights."""
-    if config.weights == "random":
-        print(
-            f"backbone {config.name}: RANDOM weights (seed {config.seed}), never trained",
-            file=sys.stderr,
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = _architecture(config)
-    if config.weights == "random":
-        return model
-    if is_file(config.weights):
-        state = _read_weights(Path(config.weights))
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            raise ActionRNNError(
-                f"{config.weights} does not hold weights of {config.name}: "
-                f"{str(error).splitlines()[-1].strip()}"
-            ) from error
-        return model
-    return _download(config, model)
-
-
-def is_file(weights: str) -> bool:
-    """Whether `weights` names a file rather than published weights."""
-    return weights.endswith((".safetensors", ".pth", ".pt"))
-
-
-def _architecture(config: BackboneConfig) -> nn.Module:
-    if config.name.startswith("timm:"):
-        try:
-            import timm
-        except ImportError as error:
-            raise ActionRNNError("timm is missing: pip install 'actionrnn[timm]'") from error
-        pretrained = config.weights != "random" and not is_file(config.weights)
-        model: nn.Module = timm.create_model(
-            config.name.removeprefix("timm:"), pretrained=pretrained, num_classes=0
-        )
-        return model
-    if ":" in config.name:
-        module, _, factory = config.name.partition(":")
-        own: nn.Module = getattr(importlib.import_module(module), factory)()
-        return own
-    known = torchvision.models.list_models(module=torchvision.models)
-    if config.name not in known:
-        raise ActionRNNError(
-            f"torchvision has no model {config.name!r}{near_miss(config.name, known)}"
-        )
-    options = {"init_weights": True} if config.name in ("googlenet", "inception_v3") else {}
-    found: nn.Module = torchvision.models.get_model(config.name, weights=None, **options)
-    return found
-
-
-def _download(config: BackboneConfig, model: nn.Module) -> nn.Module:
-    if ":" in config.name:
-        return model
-    published = _published(config)
-    try:
-        model.load_state_dict(published.get_state_dict(progress=True, check_hash=True))
-    except (urllib.error.URLError, OSError) as error:
-        raise ActionRNNError(
-            f"could not download {config.name} weights {config.weights} ({error}). Without a "
-            f"network, give a local file: --features.backbone.weights FILE.safetensors; or "
-            f"`random` for untrained weights"
-        ) from error
-    return model
-
-
-def _published(config: BackboneConfig) -> torchvision.models.Weights:
-    known = torchvision.models.get_model_weights(config.name)
-    names = [*known.__members__, "DEFAULT"]
-    if config.weights not in names:
-        raise ActionRNNError(
-            f"{config.name} has no weights {config.weights!r}{near_miss(config.weights, names)}; "
-            f"known: {', '.join(names)}, random, or a .safetensors or .pth file"
-        )
-    return known[config.weights] if config.weights != "DEFAULT" else known.DEFAULT
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    _require_file(path)
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(loaded.get("state_dict", loaded))
-    except Exception as error:
-        raise ActionRNNError(f"{path} cannot be read as weights: {error}") from error
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise ActionRNNError(f"--features.backbone.weights {path}: there is no such file")
-
-
-def statistics_of(config: BackboneConfig) -> Statistics:
-    """Mean and standard deviation that belong to the weights; ImageNet's where they say none."""
-    if config.weights.endswith(".safetensors"):
-        with safe_open(config.weights, framework="pt") as file:
-            about = file.metadata() or {}
-        if "mean" in about and "std" in about:
-            return tuple(json.loads(about["mean"])), tuple(json.loads(about["std"]))
-    elif config.weights != "random" and ":" not in config.name and not is_file(config.weights):
-        preset = _published(config).transforms()
-        return tuple(preset.mean), tuple(preset.std)
-    return IMAGENET_MEAN, IMAGENET_STD
-
-
-def weights_identity(config: BackboneConfig) -> str:
-    """SHA-256 that changes when a weight does, without loading the network.
-
-    Of a file: its bytes. Of published weights: their address, which holds their hash. Of random
-    ones: everything that determines them (network, seed, library versions).
-    """
-    digest = hashlib.sha256()
-    if is_file(config.weights):
-        _require_file(Path(config.weights))
-        with open(config.weights, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    if config.weights == "random":
-        parts = [config.name, str(config.seed), torch.__version__, torchvision.__version__]
-    elif ":" in config.name:
-        parts = [config.name, config.weights]
-    else:
-        parts = [str(_published(config).url)]
-    digest.update("\n".join(parts).encode())
-    return digest.hexdigest()
+    def close(self) -> None:
+        """End the threads, without the batches that have not begun."""
+        self._threads.shutdown(wait=True, cancel_futures=True)

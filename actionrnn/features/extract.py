@@ -1,72 +1,78 @@
-"""The extraction engine: decoding beside the backbone, clip after clip, resumable at any moment."""
+"""The features of every clip, computed where they are missing; resumable at any moment."""
 
-import itertools
+import csv
+import os
 import sys
-import threading
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected
-from actionrnn.features.backbone import FrozenBackbone, weights_identity
+from actionrnn.features.backbone import FrozenBackbone
+from actionrnn.features.clips import Clip, clips_of, content_of
+from actionrnn.features.engine import DecoderPool, Engine, Extracted
+from actionrnn.features.machine import choose_device, num_cores
 from actionrnn.features.progress import ExtractionProgress
-from actionrnn.features.spec import FeatureSettings, FeatureSpec
-from actionrnn.features.store import Entry, FeatureStore, write_shard
+from actionrnn.features.shard import unwritable, write_shard
+from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
+from actionrnn.features.store import FeatureStore, read_spec
+from actionrnn.features.weights import preprocessing_of, weights_identity
 from actionrnn.video.clip import read_clip
-from actionrnn.video.errors import VideoError
-from actionrnn.video.isolate import ClipRequest, DecodeWorker
 from actionrnn.video.reader import reader_version, resolve_reader
 
-BATCH_SIZE = 16  # pictures per backbone batch; always full, so that a feature's bits never vary
+__all__ = ["choose_device", "clips_of", "compute", "ensure_features", "extract_clip", "spec_of"]
+
 SECONDS_PER_SHARD = 10.0  # work that a kill can cost
-CLIPS_PER_SHARD = 512
+CLIPS_PER_SHARD = 1024
+VERIFY_BYTES = 2**30  # stores up to this size are checked byte by byte at every use: about 1.5 s
+FAILURES_NAME = "failures.csv"
 
 
-def choose_device(device: str) -> str:
-    """`auto` is the first GPU where there is one."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def spec_of(settings: FeatureSettings, device: str = "cpu") -> FeatureSpec:
+    """What the settings mean here: which decoder, which weights, which runtime."""
+    if is_imported(settings.backbone.name):
+        return imported_spec(settings.backbone.name)
+    chosen = settings.runtime
+    if chosen == "auto":
+        chosen = "torch-bf16" if device.startswith("cuda") else "torch"
+    version = ""
+    if chosen == "openvino":
+        from actionrnn.features.openvino import runtime_version
+
+        version = runtime_version()
+    return FeatureSpec(
+        replace(settings, runtime=chosen),
+        reader_version(resolve_reader(settings.reader)),
+        weights_identity(settings.backbone),
+        version,
+    )
 
 
-def spec_of(settings: FeatureSettings) -> FeatureSpec:
-    """What the settings mean here: which decoder, which weights."""
-    reader = reader_version(resolve_reader(settings.reader))
-    return FeatureSpec(settings, reader, weights_identity(settings.backbone))
+def imported_spec(name: str) -> FeatureSpec:
+    """The spec of features made elsewhere, which is known by its name alone (`import:NAME`)."""
+    backbone = replace(FeatureSettings().backbone, name=name, weights="imported")
+    return FeatureSpec(FeatureSettings(backbone), "imported", weights_identity(backbone))
 
 
-def source_of(path: Path) -> str:
-    """State of a clip's file: size and time of change (`missing` if there is none)."""
-    try:
-        state = path.stat()
-    except OSError:
-        return "missing"
-    return f"{state.st_size}-{state.st_mtime_ns}"
+def load_backbone(
+    settings: FeatureSettings, device: str = "cpu", batch_size: int | None = None
+) -> FrozenBackbone:
+    """The backbone of some settings, ready to compute."""
+    runtime = spec_of(settings, device).settings.runtime
+    return FrozenBackbone(settings.backbone, device, runtime, batch_size)
 
 
 def compute(backbone: FrozenBackbone, frames_VTCHW: Tensor) -> Tensor:
-    """Features of a clip's pictures, float32 (V, T, D), in full batches."""
-    pictures = frames_VTCHW.flatten(0, 1)
-    features = torch.cat([_full_batch(backbone, part) for part in pictures.split(BATCH_SIZE)])
-    return features.view(*frames_VTCHW.shape[:2], -1)
-
-
-def _full_batch(backbone: FrozenBackbone, pictures: Tensor) -> Tensor:
-    count = len(pictures)
-    if count < BATCH_SIZE:
-        filling = pictures.new_zeros(BATCH_SIZE - count, *pictures.shape[1:])
-        pictures = torch.cat([pictures, filling])
-    return backbone(pictures)[:count]
+    """Features of a clip's pictures, float32 (V, T, D)."""
+    return backbone(frames_VTCHW.flatten(0, 1)).view(*frames_VTCHW.shape[:2], -1)
 
 
 def extract_clip(
@@ -87,15 +93,6 @@ def extract_clip(
     return compute(backbone, clip.frames).to(getattr(torch, settings.dtype))
 
 
-@dataclass(frozen=True)
-class Clip:
-    """One clip to extract."""
-
-    video_id: str
-    request: ClipRequest
-    source: str
-
-
 def ensure_features(
     manifest: Manifest,
     settings: FeatureSettings,
@@ -107,6 +104,9 @@ def ensure_features(
     on_bad_video: Literal["record", "raise"] = "record",
     max_bad: float = 0.2,
     progress: bool = True,
+    shard: tuple[int, int] | None = None,
+    retry_failed: bool = False,
+    check_content: bool = False,
 ) -> FeatureStore:
     """The features of every clip of a manifest, computed where the store lacks them.
 
@@ -116,79 +116,136 @@ def ensure_features(
         folder: where stores are kept; each spec has a folder of its own in it.
         device: for the backbone.
         num_workers: decoding processes; None is one per core.
-        batch_size: pictures per backbone batch.
+        batch_size: pictures per backbone batch; None chooses by device.
         on_bad_video: record an unreadable clip and go on, or raise.
         max_bad: share of unreadable clips above which the data is rejected.
         progress: show progress on stderr.
+        shard: `(i, n)` extracts every n-th clip from the i-th on; the others do the rest.
+        retry_failed: try clips again that could not be read before.
+        check_content: tell changed files by their content, not by size and time of change.
 
     Raises:
         DataRejected: if too many clips cannot be read.
         VideoError: for the first of them, with `on_bad_video="raise"`.
+        ActionRNNError: if the backbone cannot be had, or the folder cannot be written.
     """
-    spec = spec_of(settings)
-    store = FeatureStore(folder / spec.fingerprint, spec)
+    chosen = choose_device(device)
+    spec = spec_of(settings, chosen)
+    store = open_checked(folder / spec.fingerprint, spec)
     clips = clips_of(manifest, settings)
-    missing = set(store.missing((clip.video_id, clip.source) for clip in clips))
-    todo = [clip for clip in clips if clip.video_id in missing]
+    if shard is not None:
+        clips = clips[shard[0] :: shard[1]]
+    todo = _missing(store, clips, retry_failed, check_content)
+    if todo and is_imported(settings.backbone.name):
+        refuse_to_extract(store, todo)
     if todo:
-        engine = _Engine(store.folder, settings, choose_device(device), num_workers, on_bad_video)
         if progress:
             explain_missing(folder, spec, len(todo), len(clips))
-        FeatureStore.create(folder, spec)
-        engine.run(todo, ExtractionProgress(len(todo), enabled=progress))
+        workers = num_workers or num_cores()
+        with closing(DecoderPool(workers)) as decoders:
+            backbone = FrozenBackbone(
+                spec.settings.backbone, chosen, spec.settings.runtime, batch_size
+            )
+            with closing(backbone):
+                FeatureStore.create(folder, spec)
+                stages = {"decoding": decoders.busy, "the backbone": backbone.busy}
+                engine = Engine(backbone, decoders, settings.dtype, on_bad_video)
+                shown = ExtractionProgress(len(todo), stages, progress)
+                about = f"{spec.settings.runtime} {torch.__version__} on {chosen}"
+                publish(store.folder, engine.run(todo), shown, about)
         store = FeatureStore(store.folder, spec)
     check_failures(store, [clip.video_id for clip in clips], max_bad)
     return store
 
 
-def clips_of(manifest: Manifest, settings: FeatureSettings) -> list[Clip]:
-    """Every clip of a manifest with what its file is now."""
-    columns = ("video_id", "start_seconds", "end_seconds")
-    rows = zip(*(manifest.table[name] for name in columns), manifest.video_paths(), strict=True)
-    return [
-        Clip(
-            str(video_id),
-            ClipRequest(
-                str(path),
-                settings.sampling,
-                settings.transform,
-                settings.reader,
-                _seconds(start),
-                _seconds(end),
-            ),
-            f"{source_of(path)}@{_seconds(start)}-{_seconds(end)}",
-        )
-        for video_id, start, end, path in rows
-    ]
+def open_checked(folder: Path, spec: FeatureSpec) -> FeatureStore:
+    """Open a store, byte by byte if it is small, and say which shards are damaged."""
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    store = FeatureStore(folder, spec, verify=size <= VERIFY_BYTES)
+    for reason in store.damaged.values():
+        print(f"warning: {reason}; its clips are extracted again", file=sys.stderr)
+    return store
 
 
-def _seconds(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _missing(
+    store: FeatureStore, clips: list[Clip], retry_failed: bool, check_content: bool
+) -> list[Clip]:
+    wanted = ((c.video_id, content_of(c) if check_content else c.source) for c in clips)
+    missing = set(store.missing(wanted, retry_failed, check_content))
+    return [clip for clip in clips if clip.video_id in missing]
+
+
+def refuse_to_extract(store: FeatureStore, todo: list[Clip]) -> None:
+    """Imported features cannot be extracted.
+
+    Raises:
+        ActionRNNError: naming the first clips without features, and how to bring them in.
+    """
+    names = ", ".join(clip.video_id for clip in todo[:3])
+    raise ActionRNNError(
+        f"{store.folder} lacks {len(todo)} clips ({names}, ...) of imported features "
+        f"{store.spec.settings.backbone.name}; bring them in with: actionrnn features import"
+    )
+
+
+def publish(
+    folder: Path, extracted: Iterable[Extracted], progress: ExtractionProgress, about: str
+) -> None:
+    """Write shards of what is extracted as it comes; what is done stays, whatever happens."""
+    done: list[Extracted] = []
+    published = time.monotonic()
+    with progress:
+        try:
+            for entry, array in extracted:
+                done.append((entry, array))
+                progress.advance(entry, 0 if array is None else len(array))
+                due = time.monotonic() - published > SECONDS_PER_SHARD
+                if due or len(done) >= CLIPS_PER_SHARD:
+                    write_shard(folder, done, about)
+                    done, published = [], time.monotonic()
+        finally:
+            if done:
+                write_shard(folder, done, about)
 
 
 def explain_missing(folder: Path, spec: FeatureSpec, missing: int, total: int) -> None:
     """Say what is computed, and how it differs from the nearest features that are there."""
     print(f"features: {missing} of {total} clips to extract into {folder}", file=sys.stderr)
+    trained_on = preprocessing_of(spec.settings.backbone).size
+    if trained_on != spec.settings.transform.size:
+        print(
+            f"  note: the weights were trained on {trained_on} px pictures, these are "
+            f"{spec.settings.transform.size} px (--features.transform.size)",
+            file=sys.stderr,
+        )
     if missing < total:
         return
-    others = [FeatureStore.open(path.parent).spec for path in folder.glob("*/spec.json")]
-    differences = [other.difference(spec) for other in others if other != spec]
+    differences = []
+    for path in folder.glob("*/spec.json"):
+        try:
+            other = read_spec(path.parent)
+        except ActionRNNError as error:
+            print(f"  note: {error}", file=sys.stderr)
+        else:
+            differences += [other.difference(spec)] if other != spec else []
     if differences:
         nearest = min(differences, key=len)
         print("  the features that are there differ in " + "; ".join(nearest), file=sys.stderr)
 
 
 def check_failures(store: FeatureStore, video_ids: list[str], max_bad: float) -> None:
-    """Say how many clips are unreadable; refuse data with too many.
+    """Say how many clips are unreadable, and where they are listed; refuse too many.
 
     Raises:
         DataRejected: naming the first of them.
     """
-    failures = {name: store.failures[name] for name in video_ids if name in store.failures}
+    known = store.failures
+    failures = {name: known[name] for name in video_ids if name in known}
     if not failures:
         return
     first = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
     text = f"{len(failures)} of {len(video_ids)} clips could not be read ({first})"
+    text += f"; all are listed in {_list_failures(store.folder, known)}"
     if len(failures) > max_bad * len(video_ids):
         raise DataRejected(
             f"{text}. More than {max_bad:.0%}: check the paths and files, or raise "
@@ -197,91 +254,15 @@ def check_failures(store: FeatureStore, video_ids: list[str], max_bad: float) ->
     print(f"warning: {text}; they count as wrong", file=sys.stderr)
 
 
-Extracted = tuple[Entry, NDArray[np.floating] | None]
-
-
-class _Engine:
-    """One thread more than cores, each with a decoding process: while one waits, others compute.
-
-    Each computes with a single thread of its own. Splitting every operation over all cores
-    instead makes each wait for the slowest core, which the decoders keep busy: measured on two
-    cores, 31 frames/s against some 500.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        settings: FeatureSettings,
-        device: str,
-        num_workers: int | None,
-        on_bad_video: Literal["record", "raise"],
-    ) -> None:
-        self.folder = folder
-        self.settings = settings
-        cores = torch.get_num_threads()
-        self.num_workers = num_workers or cores + 1
-        self.on_bad_video = on_bad_video
-        self.backbone = FrozenBackbone(settings.backbone, device)
-        self._computing = threading.Semaphore(1 if device.startswith("cuda") else cores)
-        self._own = threading.local()
-        self._decoders: list[DecodeWorker] = []
-
-    def run(self, clips: list[Clip], progress: ExtractionProgress) -> None:
-        """Extract clips, publishing shards as it goes; what is done stays, whatever happens."""
-        done: list[Extracted] = []
-        published = time.monotonic()
-        try:
-            with progress:
-                for extracted in self._extracted(clips, progress):
-                    done.append(extracted)
-                    progress.advance(extracted[0])
-                    due = time.monotonic() - published > SECONDS_PER_SHARD
-                    if due or len(done) >= CLIPS_PER_SHARD:
-                        write_shard(self.folder, done)
-                        done, published = [], time.monotonic()
-        finally:
-            if done:
-                write_shard(self.folder, done)
-
-    def _extracted(self, clips: list[Clip], progress: ExtractionProgress) -> Iterator[Extracted]:
-        """Extracted clips in order, a bounded number ahead of the one that is yielded."""
-        ahead: deque[Future[Extracted]] = deque()
-        waiting = iter(clips)
-        pool = ThreadPoolExecutor(
-            self.num_workers, initializer=torch.set_num_threads, initargs=(1,)
-        )
-        try:
-            for _, clip in zip(range(2 * self.num_workers), waiting, strict=False):
-                ahead.append(pool.submit(self._extract, clip, progress))
-            while ahead:
-                extracted = ahead.popleft().result()
-                for clip in itertools.islice(waiting, 1):
-                    ahead.append(pool.submit(self._extract, clip, progress))
-                yield extracted
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for decoder in self._decoders:
-                decoder.close()
-            pool.shutdown(wait=True)
-
-    def _extract(self, clip: Clip, progress: ExtractionProgress) -> Extracted:
-        try:
-            with progress.timing("decoding"):
-                frames = self._decoder().ask(clip.request).frames
-        except VideoError as error:
-            if self.on_bad_video == "raise":
-                raise
-            return Entry(clip.video_id, clip.source, error=str(error)), None
-        with self._computing, progress.timing("the backbone"):
-            features = compute(self.backbone, frames)
-        if not bool(features.isfinite().all()):
-            raise ActionRNNError(f"{clip.request.path}: the backbone gave features not finite")
-        array = features.numpy().astype(self.settings.dtype)
-        return Entry(clip.video_id, clip.source, array.shape[1]), array
-
-    def _decoder(self) -> DecodeWorker:
-        if not hasattr(self._own, "decoder"):
-            self._own.decoder = DecodeWorker()
-            self._decoders.append(self._own.decoder)
-        decoder: DecodeWorker = self._own.decoder
-        return decoder
+def _list_failures(folder: Path, failures: dict[str, str]) -> Path:
+    """Write the list for people (the store itself holds it in its shards), if it is not there."""
+    target = folder / FAILURES_NAME
+    temporary = folder / f".{FAILURES_NAME}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        with open(temporary, "w", newline="") as file:
+            csv.writer(file).writerows([("video_id", "error"), *sorted(failures.items())])
+        os.replace(temporary, target)
+    except OSError as error:
+        if not target.exists():
+            raise ActionRNNError(unwritable(folder, error)) from error
+    return target

@@ -2,14 +2,14 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from actionrnn.features.store import Entry
+from actionrnn.features.machine import Busy
+from actionrnn.features.shard import Entry
 
 SECONDS_PER_LINE = 10.0
 
@@ -19,14 +19,15 @@ class ExtractionProgress:
 
     Args:
         total: clips to extract.
+        stages: the threads of every stage, by its name.
         enabled: false is silent.
     """
 
-    def __init__(self, total: int, enabled: bool = True) -> None:
+    def __init__(self, total: int, stages: Mapping[str, Busy], enabled: bool = True) -> None:
         self.total = total
+        self.stages = stages
         self.enabled = enabled
-        self.clips = self.frames = self.bad = 0
-        self.stage_seconds = {"decoding": 0.0, "the backbone": 0.0}
+        self.clips = self.pictures = self.bad = 0
         self._started = self._last_line = time.monotonic()
         console = Console(stderr=True)
         self._bar: Progress | None = None
@@ -57,29 +58,24 @@ class ExtractionProgress:
         if self.enabled:
             seconds = time.monotonic() - self._started
             done = f"{self.clips} of {self.total} clips in {seconds:.1f} s"
-            print(f"extracted {done}: {self.status()}", file=sys.stderr)
-
-    @contextmanager
-    def timing(self, stage: str) -> Iterator[None]:
-        """Count the seconds of a stage, summed over all threads."""
-        started = time.monotonic()
-        yield
-        self.stage_seconds[stage] += time.monotonic() - started
+            rest = "" if error is None else "; what is done is kept, the next run continues"
+            print(f"extracted {done}: {self.status()}{rest}", file=sys.stderr, flush=True)
 
     def status(self) -> str:
-        """Rates and the bottleneck, in words."""
+        """Rates and the bottleneck, in words: the stage whose threads are busiest."""
         seconds = max(time.monotonic() - self._started, 1e-9)
-        slow = max(self.stage_seconds, key=self.stage_seconds.__getitem__)
+        shares = {name: busy.share() for name, busy in self.stages.items()}
+        slow = max(shares, key=shares.__getitem__)
         bad = f", {self.bad} unreadable" if self.bad else ""
         return (
-            f"{self.clips / seconds:.1f} clips/s, {self.frames / seconds:.0f} frames/s{bad}; "
+            f"{self.clips / seconds:.1f} clips/s, {self.pictures / seconds:.0f} frames/s{bad}; "
             f"limited by {slow}"
         )
 
-    def advance(self, entry: Entry) -> None:
+    def advance(self, entry: Entry, num_views: int) -> None:
         """One more clip is done."""
         self.clips += 1
-        self.frames += entry.num_frames
+        self.pictures += entry.num_frames * num_views
         self.bad += bool(entry.error)
         if self._bar is not None:
             self._bar.update(self._task, advance=1, status=self.status())

@@ -16,11 +16,11 @@ class BackboneConfig:
 
     Args:
         name: a torchvision classification model (`resnet18`), `timm:NAME` (needs
-            `pip install 'actionrnn[timm]'`), or `module:factory` of your own that returns an
-            nn.Module of images (N, 3, H, W).
+            `pip install 'actionrnn[timm]'`), `module:factory` of your own that returns an
+            nn.Module of images (N, 3, H, W), or `import:NAME` for features made elsewhere.
         weights: a torchvision weights name (`DEFAULT`, `IMAGENET1K_V1`), a local .safetensors or
             .pth file, or `random` (untrained: for tests and the demo).
-        layer: module whose output is pooled (`layer3`); null is the last feature map.
+        layer: module whose output is pooled (`layer3`); null is the map that the classifier pools.
         grid: pool over a grid x grid of cells instead of the whole picture; D grows by grid^2.
         seed: draws the weights when they are `random`.
 
@@ -49,6 +49,9 @@ class FeatureSettings:
         transform: which pixels.
         reader: `auto` is decord where it is installed, else PyAV.
         dtype: how features are stored.
+        runtime: what computes them: `torch` (float32), `torch-bf16`, `openvino` (about twice as
+            fast on Intel CPUs; needs `pip install 'actionrnn[openvino]'`); `auto` is torch, in
+            bfloat16 on a GPU.
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -56,6 +59,7 @@ class FeatureSettings:
     transform: Transform = field(default_factory=Transform)
     reader: Literal["auto", "decord", "pyav"] = "auto"
     dtype: Literal["float32", "float16"] = "float32"
+    runtime: Literal["auto", "torch", "torch-bf16", "openvino"] = "auto"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -78,16 +82,18 @@ class FeatureSpec:
     """The settings, and what they meant when the features were made.
 
     Attributes:
-        settings: what was asked.
+        settings: what was asked, with the runtime that `auto` stood for.
         reader: decoder and version that `settings.reader` stands for.
         weights_sha256: identity of the backbone's weights.
+        runtime: version of the runtime, where its numbers depend on it.
         preprocessing: version of this package's own sampling, resizing and pooling code.
     """
 
     settings: FeatureSettings
     reader: str
     weights_sha256: str
-    preprocessing: int = 1
+    runtime: str = ""
+    preprocessing: int = 2
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -121,6 +127,14 @@ class FeatureSpec:
             for key in sorted({*ours, *theirs})
             if ours.get(key) != theirs.get(key)
         ]
+
+
+IMPORTED = "import:"
+
+
+def is_imported(name: str) -> bool:
+    """Whether a backbone's name (`import:NAME`) says that its features were made elsewhere."""
+    return name.startswith(IMPORTED)
 
 
 def _short(value: object) -> str:

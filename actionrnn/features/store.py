@@ -101,16 +101,7 @@ class FeatureStore:
             ActionRNNError: if there is no store.
         """
         path = Path(folder)
-        try:
-            spec = FeatureSpec.from_dict(json.loads((path / SPEC_NAME).read_text()))
-        except FileNotFoundError as error:
-            raise ActionRNNError(f"{path} is not a feature store: it has no {SPEC_NAME}") from error
-        except (ValueError, TypeError, KeyError) as error:
-            raise ActionRNNError(
-                f"{path / SPEC_NAME} cannot be read ({error}): the store is damaged, or of another "
-                f"version; delete the folder, and the features are extracted again"
-            ) from error
-        return cls(path, spec, verify)
+        return cls(path, read_spec(path), verify)
 
     @classmethod
     def create(cls, root: Path, spec: FeatureSpec) -> "FeatureStore":
@@ -289,6 +280,23 @@ class FeatureStore:
             return False
         self._ram = self._ram.to(device)
         return True
+
+
+def read_spec(folder: Path) -> FeatureSpec:
+    """The spec of the store in a folder.
+
+    Raises:
+        ActionRNNError: if there is no store, or its spec cannot be read.
+    """
+    try:
+        return FeatureSpec.from_dict(json.loads((folder / SPEC_NAME).read_text()))
+    except FileNotFoundError as error:
+        raise ActionRNNError(f"{folder} is not a feature store: it has no {SPEC_NAME}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise ActionRNNError(
+            f"{folder / SPEC_NAME} cannot be read ({error}): the store is damaged, or of another "
+            f"version; delete {folder}, and its features are extracted again"
+        ) from error
 
 
 _NO_SOURCES = np.zeros(0, "S1")

@@ -50,7 +50,7 @@ def test_features_are_the_pooled_last_map_of_the_plain_network(
 
 def test_not_a_bit_changes_and_nothing_is_in_training_mode() -> None:
     backbone = FrozenBackbone(BackboneConfig("resnet18", "random"))
-    network = backbone._network
+    network = backbone.network
     before = {key: value.clone() for key, value in network.state_dict().items()}
     for _ in range(3):
         backbone(pictures())
@@ -66,6 +66,8 @@ def test_a_picture_has_the_same_features_in_any_company() -> None:
     full = backbone(pictures(16))
     order = torch.randperm(16, generator=torch.Generator().manual_seed(1))
     assert torch.equal(backbone(pictures(16)[order]), full[order])
+    alone = torch.cat([backbone(picture[None]) for picture in pictures(16)])
+    assert torch.equal(alone, full)
 
 
 def test_random_weights_depend_on_the_seed_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,7 @@ def test_a_second_run_touches_neither_decoder_nor_backbone(
 ) -> None:
     first = ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=1)
     monkeypatch.setattr(extract, "FrozenBackbone", pytest.fail)
-    monkeypatch.setattr(extract, "DecodeWorker", pytest.fail)
+    monkeypatch.setattr(extract, "DecoderPool", pytest.fail)
     assert same(first, ensure_features(manifest, SETTINGS, tmp_path / "f"))
 
 

@@ -1,0 +1,237 @@
+"""The engine: processes decode, threads compute fixed-size batches across clips, both at once."""
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from actionrnn.features.backbone import FrozenBackbone
+from actionrnn.features.clips import Clip, content_of
+from actionrnn.features.machine import Busy
+from actionrnn.features.shard import Entry
+from actionrnn.video.clip import ClipFrames
+from actionrnn.video.errors import VideoError
+from actionrnn.video.isolate import DecodeWorker
+
+# Decoded pictures that may wait for the backbone; enough that neither side waits for a slow clip.
+MAX_WAITING_BYTES = 256 * 2**20
+# A clip that needs longer than this hangs: none of a thousand measured came near.
+TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS_PER_MEGABYTE = 4.0
+
+Extracted = tuple[Entry, NDArray[np.floating] | None]
+
+
+class DecoderPool:
+    """Threads that each hold one decoding process.
+
+    Args:
+        num_workers: how many.
+
+    Attributes:
+        busy: what they do with their time.
+    """
+
+    def __init__(self, num_workers: int) -> None:
+        self.num_workers = num_workers
+        self.busy = Busy(num_workers)
+        self._threads = ThreadPoolExecutor(num_workers, "decoder")
+        self._own = threading.local()
+        self._workers: list[DecodeWorker] = []
+
+    def submit(self, clip: Clip) -> "Future[Any]":
+        """Decode a clip: its frames, or why there are none; and the hash of its content."""
+        return self._threads.submit(self._decode, clip)
+
+    def _decode(self, clip: Clip) -> tuple[ClipFrames | VideoError, str]:
+        with self.busy:
+            content = content_of(clip)
+            try:
+                return self._worker(clip).ask(clip.request), content
+            except VideoError as error:
+                return error, content
+
+    def _worker(self, clip: Clip) -> DecodeWorker:
+        if not hasattr(self._own, "worker"):
+            self._own.worker = DecodeWorker()
+            self._workers.append(self._own.worker)
+        worker: DecodeWorker = self._own.worker
+        size = clip.source.partition("-")[0]
+        megabytes = int(size) / 1e6 if size.isdecimal() else 0.0
+        worker.timeout_seconds = TIMEOUT_SECONDS + TIMEOUT_SECONDS_PER_MEGABYTE * megabytes
+        return worker
+
+    def close(self) -> None:
+        """Stop at once, whatever is being decoded."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        # A thread whose process is gone reports a crash, which nobody hears any more, and ends.
+        for worker in self._workers:
+            worker.close()
+        self._threads.shutdown(wait=True)
+        for worker in self._workers:  # one that was just being started
+            worker.close()
+
+
+class _Pending:
+    """A decoded clip, some of whose pictures are still to be computed."""
+
+    def __init__(self, clip: Clip, frames: ClipFrames, content: str) -> None:
+        self.clip = clip
+        self.content = content
+        self.warnings = frames.warnings
+        self.num_views, self.num_frames = frames.frames.shape[:2]
+        self.pictures_NCHW = frames.frames.flatten(0, 1)
+        self.remaining = len(self.pictures_NCHW)
+        self.features_ND = torch.empty(0)
+
+    def fill(self, start: int, features_ND: Tensor) -> None:
+        if not len(self.features_ND):
+            self.features_ND = torch.empty(self.num_views * self.num_frames, features_ND.shape[1])
+        self.features_ND[start : start + len(features_ND)] = features_ND
+        self.remaining -= len(features_ND)
+
+    def extracted(self, dtype: str) -> Extracted:
+        """The features (V, T, D), unless they are not finite, which is a failure."""
+        with np.errstate(over="ignore"):
+            array = self.features_ND.numpy().astype(dtype)
+        about = (self.warnings, self.content)
+        if not np.isfinite(array).all():
+            error = f"{self.clip.request.path!r}: its features are not finite in {dtype}"
+            return Entry(self.clip.video_id, self.clip.source, 0, error, *about), None
+        entry = Entry(self.clip.video_id, self.clip.source, self.num_frames, "", *about)
+        return entry, array.reshape(self.num_views, self.num_frames, -1)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Pictures of one clip that travel in one batch: `count` of them from the `start`-th on."""
+
+    pending: _Pending
+    start: int
+    count: int
+
+    @property
+    def pictures_NCHW(self) -> Tensor:
+        return self.pending.pictures_NCHW[self.start : self.start + self.count]
+
+
+class _Batcher:
+    """Cuts the pictures of clip after clip into batches of exactly one size."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._pieces: deque[_Piece] = deque()
+        self.num_pictures = 0
+
+    def add(self, pending: _Pending) -> None:
+        self._pieces.append(_Piece(pending, 0, pending.remaining))
+        self.num_pictures += pending.remaining
+
+    def take(self, partial: bool) -> list[_Piece]:
+        """The next batch; a smaller one only if `partial`; empty if there is none."""
+        if self.num_pictures < self._batch_size and not partial:
+            return []
+        batch: list[_Piece] = []
+        room = self._batch_size
+        while room and self._pieces:
+            first = self._pieces.popleft()
+            count = min(room, first.count)
+            batch.append(_Piece(first.pending, first.start, count))
+            if count < first.count:
+                rest = _Piece(first.pending, first.start + count, first.count - count)
+                self._pieces.appendleft(rest)
+            room -= count
+        self.num_pictures -= self._batch_size - room
+        return batch
+
+
+class Engine:
+    """Clips in, features out, in the order in which they get ready.
+
+    Args:
+        backbone: computes.
+        decoders: decode.
+        dtype: of the features.
+        on_bad_video: hand out an unreadable clip as a failure, or raise.
+    """
+
+    def __init__(
+        self,
+        backbone: FrozenBackbone,
+        decoders: DecoderPool,
+        dtype: str,
+        on_bad_video: Literal["record", "raise"],
+    ) -> None:
+        self._backbone = backbone
+        self._decoders = decoders
+        self._dtype = dtype
+        self._on_bad_video = on_bad_video
+        self._batcher = _Batcher(backbone.batch_size)
+        self._decoding: dict[Future[Any], Clip] = {}
+        self._computing: dict[Future[Any], list[_Piece]] = {}
+        self._picture_bytes = 1
+
+    def run(self, clips: Iterable[Clip]) -> Iterator[Extracted]:
+        """Extract clips, however many, with a bounded number of pictures in memory.
+
+        Raises:
+            VideoError: for the first unreadable clip, with `on_bad_video="raise"`.
+        """
+        waiting = iter(clips)
+        more = True
+        while True:
+            while more and self._may_decode():
+                clip = next(waiting, None)
+                more = clip is not None
+                if clip is not None:
+                    self._decoding[self._decoders.submit(clip)] = clip
+            last = not more and not self._decoding
+            while self._may_compute() and (batch := self._batcher.take(partial=last)):
+                pictures = torch.cat([piece.pictures_NCHW for piece in batch])
+                self._computing[self._backbone.submit(pictures)] = batch
+            if not self._decoding and not self._computing:
+                return
+            done, _ = wait([*self._decoding, *self._computing], return_when=FIRST_COMPLETED)
+            for future in done:
+                if future in self._decoding:
+                    yield from self._decoded(self._decoding.pop(future), *future.result())
+                else:
+                    yield from self._computed(self._computing.pop(future), future.result())
+
+    def _may_decode(self) -> bool:
+        waiting = self._batcher.num_pictures
+        full = waiting * self._picture_bytes >= MAX_WAITING_BYTES
+        # One clip more than there are workers, so that none of them waits for this thread.
+        return len(self._decoding) <= self._decoders.num_workers and (
+            not full or waiting < self._backbone.batch_size
+        )
+
+    def _may_compute(self) -> bool:
+        return len(self._computing) <= self._backbone.num_threads
+
+    def _decoded(
+        self, clip: Clip, frames: ClipFrames | VideoError, content: str
+    ) -> Iterator[Extracted]:
+        if isinstance(frames, VideoError):
+            if self._on_bad_video == "raise":
+                raise frames
+            yield Entry(clip.video_id, clip.source, error=str(frames), content=content), None
+            return
+        pending = _Pending(clip, frames, content)
+        self._picture_bytes = pending.pictures_NCHW[0].nbytes
+        self._batcher.add(pending)
+
+    def _computed(self, batch: list[_Piece], features_ND: Tensor) -> Iterator[Extracted]:
+        start = 0
+        for piece in batch:
+            piece.pending.fill(piece.start, features_ND[start : start + piece.count])
+            start += piece.count
+            if not piece.pending.remaining:
+                yield piece.pending.extracted(self._dtype)
