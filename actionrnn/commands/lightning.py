@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from actionrnn.commands.config import compose
+from actionrnn.commands.config import compose, load_config
 from actionrnn.commands.parsing import usage_errors
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictions import Predictions
@@ -123,7 +123,7 @@ class ActionCLI(LightningCLI):
             config = self._parser("fit").dump(self.config["fit"], skip_none=False)
             (self.folder / "config.yaml").write_text(config)
             write_environment(self.folder)
-        say(f"run folder: {self.folder}")
+            say(f"run folder: {self.folder}")
 
     def fit(self, **kwargs: Any) -> None:
         """Train; extraction of missing features comes first and is not in the seconds."""
@@ -131,8 +131,9 @@ class ActionCLI(LightningCLI):
         torch.set_flush_denormal(True)
         self.trainer.fit(**{**kwargs, "weights_only": True})
         seconds = self.timer.time_elapsed("train")
-        if self.trainer.is_global_zero:
-            write_json(self.folder / "fit.json", self._fit_figures(seconds))
+        if not self.trainer.is_global_zero:
+            return
+        write_json(self.folder / "fit.json", self._fit_figures(seconds))
         best = self.folder / "checkpoints" / "best.ckpt"
         score = self.trainer.checkpoint_callback.best_model_score  # type: ignore[union-attr]
         say(
@@ -151,18 +152,19 @@ class ActionCLI(LightningCLI):
         """Score the validation clips and print the figures."""
         self._require_checkpoint()
         self.trainer.validate(**{**kwargs, "weights_only": True, "verbose": False})
-        predictions = self._predictions("val")
-        print_summary(summarise(predictions))
+        if self.trainer.is_global_zero:
+            print_summary(summarise(self._predictions("val")))
 
     def test(self, **kwargs: Any) -> None:
         """Score `data.subset`, write predictions.parquet and metrics.json, print the figures."""
         self._require_checkpoint()
         self.trainer.test(**{**kwargs, "weights_only": True, "verbose": False})
+        if not self.trainer.is_global_zero:
+            return
         predictions = self._predictions(self.datamodule.subset)
         summary = summarise(predictions)
-        if self.trainer.is_global_zero:
-            predictions.save(self.folder / "predictions.parquet")
-            write_json(self.folder / "metrics.json", summary)
+        predictions.save(self.folder / "predictions.parquet")
+        write_json(self.folder / "metrics.json", summary)
         print_summary(summary)
         say(f"written: {self.folder / 'predictions.parquet'}, {self.folder / 'metrics.json'}")
 
@@ -170,8 +172,9 @@ class ActionCLI(LightningCLI):
         """Rank the classes of every clip of `data.subset`."""
         self._require_checkpoint()
         self.trainer.predict(**{**kwargs, "weights_only": True, "return_predictions": False})
-        table = self._predictions(self.datamodule.subset).table
-        for row in table.itertuples():
+        if not self.trainer.is_global_zero:
+            return
+        for row in self._predictions(self.datamodule.subset).table.itertuples():
             print_ranking(str(row.path), self.model.class_names, row.probs, str(row.error))
 
     def _predictions(self, subset: str) -> Predictions:
@@ -198,6 +201,14 @@ class ActionCLI(LightningCLI):
             )
 
 
+def base_settings(verb: str, ckpt_path: str) -> dict[str, Any]:
+    """What flags go on top of: to resume, the run's own config; else the checkpoint's settings."""
+    own = run_folder_of(ckpt_path) / "config.yaml"
+    if verb != "fit" or not own.is_file():
+        return checkpoint_settings(ckpt_path)
+    return {key: value for key, value in load_config(str(own)).items() if key != "ckpt_path"}
+
+
 def checkpoint_settings(path: str) -> dict[str, Any]:
     """The settings a checkpoint was trained with, as a config that flags go on top of."""
     saved = read_checkpoint(path)[CHECKPOINT_KEY]
@@ -214,10 +225,8 @@ def main(verb: str, arguments: list[str]) -> int:
     quiet_libraries()
     if verb == "predict" and any(word.startswith("--videos") for word in arguments):
         return predict_videos(arguments)
-    base: dict[str, Any] = {}
-    if verb != "fit":
-        ckpt_path = option_value("--ckpt_path", arguments)
-        base = checkpoint_settings(ckpt_path) if ckpt_path else {}
+    ckpt_path = option_value("--ckpt_path", arguments)
+    base = base_settings(verb, ckpt_path) if ckpt_path else {}
     config, rest = compose(arguments, base)
     words = [verb, "--config", json.dumps(config), *rest] if config else [verb, *rest]
     strict = {"exit_on_error": False, "allow_abbrev": False}

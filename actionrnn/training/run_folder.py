@@ -15,13 +15,13 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "decord
 
 
 def new_run_folder(root: str, name: str) -> Path:
-    """Make `root/name/time`; the processes of one distributed run all get the same folder.
+    """Make `root/name/time`; the processes that Lightning starts beside this one get the same.
 
     Raises:
         OSError: if it cannot be made.
     """
-    if given := os.environ.get(RUN_FOLDER_VARIABLE):
-        return Path(given)
+    if "LOCAL_RANK" in os.environ and RUN_FOLDER_VARIABLE in os.environ:
+        return Path(os.environ[RUN_FOLDER_VARIABLE])
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     for attempt in range(1000):
         folder = Path(root, name, stamp if attempt == 0 else f"{stamp}_{attempt}")
@@ -29,6 +29,7 @@ def new_run_folder(root: str, name: str) -> Path:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
+        os.environ[RUN_FOLDER_VARIABLE] = str(folder)
         return folder
     raise FileExistsError(f"{Path(root, name, stamp)} and 999 like it exist already")
 

@@ -34,6 +34,16 @@ def long_fit(tiny_fit: list[str], folder: Path, epochs: int) -> list[str]:
     ]
 
 
+def started(words: list[str], folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
+    """A training process that has saved its first checkpoint, and that checkpoint."""
+    process = subprocess.Popen([sys.executable, "-m", "actionrnn", *words])
+    last = folder / "checkpoints" / "last.ckpt"
+    while not last.exists():
+        assert process.poll() is None, "training ended before it saved anything"
+        time.sleep(0.02)
+    return process, last
+
+
 @pytest.fixture(scope="module")
 def unbroken(
     tiny_run: Path, tiny_fit: list[str], tmp_path_factory: pytest.TempPathFactory
@@ -49,11 +59,7 @@ def test_kill_at_any_moment(
     trial: int, unbroken: dict[str, torch.Tensor], tiny_fit: list[str], tmp_path: Path
 ) -> None:
     words = long_fit(tiny_fit, tmp_path, 60)
-    process = subprocess.Popen([sys.executable, "-m", "actionrnn", *words])
-    last = tmp_path / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not last.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process, last = started(words, tmp_path)
     time.sleep(0.15 * trial)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -67,11 +73,7 @@ def test_sigterm_keeps_the_last_epoch_and_exits_143(
     unbroken: dict[str, torch.Tensor], tiny_fit: list[str], tmp_path: Path
 ) -> None:
     words = long_fit(tiny_fit, tmp_path, 60)
-    process = subprocess.Popen([sys.executable, "-m", "actionrnn", *words])
-    last = tmp_path / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not last.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process, last = started(words, tmp_path)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 143
     assert main([*words, "--ckpt_path", str(last)]) == 0
@@ -86,6 +88,19 @@ def test_the_log_of_a_resumed_run_goes_on(
     last = str(tmp_path / "checkpoints" / "last.ckpt")
     assert main([*long_fit(tiny_fit, tmp_path, 4), "--ckpt_path", last]) == 0
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) > rows
+
+
+def test_a_run_resumes_from_its_checkpoint_alone(
+    tiny_run: Path, tiny_fit: list[str], tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert main(long_fit(tiny_fit, whole, 5)) == 0
+    assert main(long_fit(tiny_fit, broken, 2)) == 0
+    last = str(broken / "checkpoints" / "last.ckpt")
+    assert main(["fit", "--ckpt_path", last, "--trainer.max_epochs=5"]) == 0
+    assert weights(broken).keys() == weights(whole).keys()
+    epochs = torch.load(last, weights_only=True)["epoch"]
+    assert epochs == 4
 
 
 def test_no_half_checkpoint_is_left_when_saving_fails(
