@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.synthetic import (
-    CLASS_NAMES,
-    Difficulty,
-    draw_take,
-    prepare,
-    render_pair,
-)
+from actionrnn.datasets.synthetic import CLASS_NAMES, prepare
 from actionrnn.datasets.synthetic_actions import (
     BACKGROUNDS,
     PAIRS,
@@ -27,6 +21,7 @@ from actionrnn.datasets.synthetic_actions import (
     Pen,
     draw_background,
 )
+from actionrnn.datasets.synthetic_takes import Difficulty, draw_take, render_pair
 from actionrnn.video.reader import open_video
 from actionrnn.video.sampling import sample_uniform
 
@@ -127,6 +122,10 @@ def test_a_prepared_folder_is_kept_and_never_silently_replaced(tmp_path: Path) -
     written = clip.stat().st_mtime_ns
     assert prepare(None, tmp_path, **TINY).table.equals(manifest.table)
     assert clip.stat().st_mtime_ns == written
+    content = clip.read_bytes()
+    clip.unlink()
+    prepare(None, tmp_path, **TINY)
+    assert clip.read_bytes() == content
     with pytest.raises(FileExistsError, match=r"seed 0 there, 1 asked for.*--overwrite"):
         prepare(None, tmp_path, **TINY, seed=1)
     (tmp_path / "videos" / "stale.mp4").touch()
