@@ -3,7 +3,6 @@
 import json
 
 from jsonargparse import ArgumentParser
-from rich.console import Console
 from rich.table import Table
 
 from actionrnn.commands.parsing import usage_errors
@@ -14,6 +13,7 @@ from actionrnn.evaluation.calibration import (
     fit_temperature,
     store_temperature,
 )
+from actionrnn.evaluation.summary import plain_console
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.models.recognizer import clip_logits
 
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     table = Table("validation clips", "before", "after")
     for key, name in FIGURES.items():
         table.add_row(name, f"{before[key]:.3f}", f"{after[key]:.3f}")
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(table)
     console.print(
         f"temperature {temperature:.3f} is stored in {options.ckpt_path}: validate, test and "

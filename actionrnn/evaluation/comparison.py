@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from actionrnn.errors import DataRejected
@@ -14,6 +13,7 @@ from actionrnn.evaluation.summary import (
     HEADLINES,
     headline_keys,
     interval_note,
+    plain_console,
     tallies_of,
 )
 
@@ -124,7 +124,7 @@ def sentences(comparison: dict[str, Any]) -> list[str]:
 
 def print_comparison(comparison: dict[str, Any]) -> None:
     """Print what `compare` gave on stdout."""
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(f"A  {comparison['first']}\nB  {comparison['second']}")
     table = Table("figure", "A", "B", "B - A", "95 % interval", "verdict")
     for key, figure in comparison["figures"].items():
@@ -144,7 +144,7 @@ def print_comparison(comparison: dict[str, Any]) -> None:
         f"{interval_note(comparison)}"
     )
     if comparison["leaked"]:
-        console.print("[bold red]LEAKED[/]: a run was tested on recordings it was trained on")
+        console.print("LEAKED: a run was tested on recordings it was trained on", style="bold red")
 
 
 def signed_interval(bounds: list[float] | None) -> str:

@@ -105,9 +105,14 @@ def per_class(scored: Predictions, tallies: Tallies) -> list[dict[str, Any]]:
     ]
 
 
+def plain_console() -> Console:
+    """A console for results: what stands in brackets or colons in a class name stays text."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
 def print_summary(summary: dict[str, Any]) -> None:
     """Print the figures of `summarise` on stdout."""
-    console = Console(highlight=False)
+    console = plain_console()
     table = Table("figure", "value", "95 % interval", title=_title(summary), title_justify="left")
     for key, bounds in summary["intervals"].items():
         table.add_row(HEADLINES[key], f"{summary[key]:.3f}", shown_interval(bounds))
@@ -116,8 +121,9 @@ def print_summary(summary: dict[str, Any]) -> None:
     _print_classes(console, summary["per_class"])
     if summary["leaked"]:
         console.print(
-            "[bold red]LEAKED[/]: training and test share recordings; these figures are not a "
-            "measure of generalisation"
+            "LEAKED: training and test share recordings; these figures are not a "
+            "measure of generalisation",
+            style="bold red",
         )
 
 

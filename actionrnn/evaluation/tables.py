@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from actionrnn.evaluation.calibration import FIGURES
 from actionrnn.evaluation.comparison import signed_interval
-from actionrnn.evaluation.summary import shown_interval
+from actionrnn.evaluation.summary import plain_console, shown_interval
 
 MAX_ROWS = 30
 WORST = 4
@@ -22,11 +21,11 @@ def print_diagnosis(name: str, result: dict[str, Any]) -> None:
         "calibration": calibration_tables,
         "gradients": gradients_tables,
     }
-    console = Console(highlight=False)
+    console = plain_console()
     for table in tables[name](result):
         console.print(table)
     if result.get("leaked"):
-        console.print("[bold red]LEAKED[/]: clips that were trained on are among these")
+        console.print("LEAKED: clips that were trained on are among these", style="bold red")
     console.print(result["verdict"])
 
 

@@ -98,6 +98,16 @@ def test_the_summary_holds_all_of_it_as_plain_json(
     assert "LEAKED" in out
 
 
+def test_class_names_are_text_and_not_markup(
+    make_predictions: MakePredictions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = make_predictions()
+    scored.class_names[0] = "Push [x] [/b] :cat:"
+    scored.table.loc[scored.table["label"] == "class_0", "label"] = "Push [x] [/b] :cat:"
+    print_summary(summarise(scored))
+    assert "Push [x] [/b] :cat:" in capsys.readouterr().out
+
+
 def test_one_group_has_no_interval(
     make_predictions: MakePredictions, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,6 @@ Pairs of time-reversed classes; a variant in which only a span matters; a varian
 background tells the class in training and validation, and lies in the test.
 """
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,8 +48,8 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    yield Runs(tmp_path_factory.mktemp("synthetic"))
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(tmp_path_factory.mktemp("synthetic"))
 
 
 def accuracies(result: dict[str, Any]) -> dict[str, float]:

@@ -3,13 +3,13 @@
 from typing import Any
 
 from actionrnn.evaluation.comparison import signed_interval
+from actionrnn.evaluation.report.charts import line_chart
 from actionrnn.evaluation.report.markup import (
     Cell,
     bar,
     card,
     columns,
     hint,
-    line_chart,
     number,
     section,
     sentence,

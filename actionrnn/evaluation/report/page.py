@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from actionrnn import __version__
+from actionrnn.evaluation.report.clips import environment_section, mistakes_section
 from actionrnn.evaluation.report.diagnoses import bias_section, gradients_section, order_section
 from actionrnn.evaluation.report.markup import text
 from actionrnn.evaluation.report.run_files import RunFiles
@@ -13,8 +14,6 @@ from actionrnn.evaluation.report.sections import (
     classes_section,
     confusion_section,
     curves_section,
-    environment_section,
-    mistakes_section,
     summary_section,
 )
 
