@@ -138,15 +138,16 @@ def prepare(
         root: folder to fill.
         num_clips: a multiple of the number of classes.
         size: side of the square picture in pixels, even.
-        min_frames, max_frames: clip lengths are the odd numbers between them, equally likely,
-            at 12 frames per second.
+        min_frames: clip lengths are the odd numbers from here, equally likely, at 12 per second,
+        max_frames: to here.
         difficulty: amount of noise, clutter, shake, and how far the action goes.
         variant: `shortcut`: in train and val every class has its own background, in test a
             take's background is the same for all classes. `decisive`: only the frames of a span
             show the action, in columns `decisive_start` and `decisive_end` (half-open); all
             other frames are the same in every class.
         seed: of everything.
-        val, test: fractions of the groups.
+        val: fraction of the groups to validate on.
+        test: fraction of the groups to test on.
         overwrite: replace a synthetic dataset with other settings.
 
     Returns:
@@ -228,7 +229,7 @@ def _is_there(root: Path, settings: _Settings, overwrite: bool) -> bool:
             ]
             raise FileExistsError(
                 f"{root} holds a synthetic dataset with other settings ({'; '.join(changed)}). "
-                "Choose another --root, or pass --overwrite to replace it."
+                "Choose another --root, or pass --overwrite true to replace it."
             )
         path.unlink()
         (root / MANIFEST_NAME).unlink(missing_ok=True)
