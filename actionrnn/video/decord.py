@@ -3,18 +3,21 @@
 decord's random access maps keyframes in packet order onto time stamps that AVI lacks and that
 B-frames shift, so a plain `get_batch` returns wrong frames on many files, silently (decord#54,
 #77, #195, #252). Adding the frame before every keyframe to the request, so that it finds no reason
-to seek, mends most files but not all (H.264 in AVI: tests/video). Its sequential decode is right;
-it costs about a tenth more than the unsafe way. Where decord is not exact even so, it refuses.
+to seek, mends most files but not all (H.264 in AVI: tests/video); `skip_frames` is off wherever
+frames are reordered. Its sequential decode is right. Where decord is not exact even so, or
+complains of damage, it refuses, and PyAV tells what is truly there.
 """
 
 import os
 import re
 from collections.abc import Sequence
 
+import av  # noqa: F401  before decord, whose libraries then take the names of PyAV's (libvpx)
 import decord
 import numpy as np
 from numpy.typing import NDArray
 
+from actionrnn.video.complaints import complaints
 from actionrnn.video.errors import DecoderRefused
 from actionrnn.video.probe import part, probe
 from actionrnn.video.pyav import check_indices
@@ -46,13 +49,14 @@ class DecordReader:
         if not found.starts_whole:
             raise DecoderRefused(path, "it does not start with a keyframe, which decord hides")
         try:
-            # One thread: more readers beat more threads. A fault is raised, not papered over.
-            self._video = decord.VideoReader(
-                os.path.abspath(path),  # else a leading dash or a colon would mean something
-                ctx=decord.cpu(0),
-                num_threads=1,
-                fault_tol=1,
-            )
+            with complaints():  # the damage that it meets here it will meet again in reading
+                # One thread: more readers beat more threads. A fault is raised, not papered over.
+                self._video = decord.VideoReader(
+                    os.path.abspath(path),  # else a leading dash or a colon would mean something
+                    ctx=decord.cpu(0),
+                    num_threads=1,
+                    fault_tol=1,
+                )
         except Exception as error:  # decord raises bare Exceptions of its own
             raise DecoderRefused(path, f"decord cannot open it: {_brief(error)}") from error
         num_packets = len(found.timestamps_seconds)
@@ -70,16 +74,23 @@ class DecordReader:
         """See FrameReader."""
         check_indices(indices, self.num_frames)
         wanted = {index + self.first for index in indices}
-        found = {}
         try:
-            self._video.seek(0)  # the start is the one place it finds; frees memory too (#157)
-            for number in range(max(wanted) + 1):
-                frame = self._video.next()
-                if number in wanted:
-                    found[number] = frame.asnumpy()
+            with complaints() as heard:
+                found = self._decode(wanted)
         except Exception as error:  # decord raises bare Exceptions of its own
             raise DecoderRefused(self.path, f"decord failed: {_brief(error)}") from error
+        if heard:
+            raise DecoderRefused(self.path, f"decord finds damage: {heard[0]}")
         return np.stack([found[index + self.first] for index in indices])
+
+    def _decode(self, wanted: set[int]) -> dict[int, NDArray[np.uint8]]:
+        self._video.seek(0)  # the start is the one place it finds; frees memory too (#157)
+        found = {}
+        for number in range(max(wanted) + 1):
+            frame = self._video.next()
+            if number in wanted:
+                found[number] = frame.asnumpy()
+        return found
 
     def close(self) -> None:
         """Free the decoder."""

@@ -48,11 +48,18 @@ class PyAVReader:
                 found[number] = upright(frame)
         if num_damaged:
             self.warnings = (f"{num_damaged} of {len(stamps)} frames are damaged",)
+        if not stamps:
+            raise VideoUnreadable(self.path, "not one frame can be decoded")
         if len(found) < len(wanted):
             promised = self.num_frames
             self._choose(times_of(stamps, unit_seconds, self.fps))
             reason = f"it promises {promised} frames, {self.num_frames} can be decoded"
             raise VideoShorter(self.path, reason, self.num_frames)
+        sizes = sorted({frame.shape[:2] for frame in found.values()})
+        if len(sizes) > 1:
+            raise VideoUnreadable(
+                self.path, f"its pictures change size, from {sizes[0]} to {sizes[-1]}"
+            )
         return np.stack([found[index + self.first] for index in indices])
 
     def _decode(self, last: int) -> Iterator[av.VideoFrame]:
