@@ -38,6 +38,7 @@ def prepare(
     seed: int = 0,
     near_duplicates: NearDuplicates = "group",
     check_files: bool = True,
+    allow_leak: bool = False,
 ) -> Manifest:
     """Write the manifest of the clips that a CSV lists; the videos stay where they are.
 
@@ -63,6 +64,7 @@ def prepare(
         near_duplicates: without any group: put clips that look alike into one, only report them,
             or do not look for them.
         check_files: open every file, and compare files of equal size.
+        allow_leak: write a given split that leaks all the same; training asks again.
 
     Raises:
         ManifestError: naming the line that is wrong; for classes and groups see `folder`.
@@ -105,7 +107,9 @@ def prepare(
             )
         )
     plan = SplitPlan(folds, val, test, seed)
-    return assemble(root, clips, Report(str(source)), plan, near_duplicates, check_files)
+    return assemble(
+        root, clips, Report(str(source)), plan, near_duplicates, check_files, allow_leak
+    )
 
 
 def _read(path: Path, separator: str) -> tuple[list[str], list[_Row]]:

@@ -23,6 +23,7 @@ def prepare(
     seed: int = 0,
     near_duplicates: NearDuplicates = "group",
     check_files: bool = True,
+    allow_leak: bool = False,
 ) -> Manifest:
     """Write the manifest of a folder of videos; the videos stay where they are.
 
@@ -42,6 +43,7 @@ def prepare(
         near_duplicates: without any group: put clips that look alike into one, only report them,
             or do not look for them.
         check_files: open every file, and compare files of equal size.
+        allow_leak: write a given split that leaks all the same; training asks again.
 
     Raises:
         ManifestError: if there are no videos, one class only, or too few groups.
@@ -74,7 +76,13 @@ def prepare(
     classes = check_labels([clip.label for clip in clips], report.title)
     report.add("class folders without a video", _empty_classes(source, has_splits, classes))
     return assemble(
-        root, clips, report, SplitPlan(folds, val, test, seed), near_duplicates, check_files
+        root,
+        clips,
+        report,
+        SplitPlan(folds, val, test, seed),
+        near_duplicates,
+        check_files,
+        allow_leak,
     )
 
 

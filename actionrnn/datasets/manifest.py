@@ -405,7 +405,7 @@ def _shared(used: pd.DataFrame, kind: Literal["group", "content"], column: str) 
     rows = known.loc[known[kind].isin(shared).to_numpy()]
     return [
         Leak(kind, str(key), _clips_by_split(members, column))
-        for key, members in rows.groupby(kind, sort=True)
+        for key, members in rows.groupby(kind, sort=kind == "group")
     ]
 
 

@@ -42,6 +42,7 @@ def assemble(
     plan: SplitPlan,
     near_duplicates: NearDuplicates,
     check_files: bool,
+    allow_leak: bool,
 ) -> Manifest:
     """Check the labels, complete the groups, make the splits that are not given, and publish.
 
@@ -49,7 +50,7 @@ def assemble(
 
     Raises:
         ManifestError: saying which labels, classes or groups cannot be.
-        LeakError: if the given split leaks.
+        LeakError: if the given split leaks, unless `allow_leak`.
     """
     classes = check_labels([clip.label for clip in clips], report.title)
     labels = [clip.label for clip in clips]
@@ -86,6 +87,7 @@ def assemble(
         report,
         official=False,
         check_files=check_files,
+        allow_leak=allow_leak,
         val=plan.val if given else 0.0,
         seed=plan.seed,
     )

@@ -52,6 +52,7 @@ def publish(
     check_files: bool = True,
     val: float = 0.0,
     seed: int = 0,
+    allow_leak: bool = False,
 ) -> Manifest:
     """Write `manifest.csv`, `classes.txt` and `report.txt`; tell the user what matters.
 
@@ -67,10 +68,11 @@ def publish(
         check_files: open every file and compare files of equal size.
         val: share of train, by whole groups, that becomes val where a split has none.
         seed: of that choice.
+        allow_leak: write splits that leak all the same; training asks again.
 
     Raises:
         ManifestError: if no clip is there.
-        LeakError: if a split that is not official leaks.
+        LeakError: if a split that is not official leaks, unless `allow_leak`; nothing is written.
     """
     present = [clip.file.exists() for clip in clips]
     if not any(present):
@@ -103,7 +105,8 @@ def publish(
         table[column] = carve_val(split, table["label"].tolist(), groups, val, seed)
     manifest = Manifest(root, table, list(class_names))
     for column in manifest.splits:
-        manifest.check_split(column)
+        leaks = manifest.check_split(column, allow_leak)
+        report.add(f"{column} leaks", map(str, leaks))
     report.add("classes lacking in a part", lacking_classes(manifest))
     manifest.save()
     path = report.write(root, manifest)

@@ -9,7 +9,8 @@ import pandas as pd
 from actionrnn.datasets.manifest import SPLIT_NAMES, Manifest
 
 REPORT_NAME = "report.txt"
-_NAMED = 3
+# On the terminal: entries named per heading, and notes.
+_NAMED, _NOTES = 3, 10
 
 
 @dataclass
@@ -46,7 +47,9 @@ class Report:
 
     def summary(self) -> list[str]:
         """A line for each note and for each heading with entries, naming the first few."""
-        lines = list(self.notes)
+        lines = self.notes[:_NOTES]
+        if len(self.notes) > _NOTES:
+            lines.append(f"{len(self.notes) - _NOTES} more of the kind in {REPORT_NAME}")
         for heading, entries in self.sections.items():
             if entries:
                 more = ", ..." if len(entries) > _NAMED else ""

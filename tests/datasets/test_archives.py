@@ -1,0 +1,189 @@
+"""Archives of strangers: what is safe comes out whole, what is not leaves nothing behind."""
+
+import io
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import rarfile
+
+from actionrnn.datasets import archives
+from actionrnn.datasets.archives import ArchiveError, extract, find_archives
+from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.names import inside
+from actionrnn.datasets.source import DatasetCard, open_source
+
+CARD = DatasetCard("tiny", "Tiny", "https://example.org", "MIT", "1 KB", "a.mp4")
+
+
+def zipped(path: Path, members: dict[str, bytes], modes: dict[str, int] | None = None) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = (modes or {}).get(name, stat.S_IFREG | 0o644) << 16
+            archive.writestr(info, content)
+    return path
+
+
+def tarred(path: Path, members: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.size, info.linkname = kind, len(content), "/etc/passwd"
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def assert_nothing_left(folder: Path) -> None:
+    assert not (folder / "out").exists()
+    assert not list(folder.glob(".*"))
+
+
+def test_zip_tar_and_rar_come_out_whole(tmp_path: Path, make_rar: Callable[..., Path]) -> None:
+    members = {"a/b c.mp4": b"one", "#20_$HOME;x.avi": b"two"}
+    for number, archive in enumerate(
+        (
+            zipped(tmp_path / "1.zip", members),
+            tarred(tmp_path / "2.tar.gz", members),
+            make_rar(tmp_path / "3.rar", members),
+        )
+    ):
+        folder = extract([archive], tmp_path / f"out{number}")
+        files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.*")}
+        assert files == members
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("/etc/passwd", "is not relative"),
+        ("../up.mp4", "leads outside"),
+        ("a/../../up.mp4", "leads outside"),
+        ("C:/x.mp4", "is not relative"),
+        ("a\\b.mp4", "holds a backslash"),
+        ("a\nb.mp4", "holds control characters"),
+    ],
+)
+def test_names_that_lead_outside_are_rejected(tmp_path: Path, name: str, reason: str) -> None:
+    for archive in (
+        zipped(tmp_path / "x.zip", {"ok.mp4": b"1", name: b"2"}),
+        tarred(tmp_path / "x.tgz", {"ok.mp4": b"1", name: b"2"}),
+    ):
+        with pytest.raises(ArchiveError, match=rf"x\.(zip|tgz): member .* {reason}.*; rejected"):
+            extract([archive], tmp_path / "out")
+        assert_nothing_left(tmp_path)
+
+
+def test_links_and_devices_are_rejected(tmp_path: Path, make_rar: Callable[..., Path]) -> None:
+    link = {"link.mp4": b"/etc/passwd"}
+    for archive in (
+        zipped(tmp_path / "x.zip", link, {"link.mp4": stat.S_IFLNK | 0o777}),
+        tarred(tmp_path / "s.tgz", {"link.mp4": b""}, tarfile.SYMTYPE),
+        tarred(tmp_path / "h.tgz", {"link.mp4": b""}, tarfile.LNKTYPE),
+        tarred(tmp_path / "d.tgz", {"link.mp4": b""}, tarfile.CHRTYPE),
+        make_rar(tmp_path / "x.rar", link, link="link.mp4"),
+    ):
+        with pytest.raises(ArchiveError, match="is a link or a device; rejected"):
+            extract([archive], tmp_path / "out")
+        assert_nothing_left(tmp_path)
+
+
+def test_bombs_are_stopped_while_they_unpack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_ALWAYS_ALLOWED_BYTES", 1 << 16)
+    for archive in (
+        zipped(tmp_path / "x.zip", {"a.avi": bytes(20 << 20)}),
+        tarred(tmp_path / "x.tgz", {"a.avi": bytes(20 << 20)}),
+    ):
+        with pytest.raises(ArchiveError, match=r"more than 100 times its size at 'a\.avi': a bomb"):
+            extract([archive], tmp_path / "out")
+        assert_nothing_left(tmp_path)
+
+
+def test_a_name_that_occurs_twice_is_rejected(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "x.zip", {"a.mp4": b"1", "A.MP4": b"2"})
+    with pytest.raises(ArchiveError, match="is there twice"):
+        extract([archive], tmp_path / "out")
+
+
+def test_archives_in_archives(tmp_path: Path, make_rar: Callable[..., Path]) -> None:
+    inner = make_rar(tmp_path / "wave.rar", {"wave/a.avi": b"a"}).read_bytes()
+    outer = make_rar(tmp_path / "all.rar", {"wave.rar": inner, "jump/b.avi": b"b"})
+    folder = extract([outer], tmp_path / "out")
+    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*.*")) == [
+        "jump/b.avi",
+        "wave/wave/a.avi",
+    ]
+    for depth in range(4):
+        inner = zipped(tmp_path / f"d{depth}.zip", {f"d{depth}.zip": inner}).read_bytes()
+    with pytest.raises(ArchiveError, match="deeper than 3"):
+        extract([tmp_path / "d3.zip"], tmp_path / "deep")
+    assert not (tmp_path / "deep").exists()
+
+
+def test_numbered_parts_are_one_archive(tmp_path: Path) -> None:
+    whole = tarred(tmp_path / "x.tgz", {"v2/1.webm": bytes(range(256)) * 40}).read_bytes()
+    (tmp_path / "x.tgz").unlink()
+    third = len(whole) // 3 + 1
+    for number in range(3):
+        part = tmp_path / f"20bn-something-something-v2-{number:02d}"
+        part.write_bytes(whole[number * third : (number + 1) * third])
+    (found,) = find_archives(tmp_path)
+    assert len(found) == 3
+    folder = extract(found, tmp_path / "out")
+    assert (folder / "v2" / "1.webm").read_bytes() == bytes(range(256)) * 40
+
+
+def test_a_damaged_archive_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    whole = tarred(tmp_path / "x.tgz", {"a.avi": bytes(range(256)) * 4000})
+    whole.write_bytes(whole.read_bytes()[:-400])
+    with pytest.raises(ArchiveError, match=r"x\.tgz: damaged"):
+        extract([whole], tmp_path / "out")
+    assert_nothing_left(tmp_path)
+    (tmp_path / "y.zip").write_bytes(b"no archive")
+    with pytest.raises(ArchiveError, match=r"y\.zip: damaged, or not an archive"):
+        extract([tmp_path / "y.zip"], tmp_path / "out")
+
+
+def test_rar_without_a_program_says_what_to_install(
+    tmp_path: Path, make_rar: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise rarfile.RarCannotExec("no tool")
+
+    monkeypatch.setattr(rarfile.RarFile, "open", fails)
+    with pytest.raises(ArchiveError, match=r"install unrar, unar.*or unpack it yourself"):
+        extract([make_rar(tmp_path / "x.rar", {"a.avi": b"1"})], tmp_path / "out")
+    assert_nothing_left(tmp_path)
+
+
+def test_what_an_interrupted_run_left_is_cleared(tmp_path: Path) -> None:
+    stale = tmp_path / ".out.unpacking"
+    stale.mkdir()
+    (stale / "half.mp4").touch()
+    folder = extract([zipped(tmp_path / "x.zip", {"a.mp4": b"1"})], tmp_path / "out")
+    assert [path.name for path in folder.iterdir()] == ["a.mp4"]
+
+
+def test_a_source_is_unpacked_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    zipped(source / "x.zip", {"v/a.mp4": b"1"})
+    for _ in range(2):
+        files = open_source(CARD, source, tmp_path / "root")
+        assert [path.name for path in files.videos()] == ["a.mp4"]
+    assert capsys.readouterr().err.count("unpacking") == 1
+    zipped(source / "x.zip", {"v/a.mp4": b"1", "v/b.mp4": b"2"})
+    with pytest.raises(ManifestError, match="was unpacked from another file"):
+        open_source(CARD, source, tmp_path / "root")
+
+
+def test_annotation_names_stay_inside() -> None:
+    assert inside("a/b c.avi", "list.txt, line 1") == "a/b c.avi"
+    with pytest.raises(ManifestError, match=r"^list.txt, line 7: the file name '' is empty"):
+        inside("", "list.txt, line 7")

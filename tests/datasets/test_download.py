@@ -1,0 +1,180 @@
+"""Downloads against a local server that breaks off, changes its mind and serves the wrong file."""
+
+import hashlib
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from actionrnn.datasets import kth, ssv2, ucf101
+from actionrnn.datasets.download import DownloadError, RemoteFile, download
+from actionrnn.datasets.source import SourceNeeded, open_source
+
+CONTENT = bytes(range(256)) * 4096  # 1 MiB
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves CONTENT under any name, as its attributes say."""
+
+    content = CONTENT
+    etag = '"v1"'
+    breaks: list[int]  # bytes sent before the connection is cut, one for each request
+    ranges = True
+    requests: list[str]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/data.bin"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        server, wanted = self.server, self.headers.get("Range")
+        server.requests.append(wanted or "all")
+        if self.path == "/gone":
+            self.send_error(404)
+            return
+        start = 0
+        if wanted and server.ranges and self.headers.get("If-Range") == server.etag:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        size = len(server.content)
+        if start >= size:
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+        self.send_header("Content-Length", str(size - start))
+        self.send_header("ETag", server.etag)
+        self.end_headers()
+        body = server.content[start:]
+        self.wfile.write(body[: server.breaks.pop(0)] if server.breaks else body)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server(("127.0.0.1", 0), Handler)
+    server.requests, server.breaks = [], []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def fetch(remote: RemoteFile, folder: Path, attempts: int = 3) -> Path:
+    return download(remote, folder, attempts=attempts, pause_seconds=0, timeout_seconds=5)
+
+
+def test_a_file_comes_whole_and_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
+    remote = RemoteFile(server.url, len(CONTENT), SHA256)
+    assert fetch(remote, tmp_path).read_bytes() == CONTENT
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.bin", "data.bin.sha256"]
+    fetch(remote, tmp_path)
+    assert server.requests == ["all"]
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(server: Server, tmp_path: Path) -> None:
+    server.breaks = [300_000] * 3
+    assert fetch(RemoteFile(server.url, sha256=SHA256), tmp_path).read_bytes() == CONTENT
+    assert server.requests == ["all", "bytes=300000-", "bytes=600000-", "bytes=900000-"]
+
+
+def test_a_later_run_goes_on(server: Server, tmp_path: Path) -> None:
+    server.breaks = [300_000, 0, 0, 0]
+    remote = RemoteFile(server.url, sha256=SHA256)
+    with pytest.raises(DownloadError, match=r"300000 bytes are kept in .*data.bin.part, run the"):
+        fetch(remote, tmp_path)
+    assert fetch(remote, tmp_path).read_bytes() == CONTENT
+    assert server.requests[-1] == "bytes=300000-"
+
+
+def test_a_file_that_changed_in_between_starts_again(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "data.bin.part").write_bytes(b"old" * 1000)
+    (tmp_path / "data.bin.part.validator").write_text('"\\"v0\\""')
+    assert fetch(RemoteFile(server.url, sha256=SHA256), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_server_without_ranges(server: Server, tmp_path: Path) -> None:
+    server.ranges = False
+    server.breaks = [300_000]
+    assert fetch(RemoteFile(server.url, sha256=SHA256), tmp_path).read_bytes() == CONTENT
+
+
+def test_the_wrong_content_is_removed(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"its SHA-256 is .* expected is 000"):
+        fetch(RemoteFile(server.url, sha256="000"), tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.suffix != ".validator"]
+    with pytest.raises(DownloadError, match="the server offers 1048576 bytes, published are 7"):
+        fetch(RemoteFile(server.url, num_bytes=7), tmp_path)
+
+
+def test_a_file_that_rots_is_noticed(server: Server, tmp_path: Path) -> None:
+    remote = RemoteFile(server.url)
+    fetch(remote, tmp_path)
+    (tmp_path / "data.bin").write_bytes(CONTENT[:-1] + b"x")
+    with pytest.raises(DownloadError, match="remove it to fetch it again"):
+        fetch(remote, tmp_path)
+
+
+def test_what_the_server_refuses_is_said(server: Server, tmp_path: Path) -> None:
+    url = server.url.replace("data.bin", "gone")
+    with pytest.raises(DownloadError, match="the server says HTTP Error 404"):
+        fetch(RemoteFile(url), tmp_path)
+    with pytest.raises(DownloadError, match="only http and https"):
+        fetch(RemoteFile("file:///etc/passwd"), tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_certificates_are_checked(server: Server, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate, key = _self_signed(tmp_path)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with pytest.raises(DownloadError, match="certificates are checked"):
+        fetch(RemoteFile(server.url.replace("http:", "https:")), tmp_path / "out")
+
+
+def _self_signed(folder: Path) -> tuple[Path, Path]:
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    subprocess.run(
+        [*command, "-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    return certificate, key
+
+
+def test_without_a_source_it_says_where_to_get_the_data(tmp_path: Path) -> None:
+    with pytest.raises(SourceNeeded) as told:
+        ucf101.prepare(None, tmp_path)
+    text = str(told.value)
+    for part in ("https://www.crcv.ucf.edu/data/UCF101/UCF101.rar", "licence", "6.5 GB"):
+        assert part in text
+    assert "actionrnn prepare ucf101 --source PATH" in text
+    assert "--download true" in text
+    with pytest.raises(SourceNeeded, match="free for research after registration"):
+        ssv2.prepare(None, tmp_path)
+
+
+def test_download_then_prepare(server: Server, tmp_path: Path) -> None:
+    card = type(kth.CARD)(
+        **{**vars(kth.CARD), "files": (RemoteFile(server.url.replace(".bin", ".mp4")),)}
+    )
+    files = open_source(card, None, tmp_path, download_files=True)
+    assert [path.name for path in files.videos()] == ["data.mp4"]
+    with pytest.raises(SourceNeeded, match="ssv2 has no public address"):
+        open_source(ssv2.CARD, None, tmp_path, download_files=True)
