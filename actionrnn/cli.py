@@ -34,7 +34,9 @@ VERBS = {
         "extract --data configs/data/synthetic.yaml --backbone resnet18",
     ),
     "fit": Verb(
-        "fit", "train a head", "fit --config configs/experiment/demo_lstm.yaml --model.cell gru"
+        "lightning",
+        "train a head",
+        "fit --config configs/experiment/demo_lstm.yaml --model.cell gru",
     ),
     "validate": Verb(
         "lightning", "score the validation clips", "validate --ckpt_path RUN/checkpoints/best.ckpt"
@@ -49,8 +51,11 @@ VERBS = {
         "rank the classes of clips or of plain video files",
         "predict --ckpt_path RUN/checkpoints/best.ckpt --videos a.mp4 b.avi",
     ),
-}
-VERBS |= {
+    "folds": Verb(
+        "folds",
+        "fit and test every split of a dataset; mean and spread",
+        "folds --config configs/experiment/fights_gru.yaml",
+    ),
     "compare": Verb("compare", "is B better than A, by more than noise?", "compare RUN_A RUN_B"),
     "calibrate": Verb(
         "calibrate",
@@ -64,7 +69,6 @@ VERBS |= {
     ),
     "report": Verb("report", "one self-contained HTML page of a run", "report RUN"),
 }
-VERBS["fit"] = VERBS["fit"]._replace(module="lightning")
 
 
 def main(argv: list[str] | None = None) -> int:
