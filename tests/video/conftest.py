@@ -82,32 +82,79 @@ def variable_rate(num_frames: int) -> list[int]:
     return np.cumsum([0, *steps[:-1]]).tolist()
 
 
+def vop_type(packet: bytes) -> int:
+    """Of an MPEG-4 picture: 0 is I, 1 is P, 2 is B."""
+    return packet[packet.index(b"\0\0\1\xb6") + 4] >> 6
+
+
+def pack_b_frames(source: Path, target: Path) -> Path:
+    """Put each B-frame into the packet of the P-frame before it, as DivX and XviD did for AVI.
+
+    An empty P-frame follows in the next packet, so that the count of packets stays.
+    """
+    not_coded = b"\0\0\1\xb6" + bytes([0b01010000, 0b01001111])
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        pictures = [bytes(packet) for packet in old.demux(old.streams.video[0]) if packet.size]
+        for number, picture in enumerate(pictures):
+            following = pictures[number + 1] if number + 1 < len(pictures) else picture
+            content = not_coded if vop_type(picture) == 2 else picture
+            if vop_type(picture) != 2 and vop_type(following) == 2:
+                content = picture + following
+            if vop_type(picture) == 0:  # its version tells a decoder that frames are packed
+                start = content.index(b"\0\0\1\xb6")
+                content = content[:start] + b"\0\0\1\xb2DivX503b1393p\0" + content[start:]
+            packet = av.Packet(content)
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.pts = packet.dts = number
+            packet.is_keyframe = vop_type(picture) == 0
+            new.mux(packet)
+    return target
+
+
 X264 = {"preset": "ultrafast"}
+# Noise has no use for B-frames: without b-adapt=0 the encoders leave them out.
+B_FRAMES = {"preset": "fast", "x264-params": "b-adapt=0:scenecut=0:bframes=3:keyint=12"}
+OPEN_GOP = {"preset": "fast", "x264-params": "b-adapt=0:scenecut=0:bframes=3:keyint=12:open-gop=1"}
+X265 = {
+    "preset": "ultrafast",
+    "x265-params": "log-level=none:b-adapt=0:scenecut=0:bframes=3:keyint=15",
+}
+VP9 = {"deadline": "realtime", "cpu-used": "8", "g": "15"}
 FILES: dict[str, Callable[[Path], Path]] = {
     "h264_closed_gop.mp4": lambda p: encode(p, "libx264", {**X264, "g": "12", "bf": "0"}),
-    "h264_b_frames.mp4": lambda p: encode(p, "libx264", {"preset": "fast", "g": "15", "bf": "3"}),
-    "h264_open_gop.mp4": lambda p: encode(
-        p, "libx264", {"preset": "fast", "x264-params": "open-gop=1:keyint=12:bframes=3"}
-    ),
+    "h264_b_frames.mp4": lambda p: encode(p, "libx264", B_FRAMES),
+    "h264_open_gop.mp4": lambda p: encode(p, "libx264", OPEN_GOP),
     "h264_one_keyframe.mp4": lambda p: encode(p, "libx264", {**X264, "g": "999"}),
-    "h264.avi": lambda p: encode(p, "libx264", {"preset": "fast", "g": "12", "bf": "2"}),
-    "h264.mkv": lambda p: encode(p, "libx264", {"preset": "fast", "g": "12", "bf": "2"}),
+    "h264.avi": lambda p: encode(p, "libx264", {**X264, "g": "12"}),
+    "h264_b_frames.avi": lambda p: encode(p, "libx264", B_FRAMES),
+    "h264_b_frames.mkv": lambda p: encode(p, "libx264", B_FRAMES),
+    "h264_open_gop.mov": lambda p: encode(p, "libx264", OPEN_GOP),
     "mpeg4_b_frames.avi": lambda p: encode(p, "mpeg4", {"g": "12", "bf": "2", "q": "3"}),
     "mpeg4_b_frames.mp4": lambda p: encode(p, "mpeg4", {"g": "12", "bf": "2"}),
+    "mpeg4_packed_b_frames.avi": lambda p: pack_b_frames(
+        encode(p.with_name("loose.avi"), "mpeg4", {"g": "12", "bf": "1", "q": "3"}), p
+    ),
     "mpeg4_plain.avi": lambda p: encode(p, "mpeg4", {"g": "12"}),
-    "hevc.mp4": lambda p: encode(
-        p, "libx265", {"preset": "ultrafast", "x265-params": "log-level=none:keyint=15:bframes=3"}
-    ),
-    "vp9.webm": lambda p: encode(
-        p, "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "g": "15"}
-    ),
+    "hevc_b_frames.mp4": lambda p: encode(p, "libx265", X265),
+    "hevc_b_frames.mkv": lambda p: encode(p, "libx265", X265),
+    "vp9.webm": lambda p: encode(p, "libvpx-vp9", VP9),
+    "vp9.mkv": lambda p: encode(p, "libvpx-vp9", VP9),
+    "av1.mp4": lambda p: encode(p, "libsvtav1", {"preset": "13", "g": "15"}, num_frames=30),
     "variable_rate.mp4": lambda p: encode(p, "libx264", X264, timestamps=variable_rate(60)),
+    "variable_rate_b_frames.mp4": lambda p: encode(
+        p, "libx264", B_FRAMES, timestamps=variable_rate(60)
+    ),
     "single_frame.mp4": lambda p: encode(p, "libx264", X264, num_frames=1),
     "odd_size.mp4": lambda p: encode(p, "libx264", X264, size=(65, 97), pix_fmt="yuv444p"),
-    "with_audio.mp4": lambda p: encode(p, "libx264", {**X264, "g": "12"}, audio=True),
+    "odd_size.webm": lambda p: encode(p, "libvpx-vp9", VP9, size=(65, 97)),
+    "with_audio.mp4": lambda p: encode(p, "libx264", B_FRAMES, audio=True),
     "motion_jpeg.avi": lambda p: encode(p, "mjpeg", {"q": "3"}, pix_fmt="yuvj420p"),
     "cut_mid_gop.mp4": lambda p: cut_by_copy(
-        encode(p.with_name("whole.mp4"), "libx264", {"preset": "fast", "g": "15", "bf": "2"}), p, 20
+        encode(p.with_name("whole.mp4"), "libx264", B_FRAMES), p, 20
+    ),
+    "cut_mid_gop.avi": lambda p: cut_by_copy(
+        encode(p.with_name("whole.avi"), "mpeg4", {"g": "12", "bf": "2", "q": "3"}), p, 20
     ),
 }
 
