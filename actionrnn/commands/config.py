@@ -26,12 +26,10 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str], li
     rest: list[str] = []
     position = 0
     while position < len(arguments):
-        if arguments[position] in ("--allow-leak", "--allow_leak"):
-            arguments = [
-                *arguments[:position],
-                "--data.allow_leak=true",
-                *arguments[position + 1 :],
-            ]
+        if arguments[position] == "--allow-leak":
+            rest.append("--data.allow_leak=true")
+            position += 1
+            continue
         option, equals, value = arguments[position].partition("=")
         name = "config" if option == "-c" else option.removeprefix("--")
         position += 1
