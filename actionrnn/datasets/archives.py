@@ -2,7 +2,7 @@
 
 Rejected: absolute names, `..`, links, devices, names that occur twice, and bombs (by the bytes
 that really come out, not by what the archive says). Archives may hold archives, and a tar.gz may
-come in numbered parts (`name-00`, `name-01`, ...).
+come in numbered parts (`name-00`, `name-01`, ...), each of them perhaps in a zip of its own.
 """
 
 import functools
@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -25,7 +26,7 @@ from actionrnn.datasets.names import why_unsafe
 from actionrnn.errors import ActionRNNError
 
 _KINDS = re.compile(r"\.(zip|rar|tar|tgz|tbz2|txz|tar\.(?:gz|bz2|xz))$", re.IGNORECASE)
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d\d)")
+_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d\d)(?P<ending>|\.zip)")
 # Video and JPEG hardly shrink, annotation text by 10 to 20; bombs start at 1000.
 _MOST_EXPANSION, _ALWAYS_ALLOWED_BYTES = 100, 256 << 20
 _DEEPEST = 3
@@ -61,15 +62,19 @@ def find_archives(folder: Path) -> list[list[Path]]:
         subfolders[:] = sorted(name for name in subfolders if not name.isdigit())
         for path in (Path(top, name) for name in sorted(files)):
             part = _PART.fullmatch(path.name)
-            if is_archive(path):
-                found[str(path)] = [path]
-            elif part and _starts_as_gzip(path.with_name(f"{part['stem']}-00")):
+            if part and _is_first(path.with_name(f"{part['stem']}-00{part['ending']}")):
                 found.setdefault(str(path.with_name(part["stem"])), []).append(path)
+            elif is_archive(path):
+                found[str(path)] = [path]
     return list(found.values())
 
 
-def _starts_as_gzip(path: Path) -> bool:
-    return path.is_file() and path.open("rb").read(2) == b"\x1f\x8b"
+def _is_first(path: Path) -> bool:
+    """Whether this is the first of several numbered parts: a zip, or the head of a gzip file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return bool(path.suffix) or file.read(2) == b"\x1f\x8b"
 
 
 def archive_name(parts: Sequence[Path]) -> str:
@@ -165,13 +170,14 @@ def _copy(member: _Member, target: Path, allowed: int, where: str) -> int:
 
 @contextmanager
 def _open_members(parts: Sequence[Path]) -> Iterator[Iterator[_Member]]:
-    """Open by content, not by ending; the members come in the order they are stored."""
+    """The members in the order they are stored."""
     path = parts[0]
     with ExitStack() as stack:
         try:
-            if len(parts) == 1 and zipfile.is_zipfile(path):
-                yield _zip_members(stack.enter_context(zipfile.ZipFile(path)))
-            elif path.open("rb").read(4) == b"Rar!":
+            if all(zipfile.is_zipfile(part) for part in parts):
+                opened = [stack.enter_context(zipfile.ZipFile(part)) for part in parts]
+                yield chain.from_iterable(map(_zip_members, opened))
+            elif path.suffix.lower() == ".rar":
                 yield stack.enter_context(_rar_members(path))
             else:
                 file = stack.enter_context(_Joined(parts))

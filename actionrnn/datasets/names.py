@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from actionrnn.datasets.manifest import ManifestError
 
@@ -37,13 +38,19 @@ def inside(name: str, where: str) -> str:
     return name
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, str, str]]:
+def numbered_lines(
+    path: Path, errors: Literal["strict", "replace"] = "strict"
+) -> Iterator[tuple[int, str, str]]:
     """Number, place (`file, line n`) and text of every line that is not blank, right-stripped.
+
+    Args:
+        path: a text file in UTF-8.
+        errors: `replace` where names in other encodings stand in text that does not matter.
 
     Raises:
         ManifestError: if the file is not UTF-8 text.
     """
-    with path.open(encoding="utf-8-sig", newline=None) as file:
+    with path.open(encoding="utf-8-sig", newline=None, errors=errors) as file:
         number = 0
         try:
             for number, line in enumerate(file, start=1):

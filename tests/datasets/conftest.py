@@ -232,7 +232,7 @@ def jester(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 KTH_HEADER = """\
-KTH actions: frame numbers of the sequences
+KTH actions (Schüldt): frame numbers of the sequences
 
 Training: person11, 12, 13, 14, 15, 16, 17, 18
 
@@ -241,7 +241,7 @@ Training: person11, 12, 13, 14, 15, 16, 17, 18
 
 @pytest.fixture(scope="session")
 def kth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two actions, one zip each; a video that does not exist; overlapping sequences."""
+    """Two actions, one zip each; a video that does not exist; overlapping sequences; Latin-1."""
     top = tmp_path_factory.mktemp("kth")
     lines = [KTH_HEADER]
     for action in ("boxing", "handclapping"):
@@ -258,5 +258,5 @@ def kth(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     lines.append(f"{name}\t\tframes\t1-8, 5-10, 11-20 \n")
         lines.append("\n")
     (top / "tmp.avi").unlink()
-    (top / "00sequences.txt").write_text("".join(lines))
+    (top / "00sequences.txt").write_text("".join(lines), encoding="latin-1")
     return top

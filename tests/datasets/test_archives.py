@@ -139,6 +139,18 @@ def test_numbered_parts_are_one_archive(tmp_path: Path) -> None:
     assert (folder / "v2" / "1.webm").read_bytes() == bytes(range(256)) * 40
 
 
+def test_numbered_parts_in_zips_of_their_own(tmp_path: Path) -> None:
+    whole = tarred(tmp_path / "x.tgz", {"v2/1.webm": b"one", "v2/2.webm": b"two"}).read_bytes()
+    (tmp_path / "x.tgz").unlink()
+    half = len(whole) // 2
+    for number, part in enumerate((whole[:half], whole[half:])):
+        name = f"20bn-something-something-v2-{number:02d}"
+        zipped(tmp_path / f"{name}.zip", {name: part})
+    (found,) = find_archives(tmp_path)
+    folder = extract(found, tmp_path / "out")
+    assert sorted(path.name for path in folder.rglob("*.webm")) == ["1.webm", "2.webm"]
+
+
 def test_a_damaged_archive_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     whole = tarred(tmp_path / "x.tgz", {"a.avi": bytes(range(256)) * 4000})
     whole.write_bytes(whole.read_bytes()[:-400])

@@ -19,6 +19,7 @@ from actionrnn.datasets.duplicates import (
     similar_features,
 )
 from actionrnn.datasets.fights import prepare as prepare_fights
+from actionrnn.datasets.findings import find_duplicates
 from actionrnn.datasets.manifest import LeakError, Manifest
 from actionrnn.video.writer import write_video
 
@@ -139,3 +140,32 @@ def test_real_recordings_are_told_apart(
     pairs: list[NearDuplicate] = find_near_duplicates(signs)
     assert pairs
     assert all(groups[pair.first] == groups[pair.second] for pair in pairs)
+
+
+def test_findings_name_the_splits_they_cross(clips: Path, tmp_path: Path) -> None:
+    for name in ("one.mp4", "two.mp4"):
+        (tmp_path / name).write_bytes((clips / "a.mp4").read_bytes())
+    for name in ("a_large.avi", "b.mp4"):
+        (tmp_path / name).write_bytes((clips / name).read_bytes())
+    (tmp_path / "bad.mp4").write_text("no video")
+    names = ["one.mp4", "two.mp4", "a_large.avi", "b.mp4", "bad.mp4"]
+    manifest = manifest_of(
+        tmp_path, dict(zip(names, ["train", "train", "test", "test", "train"], strict=True))
+    )
+    findings, faults = find_duplicates(manifest)
+    assert faults == {"bad.mp4": "this is text, not a video"}
+    assert [(found.kind, found.first, found.second) for found in findings] == [
+        ("looks alike", "one.mp4", "a_large.avi"),
+        ("looks alike", "two.mp4", "a_large.avi"),
+        ("identical", "one.mp4", "two.mp4"),
+    ]
+    assert findings[0].crosses == ("split1 (train, test)",)
+    assert "in different parts of split1 (train, test)" in str(findings[0])
+    assert not findings[2].crosses
+    features = np.eye(5, dtype=np.float32)
+    features[3] = features[1]
+    close, _ = find_duplicates(manifest, features)
+    assert [(found.kind, found.first, found.second) for found in close] == [
+        ("close features", "two.mp4", "b.mp4"),
+        ("identical", "one.mp4", "two.mp4"),
+    ]

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from actionrnn.datasets.manifest import ManifestError
-from actionrnn.datasets.splits import carve, fold_columns, grouped_folds
+from actionrnn.datasets.splits import (
+    carve,
+    carve_val,
+    fold_columns,
+    fraction_column,
+    grouped_folds,
+    set_aside,
+)
 
 
 def clips(seed: int, num_groups: int = 30) -> tuple[list[str], list[str]]:
@@ -84,3 +91,69 @@ def test_what_cannot_be_split_is_said() -> None:
         grouped_folds(["a", "a"], ["g1", "g2"], 5)
     with pytest.raises(ValueError, match="cannot be split off"):
         carve(["a", "a"], ["g1", "g2"], 1.5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([0.1, 0.2, 0.3, 0.5]), st.integers(2, 40))
+def test_what_is_carved_is_whole_groups_close_to_the_share(
+    seed: int, fraction: float, num_groups: int
+) -> None:
+    labels, groups = clips(seed, num_groups)
+    taken = carve(labels, groups, fraction, seed)
+    by_group: dict[str, set[bool]] = {}
+    for group, is_taken in zip(groups, taken.tolist(), strict=True):
+        by_group.setdefault(group, set()).add(is_taken)
+    assert all(len(sides) == 1 for sides in by_group.values())
+    for label in set(labels):
+        share = taken[np.array(labels) == label].mean()
+        assert 0 < share < 1
+        if num_groups >= 20:
+            assert abs(share - fraction) < 0.1
+    assert np.array_equal(taken, carve(labels, groups, fraction, seed))
+
+
+def test_the_last_group_of_a_class_is_never_carved() -> None:
+    labels = ["a"] * 9 + ["b"] * 3
+    groups = ["g1"] * 3 + ["g2"] * 3 + ["g3"] * 3 + ["only"] * 3
+    taken = carve(labels, groups, 0.5)
+    assert not taken[9:].any()
+    assert taken[:9].any()
+
+
+def test_large_sets_are_carved_in_seconds() -> None:
+    labels = [f"class {row % 400}" for row in range(40_000)]
+    taken = carve(labels, [""] * len(labels), 0.05)
+    assert abs(taken.mean() - 0.05) < 0.005
+
+
+def test_one_split_by_fractions() -> None:
+    labels, groups = clips(2, num_groups=40)
+    column = np.array(fraction_column(labels, groups, val=0.2, test=0.3))
+    assert abs((column == "test").mean() - 0.3) < 0.05
+    assert abs((column == "val").mean() - 0.2) < 0.05
+    assert "val" not in fraction_column(labels, groups, val=0, test=0.3)
+    for val, test in ((0.5, 0.5), (-0.1, 0.2), (0.1, 0)):
+        with pytest.raises(ValueError, match="test must be above 0"):
+            fraction_column(labels, groups, val, test)
+
+
+def test_val_is_carved_from_train_alone_and_only_once() -> None:
+    labels, groups = clips(4)
+    given = ["test" if group in ("g0", "g1") else "train" for group in groups]
+    column = carve_val(given, labels, groups, 0.2)
+    assert [a for a, b in zip(column, given, strict=True) if b == "test"] == ["test"] * given.count(
+        "test"
+    )
+    assert set(column) == {"train", "val", "test"}
+    assert carve_val(column, labels, groups, 0.2, seed=9) == column
+    assert carve_val(given, labels, groups, 0.0) == given
+
+
+def test_leaking_training_clips_are_set_aside() -> None:
+    column = ["train", "train", "test", "val", "train", "unused"]
+    groups = ["a", "b", "a", "c", "c", "a"]
+    assert set_aside(column, groups) == (
+        ["unused", "train", "test", "val", "unused", "unused"],
+        [0, 4],
+    )
+    assert set_aside(["train", "test"], ["", ""]) == (["train", "test"], [])
