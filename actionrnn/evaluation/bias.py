@@ -153,8 +153,9 @@ def verdict(result: dict[str, Any]) -> str:
     """What the figures say, in words."""
     static, background = result["static"], result["background"][0]
     said = [
-        "a single frame gives " + _of(static),
-        f"the background alone, on {background['subset']} clips, " + _of(background),
+        "a single frame gives " + _of(static, result["chance"]),
+        f"the background alone, on {background['subset']} clips, "
+        + _of(background, result["chance"]),
     ]
     bounds = background["part_interval"]
     above_chance = bounds is not None and bounds[0] > result["chance"]
@@ -179,9 +180,11 @@ def verdict(result: dict[str, Any]) -> str:
     return "; ".join(said)
 
 
-def _of(figures: dict[str, Any]) -> str:
+def _of(figures: dict[str, Any], chance: float) -> str:
     if figures["share"] is None:
         return "the model itself finds nothing"
-    return (
+    bounds = figures["part_interval"]
+    said = (
         f"{figures['part']:.3f} of {figures['whole']:.3f} macro accuracy ({figures['share']:.0%})"
     )
+    return said + (", no more than chance" if bounds and bounds[0] <= chance else "")

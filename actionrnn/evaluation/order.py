@@ -136,6 +136,14 @@ def _partner(preds_M: Tensor, names: list[str]) -> dict[str, Any]:
     return {"reversed_as": names[int(counts_K.argmax())], "reversed_as_share": share}
 
 
+def need_in_words(row: dict[str, Any]) -> str:
+    """`yes`, `noise`, or that a class is better off shuffled."""
+    bounds = row["need_interval"]
+    if bounds is not None and bounds[1] < 0:
+        return "better shuffled"
+    return "yes" if row["needs_time"] else "noise"
+
+
 def verdict(result: dict[str, Any]) -> str:
     """What the figures say, in words."""
     by_key = {condition["key"]: condition for condition in result["conditions"]}

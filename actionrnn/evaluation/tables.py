@@ -7,6 +7,7 @@ from rich.table import Table
 
 from actionrnn.evaluation.calibration import FIGURES
 from actionrnn.evaluation.comparison import signed_interval
+from actionrnn.evaluation.order import need_in_words
 from actionrnn.evaluation.summary import plain_console, shown_interval
 
 MAX_ROWS = 30
@@ -46,14 +47,15 @@ def order_tables(result: dict[str, Any]) -> list[Table]:
     rows = sorted(result["per_class"], key=lambda row: -row["need"])[:MAX_ROWS]
     classes = _table(
         "which classes need time",
-        *("class", "shuffled", "cost of it, 95 %", "reversed, it is taken for"),
+        *("class", "shuffled", "cost of it, 95 %", "needs time", "reversed, taken for"),
     )
     for row in rows:
         low, high = row["need_interval"] or (float("nan"), float("nan"))
         classes.add_row(
             row["label"],
             f"{row['ordered']:.2f} > {row['shuffled']:.2f}",
-            f"{low:+.2f} to {high:+.2f}" + ("" if row["needs_time"] else " noise"),
+            f"{low:+.2f} to {high:+.2f}",
+            need_in_words(row),
             f"{row['reversed_as']} ({row['reversed_as_share']:.0%})",
         )
     return [table, classes]

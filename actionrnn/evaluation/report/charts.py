@@ -60,7 +60,7 @@ def _chart(title: str, parts: Sequence[str]) -> str:
 class _Plane:
     """Where values lie in a chart."""
 
-    left, top, width, height = 40, 8, 364, 190
+    left, top, width, height = 46, 8, 358, 190
 
     def __init__(self, x_range: Point, y_range: Point) -> None:
         self.x_range = x_range if x_range[1] > x_range[0] else (x_range[0], x_range[0] + 1)
@@ -82,7 +82,7 @@ class _Plane:
             at = self.top + self.height * (1 - share) + 4
             parts.append(
                 f'<path class="grid" d="M{self.place(x_low, y)}L{self.place(x_high, y)}"/>'
-                f'<text x="{self.left - 6}" y="{at:.0f}" text-anchor="end">{y:.3g}</text>'
+                f'<text x="{self.left - 6}" y="{at:.0f}" text-anchor="end">{y:.2g}</text>'
             )
         right, middle = self.left + self.width, self.left + self.width / 2
         return (

@@ -3,6 +3,7 @@
 from typing import Any
 
 from actionrnn.evaluation.comparison import signed_interval
+from actionrnn.evaluation.order import need_in_words
 from actionrnn.evaluation.report.charts import line_chart
 from actionrnn.evaluation.report.markup import (
     Cell,
@@ -57,7 +58,7 @@ def order_section(run: RunFiles) -> str:
                 "wide",
             ),
             number(row["need"], 2),
-            Cell("yes" if row["needs_time"] else "noise"),
+            Cell(need_in_words(row)),
             Cell(text(f"{row['reversed_as']} ({row['reversed_as_share']:.0%})")),
         ]
         for row in sorted(made["per_class"], key=lambda row: -float(row["need"]))

@@ -18,7 +18,7 @@ from actionrnn.video.sampling import sample_uniform
 
 NUM_MISTAKES = 24
 NUM_FRAMES = 4
-WIDTH = 144
+WIDTH = 160
 
 
 class Mistake(NamedTuple):
