@@ -22,10 +22,6 @@ from actionrnn.video.errors import DecoderRefused
 from actionrnn.video.probe import part, probe
 from actionrnn.video.pyav import check_indices
 
-# Its colour conversion agrees bit for bit with PyAV's on these; deeper pictures and odd sizes
-# differ by up to 189 of 255 levels.
-EXACT_PIXEL_FORMATS = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p")
-
 
 class DecordReader:
     """See FrameReader.
@@ -43,11 +39,9 @@ class DecordReader:
     ) -> None:
         self.path = path
         found = probe(path)
-        if found.pixel_format not in EXACT_PIXEL_FORMATS or found.width % 2 or found.height % 2:
-            size = f"{found.width}x{found.height}"
-            raise DecoderRefused(path, f"decord is inexact on {found.pixel_format} at {size}")
-        if not found.starts_whole:
-            raise DecoderRefused(path, "it does not start with a keyframe, which decord hides")
+        found.require_plain(path, "decord")
+        if found.num_video_streams > 1:
+            raise DecoderRefused(path, "decord makes its own choice of several video streams")
         try:
             with complaints():  # the damage that it meets here it will meet again in reading
                 # One thread: more readers beat more threads. A fault is raised, not papered over.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionrnn.video.errors import VideoShorter, VideoUnreadable
-from actionrnn.video.probe import open_container, part, probe, times_of
+from actionrnn.video.probe import open_container, part, probe, times_of, video_stream
 
 
 class PyAVReader:
@@ -65,7 +65,7 @@ class PyAVReader:
     def _decode(self, last: int) -> Iterator[av.VideoFrame]:
         """Frames up to number `last`, or up to the first that cannot be decoded."""
         with open_container(self.path) as container:
-            stream = container.streams.video[0]
+            stream = video_stream(container)
             stream.thread_type = "NONE"
             frames = container.decode(stream)
             for number in range(last + 1):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from actionrnn.video.errors import DecoderRefused
 
-ReaderName = Literal["auto", "decord", "pyav"]
+ReaderName = Literal["auto", "decord", "pyav", "torchcodec"]
 
 
 class FrameReader(Protocol):
@@ -49,10 +49,12 @@ class FrameReader(Protocol):
         """Free the decoder."""
 
 
+_PACKAGES = {"decord": "decord", "pyav": "av", "torchcodec": "torchcodec"}
+
+
 def reader_names() -> list[str]:
     """The readers installed here, the default first."""
-    decoders = {"decord": "decord", "pyav": "av"}
-    return [name for name, module in decoders.items() if importlib.util.find_spec(module)]
+    return [name for name, package in _PACKAGES.items() if importlib.util.find_spec(package)]
 
 
 def resolve_reader(reader: str) -> str:
@@ -70,8 +72,7 @@ def resolve_reader(reader: str) -> str:
 
 def reader_version(reader: str) -> str:
     """Name and version of an installed reader, as it is recorded with what it read."""
-    module = {"decord": "decord", "pyav": "av"}[reader]
-    return f"{reader} {importlib.metadata.version(module)}"
+    return f"{reader} {importlib.metadata.version(_PACKAGES[reader])}"
 
 
 def open_video(
@@ -82,8 +83,9 @@ def open_video(
 ) -> FrameReader:
     """Open a video, or the part of it from `start_seconds` up to `end_seconds`.
 
-    `auto` reads with decord where it is installed and exact, and with PyAV otherwise; a change of
-    decoder is noted in `warnings`. The frames are the same with either.
+    A folder of numbered pictures is a video too. `auto` reads with decord where it is installed
+    and exact, and with PyAV otherwise; a change of decoder is noted in `warnings`. The frames are
+    the same with either.
 
     Raises:
         VideoError: saying what is wrong with the file.
@@ -91,6 +93,10 @@ def open_video(
     """
     name = os.fspath(path)
     chosen = resolve_reader(reader)
+    if os.path.isdir(name):
+        from actionrnn.video.images import ImageFolderReader
+
+        return ImageFolderReader(name, start_seconds, end_seconds)
     if reader == "auto" and chosen == "decord":
         return FallbackReader(name, start_seconds, end_seconds)
     return _open(chosen, name, start_seconds, end_seconds)
@@ -103,6 +109,10 @@ def _open(
         from actionrnn.video.decord import DecordReader
 
         return DecordReader(path, start_seconds, end_seconds)
+    if reader == "torchcodec":
+        from actionrnn.video.torchcodec import TorchCodecReader
+
+        return TorchCodecReader(path, start_seconds, end_seconds)
     from actionrnn.video.pyav import PyAVReader
 
     return PyAVReader(path, start_seconds, end_seconds)

@@ -8,7 +8,23 @@ import av
 import numpy as np
 import pytest
 
+from actionrnn.video.reader import reader_names
+
 BITS = 8
+
+
+def loadable_readers() -> list[str]:
+    """The readers that work here: torchcodec may be installed without FFmpeg's libraries."""
+    names = reader_names()
+    if "torchcodec" in names:
+        try:
+            import actionrnn.video.torchcodec  # noqa: F401
+        except ValueError:
+            names.remove("torchcodec")
+    return names
+
+
+READERS = ["auto", *loadable_readers()]
 
 
 def indexed_frame(index: int, height: int = 64, width: int = 96) -> np.ndarray:

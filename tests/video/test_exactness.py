@@ -14,9 +14,7 @@ from actionrnn.video.reader import FrameReader, open_video, reader_names
 from actionrnn.video.sampling import Sampling, sample_uniform
 
 sys.path.insert(0, str(Path(__file__).parent))
-from conftest import FILES, sequential_indices, shown_index
-
-READERS = ["auto", *reader_names()]
+from conftest import FILES, READERS, sequential_indices, shown_index
 
 
 def open_true(path: Path, reader: str) -> FrameReader:
@@ -63,7 +61,7 @@ def test_frames_are_exactly_those_asked_for(
     try:
         video = open_true(videos[name], reader)
     except DecoderRefused:
-        assert reader == "decord", "only a decoder asked for by name may refuse"
+        assert reader in ("decord", "torchcodec"), "only one that is asked for by name may refuse"
         return
     assert video.num_frames == len(truth)
     for kind, indices in requests(len(truth)).items():
@@ -107,6 +105,20 @@ def test_decord_reads_all_but_what_it_would_get_wrong(videos: dict[str, Path]) -
     cut, odd = {"cut_mid_gop.mp4", "cut_mid_gop.avi"}, {"odd_size.mp4", "odd_size.webm"}
     assert others == {"av1.mp4", *cut, *odd}
     assert all("read with PyAV" in readers[name].warnings[0] for name in others)
+
+
+def test_torchcodec_reads_what_has_time_stamps(videos: dict[str, Path]) -> None:
+    if "torchcodec" not in READERS:
+        pytest.skip("torchcodec or FFmpeg's shared libraries are not installed")
+    refused = set()
+    for name, path in videos.items():
+        try:
+            assert open_video(path, "torchcodec").read([0]).dtype == np.uint8
+        except DecoderRefused:
+            refused.add(name)
+    unstamped = {name for name in FILES if name.endswith("b_frames.avi")}
+    special = {"odd_size.mp4", "odd_size.webm", "cut_mid_gop.mp4", "cut_mid_gop.avi"}
+    assert refused <= unstamped | special | {"h264.avi"}, refused
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -46,7 +46,7 @@ def test_files_that_are_no_videos(tmp_path: Path, videos: dict[str, Path]) -> No
 
 def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
     fails(tmp_path / "gone.mp4", "no such file", VideoNotFound)
-    fails(tmp_path, "a directory", VideoNotFound)
+    fails(tmp_path, "the folder holds no pictures")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
