@@ -30,23 +30,26 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-TINY_FEATURES = [
-    "--features.backbone.name=squeezenet1_1",
-    "--features.backbone.weights=random",
-    "--features.sampling.num_frames=6",
-    "--features.transform.size=32",
-    "--features.transform.resize=squash",
-]
+@pytest.fixture(scope="session")
+def tiny_features() -> list[str]:
+    """Settings of features that are quick to compute."""
+    return [
+        "--features.backbone.name=squeezenet1_1",
+        "--features.backbone.weights=random",
+        "--features.sampling.num_frames=6",
+        "--features.transform.size=32",
+        "--features.transform.resize=squash",
+    ]
 
 
 @pytest.fixture(scope="session")
-def tiny_fit(tiny_data: Path) -> list[str]:
+def tiny_fit(tiny_data: Path, tiny_features: list[str]) -> list[str]:
     """Words of a `fit` command on the tiny dataset that takes about a second."""
     return [
         "fit",
         f"--data.root={tiny_data}",
         "--data.batch_size=8",
-        *TINY_FEATURES,
+        *tiny_features,
         "--model.hidden_size=16",
         "--trainer.max_epochs=3",
         "--trainer.logger=false",

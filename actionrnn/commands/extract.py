@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     own = {key: config[key] for key in ("data", "features", "extraction") if key in config}
     with usage_errors(parser):
         parsed = parser.parse_args(rest, parser.parse_object(own))
-        made = parser.instantiate_classes(parsed)
+        made = parser.instantiate(parsed)
     data = ActionDataModule(
         **dict(parsed.data.items()), features=made.features, extraction=made.extraction
     )

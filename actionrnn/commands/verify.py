@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import track
 
 from actionrnn.commands.parsing import usage_errors
-from actionrnn.datasets.folder import VIDEO_ENDINGS
 from actionrnn.datasets.manifest import MANIFEST_NAME, Manifest
+from actionrnn.datasets.source import VIDEO_ENDINGS
 from actionrnn.errors import DataRejected
 from actionrnn.video.verify import verify_paths
 
