@@ -59,7 +59,7 @@ def find_archives(folder: Path) -> list[list[Path]]:
     found: dict[str, list[Path]] = {}
     for top, subfolders, files in os.walk(folder):
         # Image sequences lie in folders named by a number: millions of files, no archive.
-        subfolders[:] = sorted(name for name in subfolders if not name.isdigit())
+        subfolders[:] = sorted(n for n in subfolders if not n.isdigit() and n[0] != ".")
         for path in (Path(top, name) for name in sorted(files)):
             part = _PART.fullmatch(path.name)
             if part and _is_first(path.with_name(f"{part['stem']}-00{part['ending']}")):

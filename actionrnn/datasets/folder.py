@@ -52,8 +52,8 @@ def prepare(
     source = _folder(source, root)
     files = SourceFiles.walk((source,))
     report = Report(f"videos in {source}")
-    has_splits = _are_splits(source)
     parts_of = {path: path.relative_to(source).parts for path in files.videos()}
+    has_splits = _are_splits(list(parts_of.values()))
     depth = 3 if has_splits else 2
     report.add(
         "not in a class folder", [str(p) for p, parts in parts_of.items() if len(parts) < depth]
@@ -99,16 +99,13 @@ def _folder(source: Path | None, root: Path) -> Path:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
-def _are_splits(source: Path) -> bool:
-    """Whether the sub-folders are called train, val, test, and hold folders themselves."""
-    folders = [path for path in source.iterdir() if path.is_dir() and path.name[0] != "."]
-    return bool(folders) and all(
-        folder.name.lower() in SPLIT_WORDS and any(inner.is_dir() for inner in folder.iterdir())
-        for folder in folders
-    )
+def _are_splits(parts: list[tuple[str, ...]]) -> bool:
+    """Whether the folders with videos are called train, val, test, and hold class folders."""
+    tops = {each[0].lower() for each in parts if len(each) > 1}
+    return tops <= set(SPLIT_WORDS) and any(len(each) > 2 for each in parts)
 
 
 def _empty_classes(source: Path, has_splits: bool, classes: list[str]) -> list[str]:
-    tops = [path for path in source.iterdir() if path.is_dir()] if has_splits else [source]
+    tops = [p for p in source.iterdir() if p.is_dir()] if has_splits else [source]
     found = {path.name for top in tops for path in top.iterdir() if path.is_dir()}
     return sorted(name for name in found - set(classes) if name[0] != ".")

@@ -131,14 +131,17 @@ def _check_contents(clips: Sequence[Clip], report: Report) -> list[str]:
 
 
 def _table(root: Path, clips: Sequence[Clip], content: Sequence[str]) -> pd.DataFrame:
-    real = functools.cache(os.path.realpath)
+    top = os.path.realpath(root)
+
+    @functools.cache
+    def from_root(folder: Path) -> str:
+        return Path(os.path.relpath(os.path.realpath(folder), top)).as_posix()
+
     table = pd.DataFrame(
         {
             "video_id": [clip.video_id for clip in clips],
             "path": [
-                Path(
-                    os.path.relpath(Path(real(clip.file.parent), clip.file.name), real(root))
-                ).as_posix()
+                f"{from_root(clip.file.parent)}/{clip.file.name}".removeprefix("./")
                 for clip in clips
             ],
             "label": [clip.label for clip in clips],

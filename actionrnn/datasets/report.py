@@ -105,12 +105,11 @@ def class_table(manifest: Manifest, max_classes: int | None = None) -> str:
 
 
 def lacking_classes(manifest: Manifest) -> list[str]:
-    """Which classes have no clip in train, val or test of a split, a line for each."""
+    """Classes without a clip in train, val or test of a split: `split1 test: CLASS`."""
     lines = []
     for column in manifest.splits:
         for name in ("train", "val", "test"):
             present = set(manifest.table.loc[(manifest.table[column] == name).to_numpy(), "label"])
             lacking = [label for label in manifest.class_names if label not in present]
-            if lacking and present:
-                lines.append(f"{column} {name}: no clip of {', '.join(lacking)}")
+            lines += [f"{column} {name}: {label}" for label in (lacking if present else ())]
     return lines

@@ -72,8 +72,10 @@ class SourceFiles:
 
     @classmethod
     def walk(cls, folders: tuple[Path, ...], image_folders: bool = False) -> "SourceFiles":
-        """Look through `folders` at any depth; a folder reached twice by links counts once."""
-        return cls(folders, tuple(path for top in folders for path in _walk(top, image_folders)))
+        """Look through `folders` at any depth; one that is reached twice counts once."""
+        seen: set[str] = set()
+        paths = (path for top in folders for path in _walk(top, image_folders, seen))
+        return cls(folders, tuple(paths))
 
     def named(self, *names: str) -> Path:
         """The file with one of these names, the first name first.
@@ -95,8 +97,7 @@ class SourceFiles:
         return [path for path in self.paths if path.suffix.lower() in VIDEO_ENDINGS]
 
 
-def _walk(top: Path, image_folders: bool) -> Iterator[Path]:
-    seen: set[str] = set()
+def _walk(top: Path, image_folders: bool, seen: set[str]) -> Iterator[Path]:
     for folder, subfolders, files in os.walk(top, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:

@@ -342,3 +342,13 @@ def test_an_empty_folder_is_not_a_dataset(tmp_path: Path) -> None:
         ucf101_module.prepare(tmp_path, tmp_path / "root")
     with pytest.raises(ManifestError, match="does not exist"):
         ucf101_module.prepare(tmp_path / "gone", tmp_path / "root")
+
+
+def test_source_and_root_may_be_one_folder(ucf101: Path, tmp_path: Path) -> None:
+    root = tmp_path / "ucf101"
+    shutil.copytree(ucf101, root)
+    first = ucf101_module.prepare(root, root).table
+    again = ucf101_module.prepare(root, root).table
+    pd.testing.assert_frame_equal(first, again)
+    assert "duplicated" not in report_of(root)
+    assert not first["path"].str.startswith("..").any()

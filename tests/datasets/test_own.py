@@ -93,6 +93,23 @@ def test_folders_that_give_a_leaking_split_are_refused(takes: Path, tmp_path: Pa
     assert "split1 leaks: 12" in (tmp_path / "root" / "report.txt").read_text()
 
 
+def test_a_class_may_be_called_train(takes: Path, tmp_path: Path) -> None:
+    for name, label in (("jump", "train"), ("run", "bus")):
+        shutil.copytree(takes / name, tmp_path / "source" / label)
+    manifest = folder.prepare(tmp_path / "source", tmp_path / "root", group_regex=r"^(\d)")
+    assert manifest.class_names == ["bus", "train"]
+
+
+def test_a_folder_may_hold_its_own_manifest_and_features(takes: Path, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        shutil.copytree(takes, tmp_path / part)
+    for path in (tmp_path / "test").rglob("*.mp4"):
+        path.write_bytes(path.read_bytes() + b"\0" * 8)
+    first = folder.prepare(tmp_path, tmp_path).table
+    (tmp_path / "features" / "0123").mkdir(parents=True)
+    assert folder.prepare(tmp_path, tmp_path).table.equals(first)
+
+
 def test_a_linked_class_folder_counts(takes: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(takes / "jump", source / "jump")
