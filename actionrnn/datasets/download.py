@@ -28,6 +28,8 @@ from actionrnn.datasets.progress import tell
 from actionrnn.errors import ActionRNNError
 
 _CHUNK_BYTES = 1 << 20
+# Answers that trying again does not change: client errors, save "too slow" and "too often".
+_FINAL = frozenset(range(400, 500)) - {408, 429}
 
 
 class DownloadError(ActionRNNError):
@@ -42,11 +44,13 @@ class RemoteFile:
         url: http or https.
         num_bytes, sha256: as published; None where nobody published it. Then the server's own
             length is checked, and the SHA-256 is kept beside the file for the next time.
+        folder: where it goes, below the folder of all downloads.
     """
 
     url: str
     num_bytes: int | None = None
     sha256: str | None = None
+    folder: str = ""
 
     @property
     def name(self) -> str:
@@ -89,8 +93,8 @@ def download(
     """
     if not remote.url.startswith(("https://", "http://")):
         raise DownloadError(f"{remote.url}: only http and https addresses are fetched")
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / remote.name
+    target = folder / remote.folder / remote.name
+    target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_file():
         _verify(target, remote, _recorded_sha256(target))
         tell(f"{target} is there already and verified")
@@ -104,7 +108,7 @@ def download(
                 break
             error: Exception | None = None
         except (OSError, http.client.HTTPException) as caught:
-            if isinstance(caught, urllib.error.HTTPError) and caught.code < 500:
+            if isinstance(caught, urllib.error.HTTPError) and caught.code in _FINAL:
                 raise DownloadError(f"{remote.url}: the server says {caught}") from caught
             if isinstance(getattr(caught, "reason", None), ssl.SSLCertVerificationError):
                 raise DownloadError(f"{remote.url}: {caught}; certificates are checked") from caught

@@ -28,7 +28,8 @@ def prepare(
     """Write the manifest of a folder of videos; the videos stay where they are.
 
     Sub-folders are classes (`SOURCE/jump/a.mp4`), or splits that hold classes
-    (`SOURCE/train/jump/a.mp4`, with `val` carved from train where it is missing).
+    (`SOURCE/train/jump/a.mp4`, with `val` carved from train where it is missing). A clip may
+    also be a folder of numbered pictures (`SOURCE/jump/a/00001.jpg`).
 
     Args:
         source: the folder, or an archive of it.
@@ -52,7 +53,8 @@ def prepare(
     source = _folder(source, root)
     files = SourceFiles.walk((source,))
     report = Report(f"videos in {source}")
-    parts_of = {path: path.relative_to(source).parts for path in files.videos()}
+    found = [*files.videos(), *files.picture_folders()]
+    parts_of = {path: path.relative_to(source).parts for path in found}
     has_splits = _are_splits(list(parts_of.values()))
     depth = 3 if has_splits else 2
     report.add(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from actionrnn.datasets.download import RemoteFile
 from actionrnn.datasets.manifest import Manifest, ManifestError
 from actionrnn.datasets.names import inside
 from actionrnn.datasets.publish import Clip, Missing, publish
@@ -13,23 +14,30 @@ from actionrnn.datasets.report import Report
 from actionrnn.datasets.source import DatasetCard, SourceFiles, open_source
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
+_SITE = "https://s3.amazonaws.com/kinetics"
 _ID = re.compile(r"[A-Za-z0-9_-]{11}")
 # Names under which the official annotations, and their mirrors, come.
 _ANNOTATIONS = {
-    "train": ("train.csv", "kinetics_train.csv"),
-    "val": ("val.csv", "validate.csv", "validation.csv", "kinetics_val.csv"),
-    "test": ("test.csv", "kinetics_test.csv"),
+    "train": ("train.csv", "train.txt", "kinetics_train.csv"),
+    "val": ("val.csv", "val.txt", "validate.csv", "validation.csv", "kinetics_val.csv"),
+    "test": ("test.csv", "test.txt", "kinetics_test.csv"),
 }
 
 
 @dataclass(frozen=True)
 class Release:
-    """One release: its number of classes, and clips per list as published."""
+    """One release: classes, clips per list as published, and where it is hosted.
+
+    Kinetics-700 was published twice; the edition of 2020 is the one that is hosted.
+    """
 
     classes: int
-    clips: dict[str, int]
+    clips: dict[str, tuple[int, ...]]
     size: str
     arxiv: str
+    edition: str
+    annotations: tuple[str, ...]
+    more: tuple[str, ...] = ()
 
     @property
     def card(self) -> DatasetCard:
@@ -41,14 +49,46 @@ class Release:
             "annotations)",
             licence="annotations CC BY 4.0; the videos are their YouTube owners'",
             size=self.size,
-            layout="train.csv, val.csv and id_%06d_%06d.mp4 files at any depth",
+            layout="train.csv, val.csv and id_%06d_%06d.mp4 files (or their archives) at any depth",
+            files=tuple(
+                RemoteFile(f"{_SITE}/{self.edition}/{name}")
+                for name in (*(f"annotations/{name}" for name in self.annotations), *self.more)
+            ),
+            lists=tuple(
+                RemoteFile(
+                    f"{_SITE}/{self.edition}/{part}/k{self.edition}_{part}_path.txt", folder=part
+                )
+                for part in ("train", "val")
+            ),
         )
 
 
 RELEASES = {
-    400: Release(400, {"train": 246534, "val": 19906, "test": 39805}, "450 GB", "1705.06950"),
-    600: Release(600, {"train": 392622, "val": 30000, "test": 60000}, "600 GB", "1808.01340"),
-    700: Release(700, {"train": 545317, "val": 35000, "test": 70000}, "700 GB", "1907.06987"),
+    400: Release(
+        400,
+        {"train": (246534,), "val": (19906,), "test": (39805,)},
+        "about 450 GB",
+        "1705.06950",
+        "400",
+        ("train.csv", "val.csv"),
+        ("replacement_for_corrupted_k400.tgz",),
+    ),
+    600: Release(
+        600,
+        {"train": (392622,), "val": (30000,), "test": (60000,)},
+        "about 600 GB",
+        "1808.01340",
+        "600",
+        ("train.txt", "val.txt"),
+    ),
+    700: Release(
+        700,
+        {"train": (545317, 545793), "val": (35000, 34256), "test": (70000, 67858)},
+        "about 700 GB",
+        "1907.06987",
+        "700_2020",
+        ("train.csv", "val.csv"),
+    ),
 }
 
 
@@ -60,6 +100,7 @@ def prepare400(
     seed: int = 0,
     missing: Missing = "drop",
     check_files: bool = True,
+    download: bool = False,
 ) -> Manifest:
     """Write the manifest of Kinetics-400: train and, as test, the official validation list.
 
@@ -72,12 +113,13 @@ def prepare400(
         missing: keep clips without a file in the manifest, where they count as errors, or drop
             them, as is the custom: many videos are no longer to be had.
         check_files: open every file, and compare files of equal size.
+        download: fetch the lists and the train and val archives first (without a source).
 
     Raises:
         SourceNeeded: without a source: where to get it.
         ManifestError: naming file and line of a list that is not as published.
     """
-    return _prepare(RELEASES[400], source, root, val, seed, missing, check_files)
+    return _prepare(RELEASES[400], source, root, val, seed, missing, check_files, download)
 
 
 def prepare600(
@@ -88,6 +130,7 @@ def prepare600(
     seed: int = 0,
     missing: Missing = "drop",
     check_files: bool = True,
+    download: bool = False,
 ) -> Manifest:
     """Write the manifest of Kinetics-600; everything as for Kinetics-400.
 
@@ -98,8 +141,9 @@ def prepare600(
         seed: of that choice.
         missing: keep clips without a file, where they count as errors, or drop them.
         check_files: open every file, and compare files of equal size.
+        download: fetch the lists and the train and val archives first (without a source).
     """
-    return _prepare(RELEASES[600], source, root, val, seed, missing, check_files)
+    return _prepare(RELEASES[600], source, root, val, seed, missing, check_files, download)
 
 
 def prepare700(
@@ -110,6 +154,7 @@ def prepare700(
     seed: int = 0,
     missing: Missing = "drop",
     check_files: bool = True,
+    download: bool = False,
 ) -> Manifest:
     """Write the manifest of Kinetics-700; everything as for Kinetics-400.
 
@@ -120,8 +165,9 @@ def prepare700(
         seed: of that choice.
         missing: keep clips without a file, where they count as errors, or drop them.
         check_files: open every file, and compare files of equal size.
+        download: fetch the lists and the train and val archives first (without a source).
     """
-    return _prepare(RELEASES[700], source, root, val, seed, missing, check_files)
+    return _prepare(RELEASES[700], source, root, val, seed, missing, check_files, download)
 
 
 def _prepare(
@@ -132,15 +178,16 @@ def _prepare(
     seed: int,
     missing: Missing,
     check_files: bool,
+    download: bool,
 ) -> Manifest:
-    files = open_source(release.card, source, root)
+    files = open_source(release.card, source, root, download)
     report = Report(f"{release.card.title}, from {', '.join(map(str, files.folders))}")
     videos = _videos(files, report)
     clips: dict[str, Clip] = {}
     for part in ("train", "val", "test"):
         listed = list(_read_part(files, part, report))
         if listed:
-            report.compare(f"clips in the {part} list", len(listed), release.clips[part])
+            report.compare(f"clips in the {part} list", len(listed), *release.clips[part])
         unlabelled = sum(not row["label"] for row in listed)
         if unlabelled:
             report.notes.append(f"{unlabelled} {part} clips have no label: left out")

@@ -91,7 +91,9 @@ def publish(
             f"manifest and count as errors (--missing drop leaves them out)"
         )
     content = _check_contents(clips, report) if check_files else [""] * len(clips)
-    table = _table(root, clips, content)
+    table = _table(root, clips)
+    if check_files:
+        table[CONTENT] = content
     for column in [name for name in table.columns if name.startswith("split")]:
         split = table[column].tolist()
         if official:
@@ -130,7 +132,7 @@ def _check_contents(clips: Sequence[Clip], report: Report) -> list[str]:
     return content
 
 
-def _table(root: Path, clips: Sequence[Clip], content: Sequence[str]) -> pd.DataFrame:
+def _table(root: Path, clips: Sequence[Clip]) -> pd.DataFrame:
     top = os.path.realpath(root)
 
     @functools.cache
@@ -152,4 +154,4 @@ def _table(root: Path, clips: Sequence[Clip], content: Sequence[str]) -> pd.Data
     ).astype({"start_seconds": float, "end_seconds": float})
     for column in dict.fromkeys(name for clip in clips for name in clip.splits):
         table[column] = [clip.splits.get(column, "unused") for clip in clips]
-    return table.assign(**{CONTENT: list(content)}) if any(content) else table
+    return table

@@ -31,10 +31,10 @@ class Report:
         """Add entries under a heading."""
         self.sections.setdefault(heading, []).extend(entries)
 
-    def compare(self, what: str, found: int, published: int) -> None:
-        """Note a count that is not the published one."""
-        if found != published:
-            self.notes.append(f"{found} {what}, published are {published}")
+    def compare(self, what: str, found: int, *published: int) -> None:
+        """Note a count that is none of the published ones."""
+        if found not in published:
+            self.notes.append(f"{found} {what}, published are {' or '.join(map(str, published))}")
 
     def only(self, paths: Iterable[Path], key: Callable[[Path], str]) -> dict[str, Path]:
         """The paths by their key; of several with one key the first, the others are reported."""

@@ -8,8 +8,10 @@ from pathlib import Path
 from actionrnn.datasets.archives import archive_name, extract, find_archives, is_archive
 from actionrnn.datasets.download import RemoteFile, download
 from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.names import numbered_lines
 from actionrnn.datasets.progress import tell
 from actionrnn.errors import ActionRNNError
+from actionrnn.video.images import IMAGE_ENDINGS
 
 VIDEO_ENDINGS = frozenset(
     (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv")
@@ -30,8 +32,9 @@ class DatasetCard:
         homepage: where its authors offer it.
         licence: its terms, in a few words.
         size: to download, in words.
-        files: those with a public address.
         layout: what the source folder is expected to hold.
+        files: those with a public address.
+        lists: texts with a public address that hold further addresses, one a line.
     """
 
     name: str
@@ -41,6 +44,7 @@ class DatasetCard:
     size: str
     layout: str
     files: tuple[RemoteFile, ...] = ()
+    lists: tuple[RemoteFile, ...] = ()
 
     def where_to_get(self) -> str:
         """Addresses, licence, size and the command that follows."""
@@ -48,6 +52,7 @@ class DatasetCard:
             self.title,
             f"  from     {self.homepage}",
             *(f"  file     {file.url}" for file in self.files),
+            *(f"  files in {file.url}" for file in self.lists),
             f"  licence  {self.licence}",
             f"  size     {self.size}",
             f"  holds    {self.layout}",
@@ -65,17 +70,21 @@ class SourceFiles:
     Attributes:
         folders: where they were looked for.
         paths: the files; with `image_folders`, also folders named by a number, unopened.
+        layout: what ought to be there, for messages.
     """
 
     folders: tuple[Path, ...]
     paths: tuple[Path, ...]
+    layout: str = ""
 
     @classmethod
-    def walk(cls, folders: tuple[Path, ...], image_folders: bool = False) -> "SourceFiles":
+    def walk(
+        cls, folders: tuple[Path, ...], image_folders: bool = False, layout: str = ""
+    ) -> "SourceFiles":
         """Look through `folders` at any depth; one that is reached twice counts once."""
         seen: set[str] = set()
         paths = (path for top in folders for path in _walk(top, image_folders, seen))
-        return cls(folders, tuple(paths))
+        return cls(folders, tuple(paths), layout)
 
     def named(self, *names: str) -> Path:
         """The file with one of these names, the first name first.
@@ -90,11 +99,17 @@ class SourceFiles:
             if found:
                 return found[0]
         places = ", ".join(str(folder) for folder in self.folders)
-        raise ManifestError(f"no {' or '.join(names)} in {places}")
+        raise ManifestError(f"no {' or '.join(names)} in {places}; expected are {self.layout}")
 
     def videos(self) -> list[Path]:
         """The files whose ending is a video's."""
         return [path for path in self.paths if path.suffix.lower() in VIDEO_ENDINGS]
+
+    def picture_folders(self) -> list[Path]:
+        """Folders that hold pictures, and no video at any depth: image sequences."""
+        pictures = {p.parent for p in self.paths if p.suffix.lower() in IMAGE_ENDINGS}
+        above = {folder for video in self.videos() for folder in video.parents}
+        return sorted(pictures - above)
 
 
 def _walk(top: Path, image_folders: bool, seen: set[str]) -> Iterator[Path]:
@@ -131,21 +146,36 @@ def open_source(
         if not card.files:
             raise SourceNeeded(f"{card.name} has no public address.\n{card.where_to_get()}")
         source = root / "downloads"
-        for file in card.files:
-            download(file, source)
+        _download(card, source)
     if source is None:
         raise SourceNeeded(card.where_to_get())
     if not source.exists():
         raise ManifestError(f"--source {source} does not exist.\n{card.where_to_get()}")
     if source.is_file() and not is_archive(source):
         raise ManifestError(f"--source {source}: neither a folder nor a zip, tar or rar archive")
-    archives = [[source]] if source.is_file() else find_archives(source)
-    unpacked = [_unpacked(parts, root / "unpacked") for parts in archives]
-    folders = (*([] if source.is_file() else [source]), *unpacked)
-    return SourceFiles.walk(tuple(folders), image_folders)
+    if source.is_file():
+        folders = (_unpacked([source], root / "unpacked"),)
+        return SourceFiles.walk(folders, image_folders, card.layout)
+    unpacked = [
+        _unpacked(parts, root / "unpacked" / parts[0].parent.relative_to(source))
+        for parts in find_archives(source)
+    ]
+    return SourceFiles.walk((source, *unpacked), image_folders, card.layout)
+
+
+def _download(card: DatasetCard, folder: Path) -> None:
+    for file in card.files:
+        download(file, folder)
+    for listing in card.lists:
+        path = download(listing, folder)
+        for _, where, line in numbered_lines(path):
+            if not line.startswith("https://"):
+                raise ManifestError(f"{where}: {line!r} is no https address; rejected")
+            download(RemoteFile(line.strip(), folder=listing.folder), folder)
 
 
 def _unpacked(parts: list[Path], into: Path) -> Path:
+    """The contents of an archive, in a folder of `into`."""
     folder = into / archive_name(parts)
     note = into / f".{folder.name}.source"
     mark = "".join(f"{part.name} {part.stat().st_size}\n" for part in parts)

@@ -1,18 +1,23 @@
 """Downloads against a local server that breaks off, changes its mind and serves the wrong file."""
 
 import hashlib
+import http.client
+import io
 import shutil
 import ssl
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from actionrnn.datasets import kth, ssv2, ucf101
-from actionrnn.datasets.download import DownloadError, RemoteFile, download
+from actionrnn.datasets.download import DownloadError, RemoteFile, _NoDowngrade, download
+from actionrnn.datasets.manifest import ManifestError
 from actionrnn.datasets.source import SourceNeeded, open_source
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -170,10 +175,25 @@ def test_without_a_source_it_says_where_to_get_the_data(tmp_path: Path) -> None:
         ssv2.prepare(None, tmp_path)
 
 
+def test_a_redirect_never_leaves_https() -> None:
+    request = urllib.request.Request("https://example.org/a")
+    headers = http.client.HTTPMessage()
+    with pytest.raises(DownloadError, match="which is not https; refused"):
+        _NoDowngrade().redirect_request(
+            request, io.BytesIO(), 302, "Found", headers, "http://example.org/a"
+        )
+
+
+def test_lists_of_addresses_are_fetched_into_their_folders(server: Server, tmp_path: Path) -> None:
+    card = replace(kth.CARD, files=(), lists=(RemoteFile(server.url, folder="train"),))
+    server.content = b"http://127.0.0.1/part_0.tar.gz\n"
+    with pytest.raises(ManifestError, match=r"line 1: .* is no https address; rejected"):
+        open_source(replace(card, files=(RemoteFile(server.url),)), None, tmp_path, True)
+    assert (tmp_path / "downloads" / "train" / "data.bin").is_file()
+
+
 def test_download_then_prepare(server: Server, tmp_path: Path) -> None:
-    card = type(kth.CARD)(
-        **{**vars(kth.CARD), "files": (RemoteFile(server.url.replace(".bin", ".mp4")),)}
-    )
+    card = replace(kth.CARD, files=(RemoteFile(server.url.replace(".bin", ".mp4")),))
     files = open_source(card, None, tmp_path, download_files=True)
     assert [path.name for path in files.videos()] == ["data.mp4"]
     with pytest.raises(SourceNeeded, match="ssv2 has no public address"):

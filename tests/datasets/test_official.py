@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -202,6 +203,20 @@ def test_kinetics_tests_on_the_validation_list(kinetics: Path, tmp_path: Path) -
     assert "zzzzzzzzzz1" in extra[0]
     assert "replacement" in table.loc["bbbbbbbbbb1_000112_000122", "path"]
     assert "1 test clips have no label: left out" in report_of(tmp_path)
+
+
+def test_kinetics_archives_of_one_name_are_kept_apart(kinetics: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(kinetics / "annotations", source / "annotations")
+    for part in ("train", "val"):
+        (source / part).mkdir()
+        with tarfile.open(source / part / "part_0.tar.gz", "w:gz") as archive:
+            archive.add(kinetics / part, arcname=".")
+    manifest = kinetics_module.prepare700(source, tmp_path / "root")
+    assert len(manifest.table) == 11
+    assert kinetics_module.RELEASES[700].card.lists[1].url == (
+        "https://s3.amazonaws.com/kinetics/700_2020/val/k700_2020_val_path.txt"
+    )
 
 
 def test_kinetics_keeps_what_is_missing_on_request(kinetics: Path, tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from actionrnn.datasets import csv_table, folder
 from actionrnn.datasets.groups import groups_by_regex, join_groups, pairs_of_equal
@@ -30,8 +32,6 @@ def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _scene() -> Callable[..., object]:
-    import numpy as np
-
     def scene(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
         tiles = rng.integers(0, 256, (8, 12, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
@@ -108,6 +108,23 @@ def test_a_folder_may_hold_its_own_manifest_and_features(takes: Path, tmp_path: 
     first = folder.prepare(tmp_path, tmp_path).table
     (tmp_path / "features" / "0123").mkdir(parents=True)
     assert folder.prepare(tmp_path, tmp_path).table.equals(first)
+
+
+def test_folders_of_pictures_are_clips(takes: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for label, first in (("jump", 0), ("run", 50)):
+        for place in range(6):
+            clip = source / label / f"clip{place}"
+            clip.mkdir(parents=True)
+            for number, pixels in enumerate(np.asarray(_scene()(first + place)), start=1):
+                Image.fromarray(pixels).save(clip / f"{number:05d}.png")
+    shutil.copy(takes / "run" / "0a.mp4", source / "run" / "film.mp4")
+    Image.new("RGB", (4, 4)).save(source / "run" / "thumbnail.png")
+    manifest = folder.prepare(source, tmp_path / "root")
+    group = manifest.table.set_index("video_id")["group"]
+    assert len(group) == 13
+    assert group["run/film.mp4"] == group["run/clip0"], "the same place, filmed and as pictures"
+    assert group["jump/clip3"] == ""
 
 
 def test_a_linked_class_folder_counts(takes: Path, tmp_path: Path) -> None:
