@@ -58,7 +58,7 @@ class DecordReader:
             reason = f"decord counts {len(self._video)} frames where {num_packets} packets are"
             raise DecoderRefused(path, reason)
         self.fps = found.fps
-        self.warnings: tuple[str, ...] = ()
+        self.warnings = found.warnings
         chosen = part(path, found.timestamps_seconds, start_seconds, end_seconds)
         self.first = int(chosen.start)
         self.timestamps_seconds = found.timestamps_seconds[chosen]

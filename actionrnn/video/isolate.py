@@ -4,22 +4,28 @@ The process is started as a plain command, so nothing of the caller's state (thr
 unguarded `__main__`) is copied or run again. Requests and answers are length-prefixed pickles.
 """
 
+import faulthandler
 import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Protocol, TypeVar, cast
 
+from actionrnn.errors import ActionRNNError
 from actionrnn.video.clip import ClipFrames, read_clip
 from actionrnn.video.errors import VideoError
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
 Answer = TypeVar("Answer", covariant=True)
+# A process whose parent was killed while the decoder hung ends itself so long after its time.
+ORPHAN_SECONDS = 10.0
 
 
 class DecoderHung(VideoError):
@@ -65,7 +71,11 @@ class ClipRequest:
 class DecodeWorker:
     """One decoding process, started when first needed and again after it had to be killed.
 
-    Use one per thread: a request holds the process until it is answered.
+    Use one per thread: a request holds the process until it is answered. Any number of requests
+    may follow one another; starting the process costs about two seconds, once.
+
+        with DecodeWorker(timeout_seconds=60) as worker:
+            clips = [worker.ask(ClipRequest(path, sampling, transform)) for path in paths]
 
     Args:
         timeout_seconds: longest time for one clip.
@@ -74,6 +84,7 @@ class DecodeWorker:
     def __init__(self, timeout_seconds: float = 120.0) -> None:
         self.timeout_seconds = timeout_seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._last_words: IO[bytes] | None = None
 
     def ask(self, request: Request[Answer]) -> Answer:
         """The answer to one request.
@@ -93,15 +104,15 @@ class DecodeWorker:
         watchdog = threading.Timer(self.timeout_seconds, kill)
         watchdog.start()
         try:
-            send(process.stdin, request)
+            send(process.stdin, (self.timeout_seconds + ORPHAN_SECONDS, request))
             answer = receive(process.stdout)
         except (EOFError, OSError):
-            code = process.wait()
+            cause = self._cause_of_death(process.wait())
             self.close()
             if killed.is_set():
                 reason = f"decoding did not end within {self.timeout_seconds:g} s and was stopped"
                 raise DecoderHung(request.path, reason) from None
-            reason = f"the decoder crashed its process (exit code {code})"
+            reason = f"the decoder crashed its process ({cause})"
             raise DecoderCrashed(request.path, reason) from None
         finally:
             watchdog.cancel()
@@ -109,14 +120,24 @@ class DecodeWorker:
             raise answer
         return cast(Answer, answer)
 
+    def _cause_of_death(self, code: int) -> str:
+        if code < 0:
+            return signal.Signals(-code).name
+        assert self._last_words is not None
+        self._last_words.seek(0)
+        lines = self._last_words.read().decode(errors="replace").strip().splitlines()
+        return f"exit code {code}: {lines[-1][:200]}" if lines else f"exit code {code}"
+
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
+            self.close()
+            self._last_words = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
             command = [sys.executable, "-m", "actionrnn.video.isolate"]
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=self._last_words,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
                 # Ctrl-C reaches the parent alone, which then closes its workers in order.
                 start_new_session=True,
@@ -129,6 +150,8 @@ class DecodeWorker:
         if process is not None:
             process.kill()
             process.communicate()
+        if self._last_words is not None:
+            self._last_words.close()
 
     def __enter__(self) -> "DecodeWorker":
         return self
@@ -174,17 +197,23 @@ def serve() -> None:
     os.dup2(2, 1)
     while True:
         try:
-            request: Request[Any] = receive(requests)
+            seconds, request = receive(requests)
         except EOFError:
             return
-        send(answers, _answer(request))
+        faulthandler.dump_traceback_later(seconds, exit=True)
+        answer = _answer(request)
+        faulthandler.cancel_dump_traceback_later()
+        send(answers, answer)
 
 
 def _answer(request: Request[Any]) -> Any:
+    """What the request gives or raises; a surprise counts as a crash, a wrong setting does not."""
     try:
         return request.answer()
-    except Exception as error:  # told to the caller, who raises it
+    except (ActionRNNError, ValueError) as error:
         return error
+    except Exception as error:
+        return DecoderCrashed(request.path, f"reading failed with {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import av
 import numpy as np
@@ -36,6 +35,8 @@ class Probe:
             before the first one show nothing.
         stream_index: of the stream among all streams.
         num_video_streams: how many there are to choose from.
+        num_announced: frames that the container's header speaks of, 0 if it does not.
+        num_packets: coded pictures that are in the file, those never shown included.
     """
 
     stamps: tuple[int, ...] | None
@@ -47,6 +48,22 @@ class Probe:
     starts_whole: bool
     stream_index: int
     num_video_streams: int
+    num_announced: int
+    num_packets: int
+
+    @property
+    def num_promised(self) -> int:
+        """Frames that the container speaks of, less those which it says are not to be shown."""
+        hidden = self.num_packets - len(self.timestamps_seconds)
+        return max(self.num_announced - hidden, len(self.timestamps_seconds))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the container, in words."""
+        if self.num_packets >= self.num_announced:
+            return ()
+        announced, there = self.num_announced, self.num_packets
+        return (f"its header promises {announced} frames, the file holds {there}",)
 
     def require_plain(self, path: str, decoder: str) -> None:
         """Refuse a file that only PyAV reads exactly.
@@ -95,8 +112,8 @@ def video_stream(container: InputContainer) -> VideoStream:
 def _require_readable(path: str) -> None:
     if not os.path.lexists(path):
         raise VideoNotFound(path, "there is no such file")
-    if os.path.isdir(path):
-        raise VideoNotFound(path, "this is a directory, not a video file")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise VideoNotFound(path, "this is no regular file (a pipe, a device or a directory)")
     try:
         with open(path, "rb"):
             pass
@@ -115,11 +132,28 @@ def why_unreadable(path: str, error: BaseException) -> str:
         return "this is a web page or XML, not a video: the download went wrong"
     if b"\0" not in head and head.decode("utf-8", "ignore").isprintable():
         return "this is text, not a video"
-    if head[4:8] == b"ftyp" and b"moov" not in Path(path).read_bytes():
+    if head[4:8] == b"ftyp" and b"moov" not in _mp4_boxes(path):
         return "the MP4 has no index (moov): the file was cut short"
     if isinstance(error, av.FFmpegError):
         return f"it is no readable video ({error.strerror})"
     return f"it is no readable video ({error})"
+
+
+def _mp4_boxes(path: str) -> list[bytes]:
+    """Types of the outermost boxes of an MP4."""
+    kinds, position, size = [], 0, os.path.getsize(path)
+    with open(path, "rb") as file:
+        while position + 8 <= size:
+            file.seek(position)
+            header = file.read(16)
+            length = int.from_bytes(header[:4], "big")
+            kinds.append(header[4:8])
+            if length == 1:  # the true length follows, in 64 bits
+                length = int.from_bytes(header[8:16], "big")
+            if length < 8:  # 0 is "up to the end"
+                break
+            position += length
+    return kinds
 
 
 def probe(path: str) -> Probe:
@@ -132,9 +166,10 @@ def probe(path: str) -> Probe:
         stream = video_stream(container)
         fps = float(stream.average_rate or stream.guessed_rate or 25)
         stamps: list[int | None] = []
-        starts_whole = True
+        starts_whole, num_packets = True, 0
         try:
             for packet in container.demux(stream):
+                num_packets += bool(packet.size)
                 # Discarded packets (edit lists) are decoded but never shown.
                 if packet.size and not packet.is_discard:
                     starts_whole = packet.is_keyframe if not stamps else starts_whole
@@ -143,7 +178,8 @@ def probe(path: str) -> Probe:
             if not stamps:
                 raise VideoUnreadable(path, f"nothing can be read from it ({error})") from error
         if not stamps:
-            raise VideoUnreadable(path, "its video stream is empty")
+            reason = f"its video stream is empty (its header promises {stream.frames} frames)"
+            raise VideoUnreadable(path, reason)
         known = tuple(stamp for stamp in stamps if stamp is not None)
         return Probe(
             known if len(set(known)) == len(stamps) else None,
@@ -155,6 +191,8 @@ def probe(path: str) -> Probe:
             starts_whole,
             stream.index,
             len(container.streams.video),
+            stream.frames,
+            num_packets,
         )
 
 

@@ -22,7 +22,7 @@ class PyAVReader:
         self.path = path
         found = probe(path)
         self.fps = found.fps
-        self.warnings: tuple[str, ...] = ()
+        self.warnings = self._notes = found.warnings
         self._seconds = (start_seconds, end_seconds)
         self._choose(found.timestamps_seconds)
 
@@ -45,9 +45,10 @@ class PyAVReader:
             unit_seconds = float(frame.time_base or 1)
             num_damaged += bool(frame.is_corrupt)
             if number in wanted:
-                found[number] = upright(frame)
+                found[number] = self._upright(frame, number)
         if num_damaged:
-            self.warnings = (f"{num_damaged} of {len(stamps)} frames are damaged",)
+            note = f"{num_damaged} of {len(stamps)} frames are damaged"
+            self.warnings = (*self._notes, note)
         if not stamps:
             raise VideoUnreadable(self.path, "not one frame can be decoded")
         if len(found) < len(wanted):
@@ -61,6 +62,13 @@ class PyAVReader:
                 self.path, f"its pictures change size, from {sizes[0]} to {sizes[-1]}"
             )
         return np.stack([found[index + self.first] for index in indices])
+
+    def _upright(self, frame: av.VideoFrame, number: int) -> NDArray[np.uint8]:
+        try:
+            return upright(frame)
+        except (av.FFmpegError, ValueError) as error:
+            reason = f"frame {number} cannot be converted to RGB ({error})"
+            raise VideoUnreadable(self.path, reason) from error
 
     def _decode(self, last: int) -> Iterator[av.VideoFrame]:
         """Frames up to number `last`, or up to the first that cannot be decoded."""

@@ -54,7 +54,7 @@ class TorchCodecReader:
         except (RuntimeError, ValueError) as error:
             raise self._refused("cannot open it", error) from error
         self.fps = found.fps
-        self.warnings: tuple[str, ...] = ()
+        self.warnings = found.warnings
         chosen = part(path, found.timestamps_seconds, start_seconds, end_seconds)
         self.first = int(chosen.start)
         self.timestamps_seconds = found.timestamps_seconds[chosen]

@@ -1,15 +1,22 @@
 """Is every clip what it promises to be? Decodes them all, each in a process that may crash."""
 
+import contextlib
+import os
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+import av
+
 from actionrnn.video.errors import VideoError, VideoShorter
 from actionrnn.video.isolate import DecodeWorker
+from actionrnn.video.probe import open_container, probe, video_stream
 from actionrnn.video.reader import open_video
 
 Status = Literal["ok", "short", "unreadable"]
+FAULTS = re.compile("frames are damaged|pictures are missing")
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,7 @@ class Verified:
     Attributes:
         path: the file.
         status: `ok`; `short`: fewer frames than promised, or damaged ones; `unreadable`.
-        num_frames: frames that can be decoded.
+        num_frames: frames that can be decoded (in a quick check: that the header speaks of).
         promised: frames that the container announces; 0 if it cannot be opened.
         reason: what is wrong, empty if nothing is.
     """
@@ -33,26 +40,50 @@ class Verified:
 
 @dataclass
 class VerifyRequest:
-    """Decode one file; see `isolate.Request`."""
+    """Check one file; see `isolate.Request`."""
 
     path: str
     reader: str
     quick: bool
 
     def answer(self) -> Verified:
-        """What the file is."""
+        """What the file is; a quick look that finds anything odd is followed by a full decode."""
+        is_file = not os.path.isdir(self.path)
+        if self.quick and is_file and (announced := frames_if_whole(self.path)) is not None:
+            return Verified(self.path, "ok", announced, announced, "")
         video = open_video(self.path, self.reader)
-        promised, shortfall = video.num_frames, ""
-        # A sequential decode as far as the last frame passes every frame before it.
-        wanted = [promised - 1] if self.quick else [0, promised - 1]
+        promised = max(video.num_frames, probe(self.path).num_promised if is_file else 0)
+        # On its way to the last frame a sequential decode passes every other.
+        with contextlib.suppress(VideoShorter):
+            video.read([0, video.num_frames - 1])
+        faults = [note for note in video.warnings if FAULTS.search(note)]
+        if video.num_frames < promised:
+            faults.append(f"it promises {promised} frames, {video.num_frames} can be decoded")
+        status: Status = "short" if faults else "ok"
+        return Verified(self.path, status, video.num_frames, promised, "; ".join(faults))
+
+
+def frames_if_whole(path: str) -> int | None:
+    """The frames a header speaks of (0: of none); None unless the last picture is where it says."""
+    with open_container(path) as container:
+        stream = video_stream(container)
+        unit_seconds, start = float(stream.time_base or 0), stream.start_time or 0
+        duration_seconds = (stream.duration or 0) * unit_seconds
+        if not stream.duration and container.duration:  # WebM times the file, not its streams
+            duration_seconds = container.duration / av.time_base
+        if not duration_seconds or len(stream.index_entries) < stream.frames:
+            return None
         try:
-            video.read(wanted)
-        except VideoShorter as shorter:
-            shortfall = shorter.reason
-        notes = [shortfall, *(note for note in video.warnings if "damaged" in note)]
-        reason = "; ".join(note for note in notes if note)
-        status: Status = "short" if reason else "ok"
-        return Verified(self.path, status, video.num_frames, promised, reason)
+            container.seek(start + round(duration_seconds / unit_seconds), stream=stream)
+            stamps = [frame.pts for frame in container.decode(stream) if not frame.is_corrupt]
+        except av.FFmpegError:
+            return None
+        last = max((stamp for stamp in stamps if stamp is not None), default=None)
+        if last is None:
+            return None
+        # The last picture is shown for one frame; headers round, hence two.
+        missing_seconds = duration_seconds - (last - start) * unit_seconds
+        return stream.frames if missing_seconds <= 2 / (stream.average_rate or 25) else None
 
 
 def verify_paths(
@@ -68,7 +99,8 @@ def verify_paths(
     Args:
         paths: video files.
         reader: see `open_video`.
-        quick: read the header and the last frame only.
+        quick: where the header says how long the file is, decode what follows the last keyframe
+            only, and all of it if that is not as the header says.
         num_workers: decoding processes.
         timeout_seconds: longest time for one file; a decoder that hangs is stopped.
     """

@@ -4,17 +4,14 @@ import os
 import pickle
 import shutil
 import stat
-import time
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from actionrnn.video import isolate
 from actionrnn.video.clip import read_clip
 from actionrnn.video.errors import VideoError, VideoNotFound, VideoShorter, VideoUnreadable
-from actionrnn.video.isolate import ClipRequest, DecoderCrashed, DecoderHung, DecodeWorker
 from actionrnn.video.reader import open_video, reader_names
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
@@ -91,62 +88,6 @@ def test_bit_rot_is_noted_or_refused_never_papered_over(
     except VideoError:
         return
     assert clip.warnings, "damage must be said"
-
-
-def test_a_hanging_decoder_costs_one_clip_and_a_bounded_time(
-    videos: dict[str, Path], tmp_path: Path
-) -> None:
-    pipe = tmp_path / "hangs.mp4"
-    os.mkfifo(pipe)  # opening a pipe that nobody writes to never returns
-    good = ClipRequest(str(videos["h264_closed_gop.mp4"]), *SMALL)
-    with DecodeWorker(timeout_seconds=60) as worker:
-        assert worker.ask(good).frames.shape == (1, 4, 3, 32, 32)
-        worker.timeout_seconds = 1.0
-        started = time.monotonic()
-        with pytest.raises(DecoderHung, match="did not end within 1 s"):
-            worker.ask(ClipRequest(str(pipe), *SMALL))
-        assert time.monotonic() - started < 10
-        worker.timeout_seconds = 60
-        assert worker.ask(good).indices == [[7, 22, 37, 52]]
-
-
-def test_a_crashing_decoder_costs_one_clip(
-    videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "crasher.py").write_text(
-        "import os, actionrnn.video.isolate as isolate\n"
-        "answer = isolate._answer\n"
-        "def crash(request):\n"
-        "    if request.path == 'crash.mp4': os.kill(os.getpid(), 11)\n"
-        "    return answer(request)\n"
-        "isolate._answer = crash\n"
-        "isolate.serve()\n"
-    )
-    import subprocess
-    import sys
-
-    start = subprocess.Popen
-
-    def popen(command: list[str], **options: object) -> subprocess.Popen[bytes]:
-        return start([sys.executable, str(tmp_path / "crasher.py")], **options)
-
-    monkeypatch.setattr(isolate.subprocess, "Popen", popen)
-    good = ClipRequest(str(videos["h264_closed_gop.mp4"]), *SMALL)
-    with DecodeWorker() as worker:
-        with pytest.raises(DecoderCrashed, match="crashed its process"):
-            worker.ask(ClipRequest("crash.mp4", *SMALL))
-        assert worker.ask(good).frames.shape == (1, 4, 3, 32, 32)
-        with pytest.raises(VideoNotFound, match="no such file"):
-            worker.ask(ClipRequest(str(tmp_path / "gone.mp4"), *SMALL))
-
-
-def test_a_worker_reads_the_very_same_frames(videos: dict[str, Path]) -> None:
-    path = str(videos["mpeg4_b_frames.avi"])
-    with DecodeWorker() as worker:
-        there = worker.ask(ClipRequest(path, *SMALL))
-    here = read_clip(path, *SMALL)
-    assert there.frames.equal(here.frames)
-    assert (there.indices, there.reader) == (here.indices, here.reader)
 
 
 def odd_videos(folder: Path) -> dict[str, int]:
