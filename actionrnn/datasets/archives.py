@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from actionrnn.datasets.names import why_unsafe
+from actionrnn.datasets.progress import progress, tell
 from actionrnn.errors import ActionRNNError
 
 _KINDS = re.compile(r"\.(zip|rar|tar|tgz|tbz2|txz|tar\.(?:gz|bz2|xz))$", re.IGNORECASE)
@@ -132,7 +133,7 @@ def _write_members(parts: Sequence[Path], folder: Path) -> None:
     written = 0
     seen: set[str] = set()
     with _open_members(parts) as members:
-        for member in members:
+        for member in progress(members, None, f"unpacking {parts[0].name}"):
             name = member.name.rstrip("/").removeprefix("./")
             if name in ("", "."):
                 continue
@@ -222,6 +223,8 @@ def _rar_members(path: Path) -> Iterator[Iterator[_Member]]:
         ) from None
     try:
         with rarfile.RarFile(str(path)) as archive:
+            if archive.is_solid():
+                tell(f"{path} is solid: it comes out slowly here; `unrar x` is far faster")
             yield (
                 _Member(
                     info.filename,

@@ -1,6 +1,7 @@
 """Your own list of clips: a CSV with any column names."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,17 @@ from actionrnn.errors import near_miss
 class _Row(NamedTuple):
     where: str
     cells: dict[str, str]
+
+
+class _Columns(NamedTuple):
+    """Names of the columns; empty where there is none."""
+
+    path: str
+    label: str
+    group: str
+    split: str
+    start: str
+    end: str
 
 
 def prepare(
@@ -75,37 +87,19 @@ def prepare(
     names, rows = _read(source, separator)
     for flag, column in (("path_column", path_column), ("label_column", label_column)):
         _require(source, names, flag, column)
-    group = _choose(source, names, "group_column", group_column, "group")
-    split = _choose(source, names, "split_column", split_column, "split")
-    start = _choose(source, names, "start_column", start_column, "start_seconds")
-    end = _choose(source, names, "end_column", end_column, "end_seconds")
-    groups = [row.cells.get(group, "").strip() for row in rows]
+    columns = _Columns(
+        path_column,
+        label_column,
+        group=_choose(source, names, "group_column", group_column, "group"),
+        split=_choose(source, names, "split_column", split_column, "split"),
+        start=_choose(source, names, "start_column", start_column, "start_seconds"),
+        end=_choose(source, names, "end_column", end_column, "end_seconds"),
+    )
+    base = source.parent if videos is None else videos
+    clips = [_clip(row, columns, base, outside) for row in rows]
     if group_regex is not None:
         groups = groups_by_regex([row.cells[path_column] for row in rows], group_regex)
-    base = source.parent if videos is None else videos
-    clips = []
-    for row, own_group in zip(rows, groups, strict=True):
-        path = row.cells[path_column].strip()
-        reason = "" if outside and path else why_unsafe(path)
-        if reason:
-            raise ManifestError(
-                f"{row.where}: {path_column} {path!r} {reason}; rejected (--outside true allows "
-                f"absolute paths and '..')"
-            )
-        if not row.cells[label_column].strip():
-            raise ManifestError(f"{row.where}: {label_column} is empty")
-        seconds = [_seconds(row, column) for column in (start, end)]
-        clips.append(
-            Clip(
-                video_id=path + _segment(*seconds),
-                file=base / path,
-                label=row.cells[label_column],
-                group=own_group,
-                splits={"split1": _split(row, split)} if split else {},
-                start_seconds=seconds[0],
-                end_seconds=seconds[1],
-            )
-        )
+        clips = [replace(clip, group=name) for clip, name in zip(clips, groups, strict=True)]
     plan = SplitPlan(folds, val, test, seed)
     return assemble(
         root, clips, Report(str(source)), plan, near_duplicates, check_files, allow_leak
@@ -131,6 +125,28 @@ def _read(path: Path, separator: str) -> tuple[list[str], list[_Row]]:
     if not rows:
         raise ManifestError(f"{path} lists no clips; line 1 names the columns")
     return names, rows
+
+
+def _clip(row: _Row, columns: _Columns, base: Path, outside: bool) -> Clip:
+    path = row.cells[columns.path].strip()
+    reason = "" if outside and path else why_unsafe(path)
+    if reason:
+        raise ManifestError(
+            f"{row.where}: {columns.path} {path!r} {reason}; rejected (--outside true allows "
+            f"absolute paths and '..')"
+        )
+    if not row.cells[columns.label].strip():
+        raise ManifestError(f"{row.where}: {columns.label} is empty")
+    start, end = _seconds(row, columns.start), _seconds(row, columns.end)
+    return Clip(
+        video_id=path + _segment(start, end),
+        file=base / path,
+        label=row.cells[columns.label],
+        group=row.cells.get(columns.group, "").strip(),
+        splits={"split1": _split(row, columns.split)} if columns.split else {},
+        start_seconds=start,
+        end_seconds=end,
+    )
 
 
 def _require(path: Path, names: list[str], flag: str, column: str) -> None:

@@ -8,7 +8,7 @@ from actionrnn.datasets.manifest import Manifest, ManifestError
 from actionrnn.datasets.names import inside, numbered_lines
 from actionrnn.datasets.publish import Clip, Missing, publish
 from actionrnn.datasets.report import Report
-from actionrnn.datasets.source import DatasetCard, open_source
+from actionrnn.datasets.source import DatasetCard, SourceFiles, open_source
 
 _FILES = "https://serre-lab.clps.brown.edu/wp-content/uploads/2013/10"
 CARD = DatasetCard(
@@ -60,22 +60,7 @@ def prepare(
     """
     files = open_source(CARD, source, root, download)
     report = Report(f"{CARD.title}, from {', '.join(map(str, files.folders))}")
-    lists = report.only([p for p in files.paths if _LIST.fullmatch(p.name)], lambda p: p.name)
-    if not lists:
-        raise ManifestError(f"no CLASS_test_split1.txt in {files.folders[0]}: {CARD.layout}")
-    report.compare("split lists", len(lists), 3 * PUBLISHED_CLASSES)
-    splits: dict[tuple[str, str], dict[str, str]] = {}
-    for path in lists.values():
-        match = _LIST.fullmatch(path.name)
-        assert match is not None
-        parts = read_list(path)
-        for part, published in (("train", PUBLISHED_TRAIN), ("test", PUBLISHED_TEST)):
-            found = sum(value == part for value in parts.values())
-            report.compare(
-                f"{part} clips of {match['label']} in split {match['split']}", found, published
-            )
-        for name, part in parts.items():
-            splits.setdefault((match["label"], name), {})[f"split{match['split']}"] = part
+    splits = _read_lists(files, report)
     classes = sorted({label for label, _ in splits})
     report.compare("classes", len(classes), PUBLISHED_CLASSES)
     report.compare("clips in the lists", len(splits), PUBLISHED_CLIPS)
@@ -103,6 +88,28 @@ def prepare(
         val=val,
         seed=seed,
     )
+
+
+def _read_lists(files: SourceFiles, report: Report) -> dict[tuple[str, str], dict[str, str]]:
+    """Parts in every split of every (class, clip), from all the lists there are."""
+    lists = report.only([p for p in files.paths if _LIST.fullmatch(p.name)], lambda p: p.name)
+    if not lists:
+        raise ManifestError(
+            f"no CLASS_test_split1.txt in {files.folders[0]}; expected are {CARD.layout}"
+        )
+    report.compare("split lists", len(lists), 3 * PUBLISHED_CLASSES)
+    splits: dict[tuple[str, str], dict[str, str]] = {}
+    for path in lists.values():
+        match = _LIST.fullmatch(path.name)
+        assert match is not None
+        label, column = match["label"], f"split{match['split']}"
+        parts = read_list(path)
+        for part, published in (("train", PUBLISHED_TRAIN), ("test", PUBLISHED_TEST)):
+            found = sum(value == part for value in parts.values())
+            report.compare(f"{part} clips of {label} in {column}", found, published)
+        for name, part in parts.items():
+            splits.setdefault((label, name), {})[column] = part
+    return splits
 
 
 def read_list(path: Path) -> dict[str, str]:

@@ -18,16 +18,19 @@ def tell(message: str) -> None:
     print(message, file=sys.stderr)
 
 
-def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """The items, with progress shown while they are taken."""
+def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
+    """The items, with progress shown while they are taken.
+
+    Where the total is not known (None), a line comes every thousand items.
+    """
     if sys.stderr.isatty():
         yield from track(items, what, total, console=Console(stderr=True), transient=True)
         return
-    started, tenth = time.monotonic(), 0
+    started = time.monotonic()
+    step = 1000 if total is None else max(total // 10, 1)
+    of_all = "" if total is None else f"/{total}"
     for number, item in enumerate(items, start=1):
         yield item
-        if number * 10 // max(total, 1) > tenth:
-            tenth = number * 10 // total
-            seconds = time.monotonic() - started
-            if seconds > _QUIET_SECONDS:
-                tell(f"{what}: {number}/{total}, {number / seconds:.0f} per second")
+        seconds = time.monotonic() - started
+        if number % step == 0 and seconds > _QUIET_SECONDS:
+            tell(f"{what}: {number}{of_all}, {number / seconds:.0f} per second")

@@ -74,22 +74,7 @@ def publish(
         ManifestError: if no clip is there.
         LeakError: if a split that is not official leaks, unless `allow_leak`; nothing is written.
     """
-    present = [clip.file.exists() for clip in clips]
-    if not any(present):
-        example = f", such as {clips[0].file}" if clips else ""
-        raise ManifestError(
-            f"{report.title}: none of the {len(clips)} clips is there{example}; is it the right "
-            f"folder?"
-        )
-    absent = [clip.video_id for clip, there in zip(clips, present, strict=True) if not there]
-    report.add("missing", absent)
-    if missing == "drop":
-        clips = [clip for clip, there in zip(clips, present, strict=True) if there]
-    elif not all(present):
-        report.notes.append(
-            f"{len(clips) - sum(present)} of {len(clips)} clips are missing; they stay in the "
-            f"manifest and count as errors (--missing drop leaves them out)"
-        )
+    clips = _without_missing(clips, report, missing)
     content = _check_contents(clips, report) if check_files else [""] * len(clips)
     table = _table(root, clips)
     if check_files:
@@ -117,6 +102,26 @@ def publish(
         tell(f"note: {line}")
     tell(f"all findings: {path}")
     return manifest
+
+
+def _without_missing(clips: Sequence[Clip], report: Report, missing: Missing) -> Sequence[Clip]:
+    present = [clip.file.exists() for clip in clips]
+    if not any(present):
+        example = f", such as {clips[0].file}" if clips else ""
+        raise ManifestError(
+            f"{report.title}: none of the {len(clips)} clips is there{example}; is it the right "
+            f"folder?"
+        )
+    absent = [clip.video_id for clip, there in zip(clips, present, strict=True) if not there]
+    report.add("missing", absent)
+    if missing == "drop":
+        return [clip for clip, there in zip(clips, present, strict=True) if there]
+    if absent:
+        report.notes.append(
+            f"{len(absent)} of {len(clips)} clips are missing; they stay in the manifest and "
+            f"count as errors (--missing drop leaves them out)"
+        )
+    return clips
 
 
 def _check_contents(clips: Sequence[Clip], report: Report) -> list[str]:
