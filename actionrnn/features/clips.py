@@ -1,6 +1,7 @@
 """The clips of a manifest, and what their files are at this moment."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def source_of(path: Path) -> str:
 def content_of(clip: Clip) -> str:
     """32 hex digits that change with the file's content or the part of it; empty if unreadable."""
     part = _part(clip.request.start_seconds, clip.request.end_seconds)
+    if not os.path.isfile(clip.request.path):  # a pipe would keep us waiting
+        return ""
     try:
         with open(clip.request.path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32] + part

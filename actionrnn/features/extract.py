@@ -170,6 +170,9 @@ def open_checked(folder: Path, spec: FeatureSpec) -> FeatureStore:
 def _missing(
     store: FeatureStore, clips: list[Clip], retry_failed: bool, check_content: bool
 ) -> list[Clip]:
+    if is_imported(store.spec.settings.backbone.name):
+        known = {*store.video_ids, *store.failures}
+        return [clip for clip in clips if clip.video_id not in known]
     wanted = ((c.video_id, content_of(c) if check_content else c.source) for c in clips)
     missing = set(store.missing(wanted, retry_failed, check_content))
     return [clip for clip in clips if clip.video_id in missing]

@@ -143,6 +143,11 @@ class FeatureStore:
         flat = [entry for entries in read for entry in entries]
         return {video_id: flat[position] for video_id, position in self._position.items()}
 
+    def superseded(self) -> list[Path]:
+        """Shards all of whose clips a newer shard holds."""
+        used = set(self._shard_of[list(self._position.values())].tolist())
+        return [shard.path for number, shard in enumerate(self._shards) if number not in used]
+
     @property
     def num_bytes(self) -> int:
         """Size of all features."""

@@ -1,0 +1,243 @@
+"""The engine: one bad clip costs one clip; any division of the work gives the same features."""
+
+import os
+import shutil
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.errors import ActionRNNError
+from actionrnn.features import engine, extract
+from actionrnn.features.backbone import FrozenBackbone
+from actionrnn.features.engine import DecoderPool, Engine
+from actionrnn.features.extract import ensure_features, extract_clip
+from actionrnn.features.machine import num_cores, parse_shard, shard_of_environment
+from actionrnn.features.spec import BackboneConfig, FeatureSettings
+from actionrnn.features.store import FeatureStore
+from actionrnn.video.clip import ClipFrames
+from actionrnn.video.isolate import DecodeWorker
+from actionrnn.video.sampling import Sampling
+from actionrnn.video.transform import Transform
+
+SETTINGS = FeatureSettings(
+    BackboneConfig("squeezenet1_1", "random"),
+    Sampling("fps", num_frames=50, fps=12),  # clips of different length share batches
+    Transform(size=48, resize="squash"),
+)
+
+
+@pytest.fixture
+def manifest(tiny_data: Path, tmp_path: Path) -> Manifest:
+    table = Manifest.load(tiny_data).table.iloc[:10].reset_index(drop=True)
+    for path in table["path"]:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(tiny_data / path, tmp_path / path)
+    return Manifest(tmp_path, table, Manifest.load(tiny_data).class_names)
+
+
+def same(first: FeatureStore, second: FeatureStore) -> bool:
+    ids = first.video_ids
+    return set(ids) == set(second.video_ids) and all(
+        np.array_equal(first.read(name), second.read(name)) for name in ids
+    )
+
+
+def test_shares_resume_and_one_clip_alone_give_the_same_bits(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    whole = ensure_features(manifest, SETTINGS, tmp_path / "whole", progress=False)
+    for share in (2, 0, 1):
+        part = ensure_features(
+            manifest, SETTINGS, tmp_path / "parts", num_workers=1, shard=(share, 3), progress=False
+        )
+        assert set(manifest.table["video_id"][share::3]) <= set(part.video_ids)
+    assert same(whole, part)
+    backbone = FrozenBackbone(SETTINGS.backbone)
+    assert len(set(whole.lengths.tolist())) > 1
+    for name, path in zip(manifest.table["video_id"][:3], manifest.video_paths(), strict=False):
+        assert np.array_equal(extract_clip(path, SETTINGS, backbone).numpy(), whole.read(name))
+
+
+def test_a_clip_that_hangs_costs_itself_alone(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = manifest.video_paths()[4]
+    hanging.unlink()
+    os.mkfifo(hanging)  # whoever opens it waits for ever
+    monkeypatch.setattr(engine, "TIMEOUT_SECONDS", 4.0)
+    store = ensure_features(manifest, SETTINGS, tmp_path / "f", progress=False)
+    (reason,) = store.failures.values()
+    assert "did not end within 4 s and was stopped" in reason
+    assert len(store.video_ids) == 9
+    lines = (store.folder / "failures.csv").read_text().splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith(manifest.table["video_id"][4])
+
+
+def test_a_clip_that_kills_its_decoder_costs_itself_alone(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadly = manifest.video_paths()[2]
+    deadly.unlink()
+    os.mkfifo(deadly)
+
+    class Crashing(DecodeWorker):
+        def ask(self, request):  # type: ignore[no-untyped-def]
+            if request.path == str(deadly):
+                process = self._running()
+                threading.Timer(1.0, lambda: os.kill(process.pid, signal.SIGSEGV)).start()
+            return super().ask(request)
+
+    monkeypatch.setattr(engine, "DecodeWorker", Crashing)
+    store = ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=1, progress=False)
+    (reason,) = store.failures.values()
+    assert "the decoder crashed its process (exit code -11)" in reason
+    assert len(store.video_ids) == 9
+
+
+def test_failures_are_tried_again_when_asked(manifest: Manifest, tmp_path: Path) -> None:
+    path = manifest.video_paths()[1]
+    content, state = path.read_bytes(), path.stat()
+    path.write_bytes(b"\0" * len(content))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    options = {"num_workers": 1, "progress": False}
+    assert len(ensure_features(manifest, SETTINGS, tmp_path / "f", **options).failures) == 1
+    path.write_bytes(content)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert len(ensure_features(manifest, SETTINGS, tmp_path / "f", **options).failures) == 1
+    again = ensure_features(manifest, SETTINGS, tmp_path / "f", retry_failed=True, **options)
+    assert not again.failures
+
+
+def test_content_tells_changed_files_when_asked(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"num_workers": 1, "progress": False, "check_content": True}
+    ensure_features(manifest, SETTINGS, tmp_path / "f", **options)
+    first, second = manifest.video_paths()[:2]
+    os.utime(first, (0, 0))  # touched, not changed
+    with monkeypatch.context() as patch:
+        patch.setattr(extract, "DecoderPool", pytest.fail)
+        ensure_features(manifest, SETTINGS, tmp_path / "f", **options)
+    state = first.stat()
+    changed = bytearray(first.read_bytes())
+    changed[-1] ^= 1  # changed, with the same size and time
+    first.write_bytes(changed)
+    os.utime(first, ns=(state.st_atime_ns, state.st_mtime_ns))
+    before = len(list((tmp_path / "f").glob("*/*.safetensors")))
+    ensure_features(manifest, SETTINGS, tmp_path / "f", **options)
+    assert len(list((tmp_path / "f").glob("*/*.safetensors"))) == before + 1
+
+
+def test_damaged_shards_are_named_and_their_clips_made_again(
+    manifest: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"num_workers": 1, "progress": False}
+    for share in (0, 1):
+        ensure_features(manifest, SETTINGS, tmp_path / "f", shard=(share, 2), **options)
+    expected = ensure_features(manifest, SETTINGS, tmp_path / "g", **options)
+    shard = sorted((tmp_path / "f").glob("*/*.safetensors"))[0]
+    content = bytearray(shard.read_bytes())
+    content[-5] ^= 4
+    shard.write_bytes(content)
+    capsys.readouterr()
+    repaired = ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=1)
+    talk = capsys.readouterr().err
+    assert f"{shard} is damaged: its checksum differs; its clips are extracted again" in talk
+    assert "features: 5 of 10 clips to extract" in talk
+    assert same(repaired, expected)
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_work_begins(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_text("a file, not a folder")
+    with pytest.raises(ActionRNNError, match=r"cannot be written there .*--data\.features_dir"):
+        ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=1, progress=False)
+
+
+def test_features_too_large_for_their_type_are_failures_not_infinities(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = FrozenBackbone._batch
+    monkeypatch.setattr(FrozenBackbone, "_batch", lambda self, x: submit(self, x) * 1e7)
+    settings = replace(SETTINGS, dtype="float16")
+    store = ensure_features(
+        manifest, settings, tmp_path / "f", num_workers=1, max_bad=1.0, progress=False
+    )
+    assert "its features are not finite in float16" in next(iter(store.failures.values()))
+
+
+class SlowDecoders(DecoderPool):
+    """Decodes nothing: clips of noise, and counts how many are there at once."""
+
+    def _decode(self, clip):  # type: ignore[no-untyped-def]
+        frames = torch.zeros(1, 5, 3, 64, 64, dtype=torch.uint8)
+        return ClipFrames(frames, [], [], "none", ()), ""
+
+
+def test_memory_is_bounded_whatever_the_number_of_clips(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, *_) = extract.clips_of(manifest, SETTINGS)
+    backbone = FrozenBackbone(BackboneConfig("squeezenet1_1", "random"), batch_size=4)
+    monkeypatch.setattr(engine, "MAX_WAITING_BYTES", 10 * 3 * 64 * 64)
+    made = Engine(backbone, SlowDecoders(2), "float32", "record")
+    most = 0
+    for count, (_entry, values) in enumerate(made.run(first for _ in range(60)), start=1):
+        most = max(most, made._batcher.num_pictures)
+        assert values is not None
+        assert values.shape[:2] == (1, 5)
+    assert count == 60
+    assert most <= 10 + 3 * 5  # the limit, and the clips that were being decoded
+
+
+def test_the_share_of_a_process_is_read_from_its_launcher() -> None:
+    assert shard_of_environment({}) is None
+    assert shard_of_environment({"RANK": "1", "WORLD_SIZE": "4"}) == (1, 4)
+    assert shard_of_environment({"RANK": "0", "WORLD_SIZE": "1"}) is None
+    assert shard_of_environment({"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8"}) == (3, 8)
+    assert shard_of_environment({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}) is None, "no srun"
+    assert num_cores({"LOCAL_WORLD_SIZE": "100000"}) == 1
+
+
+def test_a_share_is_written_as_job_arrays_do() -> None:
+    assert parse_shard("0/4") == (0, 4)
+    for wrong in ("4/4", "1", "a/b", "-1/4", "1/0"):
+        with pytest.raises(ValueError, match="wanted i/n with 0 <= i < n"):
+            parse_shard(wrong)
+
+
+def test_waiting_for_a_slow_decoder_does_not_stop_the_others(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = str(manifest.video_paths()[0])
+    ask = DecodeWorker.ask
+
+    def delayed(self, request):  # type: ignore[no-untyped-def]
+        if request.path == slow:
+            time.sleep(2.0)
+        return ask(self, request)
+
+    monkeypatch.setattr(DecodeWorker, "ask", delayed)
+    seen: list[str] = []
+    publish = extract.publish
+
+    def spy(folder, extracted, progress, about):  # type: ignore[no-untyped-def]
+        def noted():  # type: ignore[no-untyped-def]
+            for entry, values in extracted:
+                seen.append(entry.video_id)
+                yield entry, values
+
+        publish(folder, noted(), progress, about)
+
+    monkeypatch.setattr(extract, "publish", spy)
+    ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=2, progress=False)
+    assert seen[-1] == manifest.table["video_id"][0]
