@@ -57,9 +57,7 @@ def test_round_trip_is_exact_in_values_and_bytes(tmp_path: Path) -> None:
 text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6)
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, deadline=None, suppress_health_check=[*HealthCheck])
 @given(
     ids=st.lists(text, min_size=1, max_size=4, unique=True),
     extra=st.lists(st.just("") | text, min_size=4, max_size=4),
