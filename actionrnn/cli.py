@@ -33,6 +33,9 @@ VERBS = {
         "compute frozen features once (fit does it too)",
         "extract --data configs/data/synthetic.yaml --backbone resnet18",
     ),
+    "features": Verb(
+        "features", "info, verify, prune, import, export stores", "features info data/mine/features"
+    ),
     "fit": Verb(
         "lightning",
         "train a head",
