@@ -84,7 +84,27 @@ def archive_name(parts: Sequence[Path]) -> str:
     return part["stem"] if part else _KINDS.sub("", parts[0].name)
 
 
-def extract(parts: Sequence[Path], folder: Path, depth: int = 0) -> Path:
+class _Budget:
+    """Bytes that may still come out of an archive and of all archives in it."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        packed = sum(part.stat().st_size for part in parts)
+        self.left = max(_ALWAYS_ALLOWED_BYTES, _MOST_EXPANSION * packed)
+
+    def spend(self, num_bytes: int, where: str) -> None:
+        """Count what came out.
+
+        Raises:
+            ArchiveError: if it is too much.
+        """
+        self.left -= num_bytes
+        if self.left < 0:
+            raise ArchiveError(
+                f"{where}: unpacks to more than {_MOST_EXPANSION} times its size: a bomb; rejected"
+            )
+
+
+def extract(parts: Sequence[Path], folder: Path) -> Path:
     """Unpack an archive, and the archives in it, into `folder`, which must not exist yet.
 
     Nested archives become folders in their place.
@@ -92,18 +112,22 @@ def extract(parts: Sequence[Path], folder: Path, depth: int = 0) -> Path:
     Raises:
         ArchiveError: naming the archive, the member and the reason; nothing is left behind.
     """
+    return _extract(parts, folder, _Budget(parts), depth=0)
+
+
+def _extract(parts: Sequence[Path], folder: Path, budget: _Budget, depth: int) -> Path:
     fresh = folder.with_name(f".{folder.name}.unpacking")
     if fresh.exists():
         shutil.rmtree(fresh)
     fresh.mkdir(parents=True)
     try:
-        _write_members(parts, fresh)
+        _write_members(parts, fresh, budget)
         for nested in find_archives(fresh):
             if depth + 1 > _DEEPEST:
                 raise ArchiveError(f"{nested[0]}: archives in archives deeper than {_DEEPEST}")
             inner = nested[0].with_name(archive_name(nested))
             staged = inner.with_name(f".{inner.name}.nested")
-            extract(nested, staged, depth + 1)
+            _extract(nested, staged, budget, depth + 1)
             for part in nested:
                 part.unlink()
             _merge(staged, inner)
@@ -126,12 +150,8 @@ def _merge(staged: Path, folder: Path) -> None:
     staged.rmdir()
 
 
-def _write_members(parts: Sequence[Path], folder: Path) -> None:
+def _write_members(parts: Sequence[Path], folder: Path, budget: _Budget) -> None:
     where = str(parts[0])
-    packed = sum(part.stat().st_size for part in parts)
-    allowed = max(_ALWAYS_ALLOWED_BYTES, _MOST_EXPANSION * packed)
-    written = 0
-    seen: set[str] = set()
     with _open_members(parts) as members:
         for member in progress(members, None, f"unpacking {parts[0].name}"):
             name = member.name.rstrip("/").removeprefix("./")
@@ -140,33 +160,22 @@ def _write_members(parts: Sequence[Path], folder: Path) -> None:
             reason = why_unsafe(name)
             if not reason and not (member.is_file or member.is_folder):
                 reason = "is a link or a device"
-            if not reason and member.is_file and name.casefold() in seen:
-                reason = "is there twice"
             if reason:
                 raise ArchiveError(f"{where}: member {member.name!r} {reason}; rejected")
             target = folder / name
             if member.is_folder:
                 target.mkdir(parents=True, exist_ok=True)
                 continue
-            seen.add(name.casefold())
             target.parent.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(folder).free < member.num_bytes:
                 raise ArchiveError(f"{where}: no room on the disk of {folder} for {name!r}")
-            written += _copy(member, target, allowed - written, where)
-
-
-def _copy(member: _Member, target: Path, allowed: int, where: str) -> int:
-    written = 0
-    with member.open() as source, target.open("xb") as file:
-        while chunk := source.read(_CHUNK_BYTES):
-            written += len(chunk)
-            if written > allowed:
-                raise ArchiveError(
-                    f"{where}: unpacks to more than {_MOST_EXPANSION} times its size at "
-                    f"{member.name!r}: a bomb; rejected"
-                )
-            file.write(chunk)
-    return written
+            try:
+                with member.open() as source, target.open("xb") as file:
+                    while chunk := source.read(_CHUNK_BYTES):
+                        budget.spend(len(chunk), f"{where}: member {name!r}")
+                        file.write(chunk)
+            except (FileExistsError, IsADirectoryError):
+                raise ArchiveError(f"{where}: member {name!r} is there twice; rejected") from None
 
 
 @contextmanager
