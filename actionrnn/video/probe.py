@@ -11,6 +11,13 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from actionrnn.video.errors import DecoderRefused, VideoNotFound, VideoUnreadable
+from actionrnn.video.orientation import (
+    AS_CODED,
+    TURNED,
+    Orientation,
+    mp4_orientations,
+    orientation_of,
+)
 
 # On these the colour conversion of every decoder agrees bit for bit with PyAV's. Of deeper
 # pictures and odd sizes it differs by up to 189 of 255 levels.
@@ -35,6 +42,7 @@ class Probe:
             before the first one show nothing.
         stream_index: of the stream among all streams.
         num_video_streams: how many there are to choose from.
+        container_format: FFmpeg's name of it.
         num_announced: frames that the container's header speaks of, 0 if it does not.
         num_packets: coded pictures that are in the file, those never shown included.
     """
@@ -48,6 +56,7 @@ class Probe:
     starts_whole: bool
     stream_index: int
     num_video_streams: int
+    container_format: str
     num_announced: int
     num_packets: int
 
@@ -74,6 +83,11 @@ class Probe:
         if self.pixel_format not in PLAIN_PIXEL_FORMATS or self.width % 2 or self.height % 2:
             size = f"{self.width}x{self.height}"
             raise DecoderRefused(path, f"{decoder} is inexact on {self.pixel_format} at {size}")
+        is_mp4 = "mp4" in self.container_format
+        if not _orientations(path, self.container_format) <= (
+            set(TURNED) if is_mp4 else {AS_CODED}
+        ):
+            raise DecoderRefused(path, f"{decoder} does not turn or mirror it as it should")
         if not self.starts_whole:
             reason = f"it does not start with a keyframe, which {decoder} hides"
             raise DecoderRefused(path, reason)
@@ -139,21 +153,21 @@ def why_unreadable(path: str, error: BaseException) -> str:
     return f"it is no readable video ({error})"
 
 
-def _mp4_boxes(path: str) -> list[bytes]:
-    """Types of the outermost boxes of an MP4."""
-    kinds, position, size = [], 0, os.path.getsize(path)
+def _mp4_boxes(path: str) -> dict[bytes, tuple[int, int]]:
+    """Position and length in bytes of the outermost boxes of an MP4, by their type."""
+    boxes, position, size = {}, 0, os.path.getsize(path)
     with open(path, "rb") as file:
         while position + 8 <= size:
             file.seek(position)
             header = file.read(16)
             length = int.from_bytes(header[:4], "big")
-            kinds.append(header[4:8])
             if length == 1:  # the true length follows, in 64 bits
                 length = int.from_bytes(header[8:16], "big")
             if length < 8:  # 0 is "up to the end"
-                break
+                length = size - position
+            boxes[header[4:8]] = (position, length)
             position += length
-    return kinds
+    return boxes
 
 
 def probe(path: str) -> Probe:
@@ -191,9 +205,28 @@ def probe(path: str) -> Probe:
             starts_whole,
             stream.index,
             len(container.streams.video),
+            container.format.name,
             stream.frames,
             num_packets,
         )
+
+
+def _orientations(path: str, container_format: str) -> set[Orientation]:
+    """How pictures are to be turned, as cheaply as the container tells it."""
+    if container_format == "avi":
+        return {AS_CODED}
+    if "mp4" in container_format:
+        position, length = _mp4_boxes(path).get(b"moov", (0, 0))
+        with open(path, "rb") as file:
+            file.seek(position)
+            return mp4_orientations(file.read(length))
+    with open_container(path) as container:
+        stream = video_stream(container)
+        stream.thread_type = "NONE"
+        try:
+            return {orientation_of(next(container.decode(stream)))}
+        except (StopIteration, *_FFMPEG_ERRORS):
+            return {AS_CODED}  # said by whoever decodes it
 
 
 def times_of(stamps: list[int | None], unit_seconds: float, fps: float) -> NDArray[np.float64]:

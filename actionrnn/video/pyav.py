@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionrnn.video.errors import VideoShorter, VideoUnreadable
+from actionrnn.video.orientation import orientation_of, upright
 from actionrnn.video.probe import open_container, part, probe, times_of, video_stream
 
 
@@ -65,7 +66,8 @@ class PyAVReader:
 
     def _upright(self, frame: av.VideoFrame, number: int) -> NDArray[np.uint8]:
         try:
-            return upright(frame)
+            pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+            return upright(pixels, orientation_of(frame))
         except (av.FFmpegError, ValueError) as error:
             reason = f"frame {number} cannot be converted to RGB ({error})"
             raise VideoUnreadable(self.path, reason) from error
@@ -90,13 +92,6 @@ class PyAVReader:
 
     def close(self) -> None:
         """Nothing is held open between two reads."""
-
-
-def upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """A frame as RGB (H, W, 3), turned as its display matrix says, in quarter turns."""
-    pixels = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-    quarter_turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, quarter_turns))
 
 
 def check_indices(indices: Sequence[int], num_frames: int) -> None:
