@@ -129,7 +129,10 @@ class ActionCLI(LightningCLI):
         """Train; extraction of missing features comes first and is not in the seconds."""
         # Vanishing gradients end as denormal numbers, which a CPU adds up to 8 times slower.
         torch.set_flush_denormal(True)
-        self.trainer.fit(**{**kwargs, "weights_only": True})
+        try:
+            self.trainer.fit(**{**kwargs, "weights_only": True})
+        finally:
+            torch.set_flush_denormal(False)
         seconds = self.timer.time_elapsed("train")
         if not self.trainer.is_global_zero:
             return
