@@ -53,6 +53,7 @@ def same(first: FeatureStore, second: FeatureStore) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
 
 
+@pytest.mark.usefixtures("real_decoders")
 def test_the_engine_gives_what_one_clip_alone_gives(manifest: Manifest, tmp_path: Path) -> None:
     store = ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=2)
     backbone = FrozenBackbone(SETTINGS.backbone)

@@ -188,6 +188,7 @@ def test_a_shard_of_a_clock_that_was_ahead_does_not_hide_newer_ones(
     assert check_whole(folder) == {"c1"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_soon_and_keeps_what_is_done(
     tiny_data: Path, tmp_path: Path
 ) -> None:
@@ -199,8 +200,11 @@ def test_an_interrupted_run_ends_soon_and_keeps_what_is_done(
         from actionrnn.features.spec import BackboneConfig, FeatureSettings
         from actionrnn.video.sampling import Sampling
         from actionrnn.video.transform import Transform
-        settings = FeatureSettings(BackboneConfig("squeezenet1_1", "random"), Sampling(num_frames=2),
-                                   Transform(size=64, resize="squash"))
+        settings = FeatureSettings(
+            BackboneConfig("squeezenet1_1", "random"),
+            Sampling(num_frames=2),
+            Transform(size=64, resize="squash"),
+        )
         waiting = engine.Engine._decoded
         def slow(self, *args):
             print("clip", flush=True)
