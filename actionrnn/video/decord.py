@@ -87,8 +87,9 @@ class DecordReader:
         return found
 
     def close(self) -> None:
-        """Free the decoder."""
-        del self._video
+        """Free the decoder, and hear out its thread, lest another video is blamed."""
+        with complaints():
+            del self._video
 
 
 def _brief(error: BaseException) -> str:

@@ -24,6 +24,8 @@ from actionrnn.video.orientation import (
 PLAIN_PIXEL_FORMATS = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p")
 
 _FFMPEG_ERRORS = (av.FFmpegError, OSError, ValueError)
+# In these, going back to the start finds the first picture; in an MPEG program stream it does not.
+PLAIN_CONTAINERS = frozenset(("mp4", "matroska", "avi"))
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ class Probe:
         if self.pixel_format not in PLAIN_PIXEL_FORMATS or self.width % 2 or self.height % 2:
             size = f"{self.width}x{self.height}"
             raise DecoderRefused(path, f"{decoder} is inexact on {self.pixel_format} at {size}")
+        if not PLAIN_CONTAINERS.intersection(self.container_format.split(",")):
+            reason = f"{decoder} is not known to be exact on {self.container_format} files"
+            raise DecoderRefused(path, reason)
         is_mp4 = "mp4" in self.container_format
         if not _orientations(path, self.container_format) <= (
             set(TURNED) if is_mp4 else {AS_CODED}
@@ -144,7 +149,8 @@ def why_unreadable(path: str, error: BaseException) -> str:
         return "the file is empty (0 bytes)"
     if head.lstrip()[:1] == b"<":
         return "this is a web page or XML, not a video: the download went wrong"
-    if b"\0" not in head and head.decode("utf-8", "ignore").isprintable():
+    text = head.decode("utf-8", "ignore")  # a letter may be cut at the end
+    if len(text.encode()) > len(head) - 4 and all(c.isprintable() or c.isspace() for c in text):
         return "this is text, not a video"
     if head[4:8] == b"ftyp" and b"moov" not in _mp4_boxes(path):
         return "the MP4 has no index (moov): the file was cut short"

@@ -54,9 +54,10 @@ def encode(
     pix_fmt: str = "yuv420p",
     timestamps: Sequence[int] | None = None,
     audio: bool = False,
+    container_options: dict[str, str] | None = None,
 ) -> Path:
     """Write an indexed video; `timestamps` in milliseconds make its rate variable."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=Fraction(25))
         stream.height, stream.width = size
         stream.pix_fmt = pix_fmt
@@ -165,6 +166,9 @@ FILES: dict[str, Callable[[Path], Path]] = {
     "odd_size.mp4": lambda p: encode(p, "libx264", X264, size=(65, 97), pix_fmt="yuv444p"),
     "odd_size.webm": lambda p: encode(p, "libvpx-vp9", VP9, size=(65, 97)),
     "with_audio.mp4": lambda p: encode(p, "libx264", B_FRAMES, audio=True),
+    "faststart.mp4": lambda p: encode(
+        p, "libx264", X264, container_options={"movflags": "faststart"}
+    ),
     "motion_jpeg.avi": lambda p: encode(p, "mjpeg", {"q": "3"}, pix_fmt="yuvj420p"),
     "cut_mid_gop.mp4": lambda p: cut_by_copy(
         encode(p.with_name("whole.mp4"), "libx264", B_FRAMES), p, 20

@@ -1,9 +1,11 @@
 """Whatever is wrong with a file: a clear error, or a warning and the frames that are there."""
 
+import contextlib
 import os
 import pickle
 import shutil
 import stat
+import sys
 from pathlib import Path
 
 import av
@@ -11,10 +13,14 @@ import numpy as np
 import pytest
 
 from actionrnn.video.clip import read_clip
-from actionrnn.video.errors import VideoError, VideoNotFound, VideoShorter, VideoUnreadable
-from actionrnn.video.reader import open_video, reader_names
+from actionrnn.video.complaints import complaints
+from actionrnn.video.errors import VideoError, VideoNotFound, VideoUnreadable
+from actionrnn.video.reader import open_video
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import READERS, encode, indexed_frame, sequential_indices
 
 SMALL = (Sampling(num_frames=4), Transform(size=32))
 
@@ -54,7 +60,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, videos: dict[str, Path]) ->
     fails(path, "Permission denied", VideoNotFound)
 
 
-@pytest.mark.parametrize("reader", ["auto", *reader_names()])
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize(
     "name", ["-dash.mp4", "sp ace.mp4", "qu'o\"te.mp4", "line\nbreak.mp4", "ünï©ode.mp4", "a:b.mp4"]
 )
@@ -90,44 +96,115 @@ def test_bit_rot_is_noted_or_refused_never_papered_over(
     assert clip.warnings, "damage must be said"
 
 
-def odd_videos(folder: Path) -> dict[str, int]:
-    """Decodable frames of every file of the table in the real data's README."""
-    found, section = {}, ""
-    for line in (folder / "README.md").read_text().splitlines():
-        if line.startswith("## "):
-            section = line.split()[1]
-        cells = line.split("|")
-        if len(cells) > 8 and cells[7].isdigit():
-            found[section + cells[1]] = int(cells[7])
-    return found
+def test_audio_without_video(tmp_path: Path) -> None:
+    path = tmp_path / "talk.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=16000)
+        for start in range(0, 8192, 1024):
+            silence = np.zeros((1, 1024), np.float32)
+            frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16000, start
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    fails(path, "it has no video stream, only audio")
 
 
-@pytest.mark.real
-def test_odd_files_give_the_frames_of_a_full_decode(shared_data: Path) -> None:
-    expected = odd_videos(shared_data / "odd-videos")
-    assert len(expected) >= 80
-    wrong = {}
-    for name, num_frames in expected.items():
-        try:
-            video = open_video(shared_data / "odd-videos" / name)
-            try:
-                video.read([video.num_frames - 1])
-                found = video.num_frames
-            except VideoShorter as shorter:
-                found = shorter.num_frames
-        except VideoError:
-            found = 0
-        if found != num_frames:
-            wrong[name] = (found, num_frames)
-    assert not wrong
+@pytest.mark.parametrize("reader", READERS)
+def test_an_unknown_codec(reader: str, tmp_path: Path, videos: dict[str, Path]) -> None:
+    content = videos["h264_closed_gop.mp4"].read_bytes().replace(b"avc1", b"zzz1")
+    (tmp_path / "alien.mp4").write_bytes(content)
+    with pytest.raises(VideoUnreadable, match="its video codec is not supported"):
+        read_clip(tmp_path / "alien.mp4", *SMALL, reader=reader)
 
 
-@pytest.mark.real
-@pytest.mark.parametrize(("name", "quarter_turns"), [("0", 0), ("90", 3), ("180", 2), ("270", 1)])
-def test_rotated_files_come_out_upright(name: str, quarter_turns: int, shared_data: Path) -> None:
-    path = shared_data / "odd-videos" / "decord" / f"video_{name}.mov"
-    with av.open(str(path)) as container:
-        coded = next(container.decode(video=0)).to_ndarray(format="rgb24")
-    for reader in reader_names():
-        frame = open_video(path, reader).read([0])[0]
-        assert np.array_equal(frame, np.rot90(coded, quarter_turns)), reader
+def test_too_many_open_files(videos: dict[str, Path], tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="POSIX only")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    path = videos["h264_closed_gop.mp4"]
+    opened = [os.open(path, os.O_RDONLY)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (opened[0] + 1, limits[1]))
+        with contextlib.suppress(OSError):  # until there are no more
+            while True:
+                opened.append(os.open(path, os.O_RDONLY))
+        fails(path, "Too many open files", VideoNotFound)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for handle in opened:
+            os.close(handle)
+    assert read_clip(path, *SMALL).indices == [[7, 22, 37, 52]]
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    fails(tmp_path / "pipe.mp4", "no regular file", VideoNotFound)
+
+
+@pytest.mark.parametrize("reader", ["auto", "pyav"])
+@pytest.mark.parametrize("mode", ["uniform", "fps", "dense"])
+def test_a_header_that_promises_too_much(
+    mode: str, reader: str, tmp_path: Path, videos: dict[str, Path]
+) -> None:
+    content = videos["faststart.mp4"].read_bytes()
+    (tmp_path / "half.mp4").write_bytes(content[: len(content) * 6 // 10])
+    clip = read_clip(tmp_path / "half.mp4", Sampling(mode, 8), Transform(size=32), reader)
+    true_count = len(sequential_indices(tmp_path / "half.mp4"))
+    assert 10 < true_count < 50
+    assert max(clip.indices[0]) < true_count
+    assert len(set(clip.indices[0])) == len(clip.indices[0]), "no frame stands for another"
+    assert any("promises 60 frames" in warning for warning in clip.warnings), clip.warnings
+
+
+@pytest.mark.parametrize("reader", ["auto", "pyav"])
+def test_what_cannot_be_decoded_is_not_replaced_by_copies(
+    reader: str, tmp_path: Path, videos: dict[str, Path]
+) -> None:
+    """20 of 60 packets are spoilt: decord's `get_batch` gives 60 frames without a word."""
+    content = bytearray(videos["h264_closed_gop.mp4"].read_bytes())
+    with av.open(str(videos["h264_closed_gop.mp4"])) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    for position, size in packets[40:]:
+        content[position : position + size] = b"\xff" * size
+    (tmp_path / "spoilt.mp4").write_bytes(content)
+    clip = read_clip(tmp_path / "spoilt.mp4", Sampling(num_frames=8), Transform(size=32), reader)
+    assert max(clip.indices[0]) < 40
+    assert any("60 frames, 40 can be decoded" in warning for warning in clip.warnings)
+
+
+def test_pictures_that_change_size(tmp_path: Path) -> None:
+    small = encode(tmp_path / "small.h264", "libx264", num_frames=12, size=(64, 96))
+    large = encode(tmp_path / "large.h264", "libx264", num_frames=12, size=(96, 128))
+    (tmp_path / "both.h264").write_bytes(small.read_bytes() + large.read_bytes())
+    fails(tmp_path / "both.h264", "its pictures change size, from (64, 96) to (96, 128)")
+
+
+def test_the_last_of_several_streams_is_not_mistaken_for_the_first(tmp_path: Path) -> None:
+    """decord takes the largest, PyAV the first."""
+    path = tmp_path / "two.mp4"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        for stream, scale in zip(streams, (1, 2), strict=True):
+            stream.width, stream.height, stream.pix_fmt = 96 * scale, 64 * scale, "yuv420p"
+        for index in range(8):
+            for stream in streams:
+                picture = indexed_frame(index, stream.height, stream.width)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    for reader in ("auto", "pyav"):
+        assert open_video(path, reader).read([0]).shape == (1, 64, 96, 3)
+
+
+def test_nothing_of_a_decoders_chatter_reaches_the_terminal(
+    tmp_path: Path, videos: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray(videos["h264_b_frames.mp4"].read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 500] = bytes(500)
+    (tmp_path / "rotten.mp4").write_bytes(content)
+    with contextlib.suppress(VideoError):
+        read_clip(tmp_path / "rotten.mp4", *SMALL)
+    with complaints() as heard:
+        os.write(2, b"[h264 @ 0x55a5] concealing 3 errors\nsomebody else's words\n")
+    assert heard == ["concealing 3 errors"]
+    assert capfd.readouterr().err == "somebody else's words\n"
