@@ -41,6 +41,22 @@ def _clearer(message: str, parser: ArgumentParser) -> str:
     return message
 
 
+def spelled_out(parser: ArgumentParser, arguments: list[str]) -> list[str]:
+    """`--download` for `--download true`, and `--allow-leak` for `--allow_leak`."""
+    flags = {
+        option
+        for action in parser._actions
+        for option in action.option_strings
+        if isinstance(action.default, bool)
+    }
+    words = []
+    for word, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+        name = word.replace("-", "_").replace("__", "--", 1) if word.startswith("--") else word
+        bare = name in flags and following.startswith("--")
+        words.append(f"{name}=true" if bare else name if name in flags else word)
+    return words
+
+
 def settings_of(parser: ArgumentParser) -> list[str]:
     """Every setting a parser knows, such as `model.cell`."""
     return [

@@ -7,9 +7,10 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.parsing import import_function, usage_errors
+from actionrnn.commands.parsing import import_function, spelled_out, usage_errors
 from actionrnn.datasets import PREPARERS
 from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.source import SourceNeeded
 from actionrnn.errors import UsageError, near_miss
 
 TAKES_VERB = False
@@ -28,7 +29,11 @@ def main(arguments: list[str]) -> int:
     prepare: Callable[..., Manifest] = import_function(PREPARERS[name])
     options = parse_options(name, prepare, rest)
     root = options.pop("root")
-    manifest = prepare(root=root, **options)
+    try:
+        manifest = prepare(root=root, **options)
+    except SourceNeeded as needed:
+        print(needed)  # where to get the files: what was asked for, not an error
+        return 0
     config = Path("configs/data", f"{name}.yaml")
     data = f"--data {config} --data.root {root}" if config.is_file() else f"--data.root {root}"
     print(
@@ -47,5 +52,5 @@ def parse_options(name: str, prepare: Callable[..., Any], arguments: list[str]) 
     parser.add_argument("--source", type=Path | None, default=None, help="folder or archive")
     parser.add_argument("--root", type=Path, default=Path("data", name), help="where it goes")
     with usage_errors(parser):
-        parsed = parser.parse_args(arguments)
+        parsed = parser.parse_args(spelled_out(parser, arguments))
     return dict(parsed.items())

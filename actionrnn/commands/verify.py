@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from actionrnn.commands.parsing import usage_errors
+from actionrnn.datasets.findings import find_duplicates
 from actionrnn.datasets.manifest import MANIFEST_NAME, Manifest
 from actionrnn.datasets.source import VIDEO_ENDINGS
 from actionrnn.errors import DataRejected
@@ -26,11 +27,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("paths", type=str, nargs="+", help="manifest, folder or video files")
     parser.add_argument("--reader", type=str, default="auto", help="auto, decord or pyav")
     parser.add_argument("--quick", action="store_true", help="header and last frame only")
+    parser.add_argument(
+        "--duplicates", action="store_true", help="compare the clips of a manifest instead"
+    )
     parser.add_argument("--num_workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--timeout_seconds", type=float, default=300.0, help="for one file")
     parser.add_argument("--json", action="store_true", help="one JSON object a file")
     with usage_errors(parser):
         options = parser.parse_args(arguments)
+    if options.duplicates:
+        return duplicates([Manifest.load(path) for path in options.paths], options.json)
     paths = [file for path in options.paths for file in files_of(path)]
     counts: Counter[str] = Counter()
     results = verify_paths(
@@ -51,6 +57,23 @@ def main(arguments: list[str]) -> int:
     words = ", ".join(f"{counts[status]} {status}" for status in ("ok", "short", "unreadable"))
     print(f"{len(paths)} files: {words}", file=sys.stderr)
     return 0 if counts["ok"] == len(paths) else 3
+
+
+def duplicates(manifests: list[Manifest], as_json: bool) -> int:
+    """Print clips that are the same or look alike; exit code 3 if any cross a split."""
+    num_crossing = 0
+    for manifest in manifests:
+        findings, faults = find_duplicates(manifest)
+        for finding in findings:
+            num_crossing += bool(finding.crosses)
+            print(json.dumps(asdict(finding)) if as_json else finding, flush=True)
+        for video_id, reason in faults.items():
+            print(f"{video_id} was not compared: {reason}", file=sys.stderr)
+        print(
+            f"{manifest.root}: {len(findings)} pairs of clips are the same or look alike",
+            file=sys.stderr,
+        )
+    return 3 if num_crossing else 0
 
 
 def files_of(path: str) -> list[str]:

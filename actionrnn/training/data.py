@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from actionrnn.datasets.contents import CONTENT, with_content
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.extract import ensure_features
@@ -117,6 +118,8 @@ class ActionDataModule(pl.LightningDataModule):
         """The whole manifest, read and checked for leaks at first use."""
         if self._manifest is None:
             manifest = Manifest.load(self.root)
+            if CONTENT not in manifest.table.columns:
+                manifest = with_content(manifest)
             try:
                 manifest.check_split(self.split)
             except DataRejected:

@@ -20,7 +20,9 @@ def words(run: Path, kind: str, *more: str) -> list[str]:
     return ["diagnose", kind, "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), *more]
 
 
-@pytest.mark.parametrize("kind", ["order", "bias", "calibration", "gradients"])
+@pytest.mark.parametrize(
+    "kind", ["order", pytest.param("bias", marks=pytest.mark.slow), "calibration", "gradients"]
+)
 def test_each_kind_prints_a_table_and_writes_json_and_a_figure(
     run: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -40,6 +42,7 @@ def test_json_is_the_result_and_nothing_else(run: Path, capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out)["cell"] == "lstm"
 
 
+@pytest.mark.slow
 def test_bias_by_one_column(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words(run, "bias", "--columns", "[pair]", "--json")) == 0
     assert list(json.loads(capsys.readouterr().out)["slices"]) == ["pair"]

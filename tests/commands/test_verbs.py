@@ -112,3 +112,48 @@ def test_folds_gives_mean_and_spread(
     assert written["mean"]["accuracy"] == pytest.approx(sum(accuracies) / 3)
     assert main(["folds", "--model.cell", "gru"]) == 2
     assert "folds needs a dataset" in capsys.readouterr().err
+
+
+def test_verify_finds_duplicates_across_a_split(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = Manifest.load(tiny_data).table.iloc[:12].reset_index(drop=True)
+    for number, path in enumerate(table["path"]):
+        source = table["path"][0] if number == 5 else path
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tiny_data / source, tmp_path / path)
+    split = ["train", "val", "test"] * 4
+    copied = table.assign(group="", split1=split)
+    Manifest(tmp_path, copied, Manifest.load(tiny_data).class_names).save()
+    assert main(["verify", "--duplicates", str(tmp_path)]) == 3
+    first, copy = table["video_id"][0], table["video_id"][5]
+    line = next(line for line in capsys.readouterr().out.splitlines() if "identical" in line)
+    assert first in line
+    assert copy in line
+    assert "in different parts of split1 (train, test)" in line
+
+
+def test_the_same_file_in_train_and_test_is_refused(
+    tiny_data: Path, tiny_fit: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = Manifest.load(tiny_data)
+    table = manifest.table.assign(path=[str(path) for path in manifest.video_paths()])
+    train = table.index[table["split1"] == "train"][0]
+    test = table.index[table["split1"] == "test"][0]
+    twin = tmp_path / "twin.mp4"
+    shutil.copy(table["path"][train], twin)
+    table.loc[test, "path"] = str(twin)
+    Manifest(tmp_path, table, manifest.class_names).save()
+    words = [word for word in tiny_fit if not word.startswith("--data.root")]
+    words += [f"--data.root={tmp_path}", f"--run.folder={tmp_path / 'run'}"]
+    assert main(words) == 3
+    assert table["video_id"][test] in capsys.readouterr().err
+    assert main([*words, "--allow-leak"]) == 0
+
+
+def test_prepare_without_a_source_says_where_to_get_the_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", "ucf101", "--root", str(tmp_path)]) == 0
+    assert "http" in capsys.readouterr().out
+    assert main(["prepare", "ssv2", "--root", str(tmp_path), "--check-files"]) == 0

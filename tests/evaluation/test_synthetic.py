@@ -29,7 +29,7 @@ class Runs:
         self.root = root
         self.model = cache(self._model)
         self.order = cache(lambda variant: diagnose_order(self.model(variant)))
-        self.bias = cache(lambda variant: diagnose_bias(self.model(variant)))
+        self.bias = cache(lambda variant: diagnose_bias(self.model(variant), max_clips=40))
 
     def _model(self, variant: Any) -> TrainedModel:
         data, run = self.root / variant, self.root / f"run_{variant}"
@@ -80,12 +80,15 @@ def test_only_the_decisive_span_matters(runs: Runs) -> None:
     assert "inside" not in accuracies(runs.order("standard"))
 
 
-def test_the_planted_shortcut_is_found_and_none_is_seen_where_there_is_none(runs: Runs) -> None:
+def test_the_planted_shortcut_is_found(runs: Runs) -> None:
     result = runs.bias("shortcut")
     assert "SHORTCUT SUSPECTED" in result["verdict"]
     validation, test = result["background"]
     assert validation["share"] > 0.75
     assert test["whole"] < validation["whole"] - 0.3
-    for variant in ("standard", "decisive"):
-        assert "SHORTCUT" not in runs.bias(variant)["verdict"]
-        assert runs.bias(variant)["background"][0]["share"] < 0.6
+
+
+@pytest.mark.parametrize("variant", ["standard", "decisive"])
+def test_no_shortcut_is_seen_where_there_is_none(runs: Runs, variant: str) -> None:
+    assert "SHORTCUT" not in runs.bias(variant)["verdict"]
+    assert runs.bias(variant)["background"][0]["share"] < 0.6
