@@ -84,6 +84,8 @@ class DecordReader:
             frame = self._video.next()
             if number in wanted:
                 found[number] = frame.asnumpy()
+                if found[number].shape[2] != 3:  # it takes the padding of narrow rows for pixels
+                    raise ValueError(f"{found[number].shape[2]} colour channels")
         return found
 
     def close(self) -> None:

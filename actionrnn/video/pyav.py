@@ -1,5 +1,7 @@
 """PyAV behind the FrameReader protocol: one sequential decode, as far as the last frame asked."""
 
+import itertools
+import sys
 from collections.abc import Iterator, Sequence
 
 import av
@@ -25,6 +27,7 @@ class PyAVReader:
         self.fps = found.fps
         self.warnings = self._notes = found.warnings
         self._seconds = (start_seconds, end_seconds)
+        self._first_stamp = min(found.stamps) if found.stamps else None
         self._choose(found.timestamps_seconds)
 
     def _choose(self, timestamps_seconds: NDArray[np.float64]) -> None:
@@ -52,7 +55,12 @@ class PyAVReader:
             self.warnings = (*self._notes, note)
         if not stamps:
             raise VideoUnreadable(self.path, "not one frame can be decoded")
-        if len(found) < len(wanted):
+        # Pictures before the first keyframe of a cut are never shown: all times are others.
+        starts_late = self._first_stamp not in (None, stamps[0])
+        if starts_late:
+            self._first_stamp = stamps[0]
+            stamps = [frame.pts for frame in self._decode(sys.maxsize)]
+        if starts_late or len(found) < len(wanted):
             promised = self.num_frames
             self._choose(times_of(stamps, unit_seconds, self.fps))
             reason = f"it promises {promised} frames, {self.num_frames} can be decoded"
@@ -78,7 +86,9 @@ class PyAVReader:
             stream = video_stream(container)
             stream.thread_type = "NONE"
             frames = container.decode(stream)
-            for number in range(last + 1):
+            for number in itertools.count():
+                if number > last:
+                    return
                 try:
                     frame = next(frames)
                 except StopIteration:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 
+from actionrnn.video.clip import read_clip
 from actionrnn.video.errors import DecoderRefused, VideoShorter
 from actionrnn.video.reader import FrameReader, open_video, reader_names
 from actionrnn.video.sampling import Sampling, sample_uniform
+from actionrnn.video.transform import Transform
 
 sys.path.insert(0, str(Path(__file__).parent))
-from conftest import FILES, READERS, sequential_indices, shown_index
+from conftest import FILES, READERS, encode, sequential_indices, shown_index
 
 
 def open_true(path: Path, reader: str) -> FrameReader:
@@ -147,7 +149,51 @@ def test_indices_outside_the_video_are_refused(reader: str, videos: dict[str, Pa
             video.read(bad)
 
 
-def test_a_cut_file_is_timed_by_the_frames_that_are_there(videos: dict[str, Path]) -> None:
-    video = open_true(videos["cut_mid_gop.mp4"], "auto")
-    assert video.num_frames == len(sequential_indices(videos["cut_mid_gop.mp4"]))
+@pytest.mark.parametrize("reader", ["auto", "pyav"])
+@pytest.mark.parametrize("name", ["cut_mid_gop.mp4", "cut_mid_gop.avi"])
+def test_a_cut_file_is_timed_by_the_frames_that_are_there(
+    name: str, reader: str, videos: dict[str, Path]
+) -> None:
+    truth = sequential_indices(videos[name])
+    video = open_true(videos[name], reader)
+    assert video.num_frames == len(truth)
     assert np.diff(video.timestamps_seconds) == pytest.approx(0.04)
+    # Also if the request alone would not tell that frames are missing.
+    dense = Sampling(mode="dense", num_frames=4)
+    clip = read_clip(videos[name], dense, Transform(size=32), reader)
+    start = (len(truth) - 6) // 2
+    assert clip.indices == [list(range(start, start + 8, 2))]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_times_are_those_of_the_decoded_frames(name: str, videos: dict[str, Path]) -> None:
+    with av.open(str(videos[name])) as container:
+        frames = list(container.decode(video=0))
+    stamps = [frame.pts for frame in frames]
+    if None in stamps or name.endswith("b_frames.avi") or name == "cut_mid_gop.avi":
+        expected = np.arange(len(frames)) / 25
+    else:
+        expected = (np.array(stamps) - stamps[0]) * float(frames[0].time_base)
+    assert open_true(videos[name], "auto").timestamps_seconds == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_follows_a_part_is_not_decoded(
+    reader: str, videos: dict[str, Path], tmp_path: Path
+) -> None:
+    content = bytearray(videos["h264_b_frames.mp4"].read_bytes())
+    with av.open(str(videos["h264_b_frames.mp4"])) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for position, size in packets[48:]:
+        content[position : position + size] = b"\xff" * size
+    (tmp_path / "spoilt.mp4").write_bytes(content)
+    video = open_video(tmp_path / "spoilt.mp4", reader, end_seconds=0.8)
+    assert [shown_index(frame) for frame in video.read(range(20))] == list(range(20))
+
+
+def test_narrow_pictures_are_read_where_decord_invents_channels(tmp_path: Path) -> None:
+    path = encode(tmp_path / "narrow.mp4", "libx264", size=(32, 48), num_frames=4)
+    with pytest.raises(DecoderRefused, match="4 colour channels"):
+        open_video(path, "decord").read([0])
+    frames = open_true(path, "auto").read(range(4))
+    assert frames.shape == (4, 32, 48, 3)
