@@ -6,12 +6,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.machine import Busy, num_cores
-from actionrnn.features.network import Hooked, Pipeline, cut
+from actionrnn.features.network import Pipeline, cut
 from actionrnn.features.spec import BackboneConfig
-from actionrnn.features.weights import build_model, preprocessing_of, weights_identity
+from actionrnn.features.weights import (
+    build_model,
+    has_classifier,
+    preprocessing_of,
+    weights_identity,
+)
 
 __all__ = ["FrozenBackbone", "build_model", "weights_identity"]
 
@@ -61,11 +67,13 @@ class FrozenBackbone:
         on_gpu = self.device.type != "cpu"
         self.batch_size = batch_size or (BATCH_SIZE_GPU if on_gpu else BATCH_SIZE_CPU)
         self.weights_sha256 = weights_identity(config)
+        model = build_model(config).eval().requires_grad_(False)
         wanted = preprocessing_of(config)
         self.mean, self.std, self.input_size = wanted.mean, wanted.std, wanted.size
-        model = build_model(config).eval().requires_grad_(False)
-        network = cut(model, config.layer, self.input_size, config.name)
-        if isinstance(network, Hooked) and runtime == "openvino":
+        network = cut(
+            model, config.layer, self.input_size, config.name, has_classifier(config, model)
+        )
+        if runtime == "openvino" and not isinstance(network, GraphModule):
             raise ActionRNNError(f"{config.name} cannot be traced: it runs with torch only")
         self._pipeline = Pipeline(network, self.mean, self.std, config.grid).eval()
         self.feature_dim = self._probe()

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx import Graph, GraphModule, Interpreter, Node
+from torch.fx import Graph, GraphModule, Interpreter, Node, symbolic_trace
 from torch.fx.experimental.optimization import fuse
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
@@ -52,7 +52,9 @@ class Pipeline(nn.Module):
         return found
 
 
-def cut(model: nn.Module, layer: str | None, size: int, name: str) -> nn.Module:
+def cut(
+    model: nn.Module, layer: str | None, size: int, name: str, has_classifier: bool = True
+) -> nn.Module:
     """The part of a network up to a layer, or up to the pooling before its classifier.
 
     Args:
@@ -61,6 +63,7 @@ def cut(model: nn.Module, layer: str | None, size: int, name: str) -> nn.Module:
             what enters the classifier where it pools none (a transformer's class token).
         size: side of the pictures, in pixels.
         name: of the network, for messages.
+        has_classifier: false takes the network's output where no layer is named.
 
     Raises:
         ActionRNNError: if there is no such layer.
@@ -70,8 +73,15 @@ def cut(model: nn.Module, layer: str | None, size: int, name: str) -> nn.Module:
         raise ActionRNNError(f"{name} has no layer {layer!r}{near_miss(layer, known)}")
     example = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     try:
-        graph = _graph_up_to(model, layer) if layer else _graph_before_head(model, example)
+        if layer is not None:
+            graph = _graph_up_to(model, layer)
+        elif has_classifier:
+            graph = _graph_before_head(model, example)
+        else:
+            graph = symbolic_trace(model)
     except (torch.fx.proxy.TraceError, TypeError, AttributeError, NotImplementedError):
+        if layer is None and not has_classifier:
+            return model
         return Hooked(model, layer or head_of(model, example), inputs=layer is None)
     return fuse(graph.eval()).eval()
 

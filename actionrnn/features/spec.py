@@ -17,7 +17,8 @@ class BackboneConfig:
     Args:
         name: a torchvision classification model (`resnet18`), `timm:NAME` (needs
             `pip install 'actionrnn[timm]'`), `module:factory` of your own that returns an
-            nn.Module of images (N, 3, H, W), or `import:NAME` for features made elsewhere.
+            nn.Module of images (N, 3, H, W) whose output is the feature, or `import:NAME` for
+            features made elsewhere.
         weights: a torchvision weights name (`DEFAULT`, `IMAGENET1K_V1`), a local .safetensors or
             .pth file, or `random` (untrained: for tests and the demo).
         layer: module whose output is pooled (`layer3`); null is the map that the classifier pools.

@@ -57,7 +57,7 @@ def build_model(config: BackboneConfig) -> nn.Module:
         return model
     if is_file(config.weights):
         _load_state(model, read_weights(Path(config.weights)), config)
-        return _without_head(model, config)
+        return model
     if config.name.startswith("timm:"):
         return model
     published = _published(config)
@@ -123,11 +123,10 @@ def _timm_model(config: BackboneConfig) -> nn.Module:
         known = timm.list_models()
         raise ActionRNNError(f"timm has no model {name!r}{near_miss(name.split('.')[0], known)}")
     local = config.weights == "random" or is_file(config.weights)
-    options = {} if is_file(config.weights) else {"num_classes": 0}
     if not local and config.weights != "DEFAULT":
         name = f"{name}.{config.weights}"
     try:
-        model: nn.Module = timm.create_model(name, pretrained=not local, **options)
+        model: nn.Module = timm.create_model(name, pretrained=not local)
     except Exception as error:
         if local:
             raise
@@ -135,11 +134,9 @@ def _timm_model(config: BackboneConfig) -> nn.Module:
     return model
 
 
-def _without_head(model: nn.Module, config: BackboneConfig) -> nn.Module:
-    """A timm network that was built whole for its weights file, as the others are built."""
-    if config.name.startswith("timm:"):
-        model.reset_classifier(0)  # type: ignore[operator]
-    return model
+def has_classifier(config: BackboneConfig, model: nn.Module) -> bool:
+    """Whether a network ends in one; the output of your own is taken as it is."""
+    return not _is_own(config.name) and getattr(model, "num_classes", None) != 0
 
 
 def _own_model(name: str) -> nn.Module:
