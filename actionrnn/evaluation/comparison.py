@@ -7,14 +7,13 @@ import torch
 from rich.table import Table
 
 from actionrnn.errors import DataRejected
-from actionrnn.evaluation.bootstrap import draw_weights, interval
+from actionrnn.evaluation.bootstrap import draw_weights, group_ids, interval
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.summary import (
     HEADLINES,
-    headline_keys,
+    headline_figures,
     interval_note,
     plain_console,
-    tallies_of,
 )
 
 _LOWER_IS_BETTER = ("ece",)
@@ -65,15 +64,13 @@ def compare(first: Predictions, second: Predictions, names: tuple[str, str]) -> 
         DataRejected: see `same_clips`.
     """
     second = same_clips(first, second, names)
-    tallies = tallies_of(first), tallies_of(second)
-    num_groups = len(tallies[0].clips_G)
+    num_groups = int(group_ids(first.table).max()) + 1
     once_1G = torch.ones(1, num_groups, dtype=torch.float64)
     weights_RG = draw_weights(num_groups) if num_groups > 1 else once_1G
-    values = [each.figures(once_1G) for each in tallies]
-    draws = [each.figures(weights_RG) for each in tallies]
-    keys = [key for key in headline_keys(first) if key in headline_keys(second)]
+    values = [headline_figures(each, once_1G) for each in (first, second)]
+    draws = [headline_figures(each, weights_RG) for each in (first, second)]
     figures = {}
-    for key in keys:
+    for key in (key for key in values[0] if key in values[1]):
         bounds = interval(draws[1][key] - draws[0][key], num_groups, is_share=False)
         a, b = values[0][key].item(), values[1][key].item()
         figures[key] = {

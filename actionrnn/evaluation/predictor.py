@@ -13,7 +13,7 @@ from torch import Tensor
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.extract import choose_device, extract_clip
+from actionrnn.features.extract import choose_device, extract_clip, load_backbone
 from actionrnn.features.spec import FeatureSpec
 from actionrnn.models.recognizer import CHECKPOINT_KEY, ActionRecognizer, clip_logits
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
@@ -61,7 +61,7 @@ class ActionPredictor:
         Raises:
             ActionRNNError: if its weights are others than those the checkpoint was trained on.
         """
-        backbone = FrozenBackbone(self.spec.settings.backbone, device=self.device)
+        backbone = load_backbone(self.spec.settings, self.device)
         if backbone.weights_sha256 != self.spec.weights_sha256:
             raise ActionRNNError(
                 f"the backbone weights {self.spec.settings.backbone.weights} are not those the "

@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
+from actionrnn.evaluation.auc import weighted_auroc
 from actionrnn.evaluation.bootstrap import (
     LEVEL,
     NUM_DRAWS,
@@ -24,6 +26,7 @@ HEADLINES = {
     "top5_accuracy": "top-5 accuracy",
     "macro_accuracy": "macro accuracy",
     "macro_f1": "macro F1",
+    "auc": "AUC (ROC, one-vs-rest)",
     "ece": "calibration error (ECE)",
 }
 FEW_GROUPS = 20
@@ -41,12 +44,32 @@ def headline_keys(scored: Predictions) -> list[str]:
     """The headline figures that say something about this table.
 
     Top-5 needs more than five classes; view accuracy differs from clip accuracy only where a
-    clip has several views.
+    clip has several views; AUC needs clips of two classes.
     """
     several_views = int(scored.about["num_views"]) > 1
     dropped = {"top5_accuracy"} if len(scored.class_names) <= 5 else set()
     dropped |= set() if several_views else {"view_accuracy"}
+    dropped |= set() if scored.table["label"].nunique() > 1 else {"auc"}
     return [key for key in HEADLINES if key not in dropped]
+
+
+def headline_figures(
+    scored: Predictions, weights_RG: Tensor, group_N: Tensor | None = None
+) -> dict[str, Tensor]:
+    """The headline figures of a table under every weighting of its groups, (R,) each.
+
+    Args:
+        weights_RG: how often each group counts; ones give the figures of the table itself.
+        group_N: group of each clip; None is `group_ids` of the table.
+    """
+    groups_N = group_ids(scored.table) if group_N is None else group_N
+    logits_NK, target_N = scored.logits(), scored.targets()
+    tallies = Tallies.of(scored.view_logits(), logits_NK, target_N, groups_N)
+    figures = tallies.figures(weights_RG[:, : len(tallies.clips_G)])
+    keys = headline_keys(scored)
+    if "auc" in keys:
+        figures["auc"] = weighted_auroc(logits_NK, target_N, groups_N, weights_RG)
+    return {key: figures[key] for key in keys}
 
 
 def summarise(scored: Predictions) -> dict[str, Any]:
@@ -57,7 +80,7 @@ def summarise(scored: Predictions) -> dict[str, Any]:
     """
     tallies = tallies_of(scored)
     num_groups = len(tallies.clips_G)
-    draws = tallies.figures(draw_weights(num_groups)) if num_groups > 1 else {}
+    draws = headline_figures(scored, draw_weights(num_groups)) if num_groups > 1 else {}
     keys = headline_keys(scored)
     figures: dict[str, Any] = {
         **scored.metrics(),

@@ -4,8 +4,15 @@
 the same clips always give the same numbers.
 """
 
+import math
+
+import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_f1_score,
+    multilabel_auroc,
+)
 
 
 def predictions(logits_NK: Tensor) -> Tensor:
@@ -32,6 +39,40 @@ def per_class_accuracy(preds_N: Tensor, target_N: Tensor, num_classes: int) -> T
     return recall_K.masked_fill(support_K == 0, float("nan"))
 
 
+def ranking_scores(logits_NK: Tensor, target_N: Tensor) -> Tensor:
+    """How strongly each clip is called each class: log probability, float64 (N, K).
+
+    A clip that could not be read is ranked as wrongly as can be: below all clips in its own
+    class, above all in the others.
+    """
+    scores_NK = logits_NK.double().log_softmax(dim=1)
+    own_NK = nn.functional.one_hot(target_N, logits_NK.shape[1]).bool()
+    worst_NK = torch.where(own_NK, -math.inf, math.inf).double()
+    return torch.where(logits_NK.isnan().any(dim=1, keepdim=True), worst_NK, scores_NK)
+
+
+def auroc(logits_NK: Tensor, target_N: Tensor) -> float:
+    """Area under the ROC curve, each class against the rest, mean over classes (Fawcett 2006).
+
+    The chance that a clip of the class is ranked above one of another class; 0.5 is guessing,
+    and with two classes it is the usual AUC. Only classes that some clips have and others have
+    not are counted; NaN if there is none. Unreadable clips count as ranked wrongly.
+    """
+    num_clips, num_classes = logits_NK.shape
+    support_K = target_N.bincount(minlength=num_classes)[:num_classes]
+    counted_K = (support_K > 0) & (support_K < num_clips)
+    if not bool(counted_K.any()):
+        return math.nan
+    # Ranks, because torchmetrics squeezes scores outside [0, 1] through a sigmoid.
+    scores_NC = ranking_scores(logits_NK, target_N)[:, counted_K]
+    ranks_NC = torch.stack([c.unique(return_inverse=True)[1] for c in scores_NC.unbind(1)], dim=1)
+    own_NC = nn.functional.one_hot(target_N, num_classes)[:, counted_K]
+    area = multilabel_auroc(
+        ranks_NC.double() / num_clips, own_NC, num_labels=own_NC.shape[1], average="macro"
+    )
+    return float(area)
+
+
 def classification_metrics(logits_NK: Tensor, target_N: Tensor) -> dict[str, float]:
     """Accuracy (micro), macro accuracy, top-5, macro F1 and loss of a whole split.
 
@@ -42,8 +83,9 @@ def classification_metrics(logits_NK: Tensor, target_N: Tensor) -> dict[str, flo
     Returns:
         `accuracy` (share of all clips that are right), `macro_accuracy` (mean recall over the
         classes that have clips), `top5_accuracy` (min(5, K) guesses), `macro_f1`, all in [0, 1]
-        and with unreadable clips counted as wrong; `loss`, the mean cross-entropy over readable
-        clips (NaN if there are none); `num_clips`, `num_unreadable`.
+        and with unreadable clips counted as wrong; `auc` (see `auroc`) unless all clips are of
+        one class; `loss`, the mean cross-entropy over readable clips (NaN if there are none);
+        `num_clips`, `num_unreadable`.
 
     Raises:
         ValueError: if there is no clip.
@@ -57,11 +99,13 @@ def classification_metrics(logits_NK: Tensor, target_N: Tensor) -> dict[str, flo
     f1_K = multiclass_f1_score(preds_N, target_N, num_classes=num_classes + 1, average="none")
     has_clips_K = ~recall_K.isnan()
     loss = nn.functional.cross_entropy(logits_NK[readable_N], target_N[readable_N])
+    area = auroc(logits_NK, target_N)
     return {
         "accuracy": (preds_N == target_N).float().mean().item(),
         "macro_accuracy": recall_K[has_clips_K].mean().item(),
         "top5_accuracy": top_k_hits(logits_NK, target_N, 5).float().mean().item(),
         "macro_f1": f1_K[:num_classes][has_clips_K].mean().item(),
+        **({} if math.isnan(area) else {"auc": area}),
         "loss": loss.item(),
         "num_clips": float(len(target_N)),
         "num_unreadable": float((~readable_N).sum().item()),

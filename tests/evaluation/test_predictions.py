@@ -84,7 +84,7 @@ def test_the_summary_holds_all_of_it_as_plain_json(
     summary = json.loads(json.dumps(summarise(scored)))
     assert summary["num_groups"] == 12
     assert set(summary["intervals"]) == {
-        "accuracy", "top5_accuracy", "macro_accuracy", "macro_f1", "ece",
+        "accuracy", "top5_accuracy", "macro_accuracy", "macro_f1", "auc", "ece",
     }  # fmt: skip
     for key, (low, high) in summary["intervals"].items():
         assert low <= summary[key] <= high
