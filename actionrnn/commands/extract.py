@@ -1,4 +1,8 @@
-"""`actionrnn extract --data configs/data/x.yaml --backbone NAME`: features, ahead of training."""
+"""`actionrnn extract --data configs/data/x.yaml --backbone NAME`: features, ahead of training.
+
+Started several times at once it shares the work: by the rank that torchrun or `srun` gives each
+process, or by `--shard i/n` in a job array. The processes need nothing but the shared folder.
+"""
 
 import sys
 
@@ -6,6 +10,7 @@ from jsonargparse import ArgumentParser
 
 from actionrnn.commands.config import compose
 from actionrnn.commands.parsing import usage_errors
+from actionrnn.features.machine import parse_shard, shard_of_environment
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.training.data import ActionDataModule, ExtractionSettings
 
@@ -13,20 +18,34 @@ TAKES_VERB = False
 SHORT_FORMS = {
     "--backbone": "--features.backbone.name",
     "--weights": "--features.backbone.weights",
+    "--runtime": "--features.runtime",
+    "--device": "--extraction.device",
+    "--workers": "--extraction.num_workers",
+    "--batch-size": "--extraction.batch_size",
+    "--on-bad-video": "--extraction.on_bad_video",
+    "--max-bad": "--extraction.max_bad",
+    "--check-content": "--extraction.check_content",
+    "--retry-failed": "--extraction.retry_failed",
 }
+SWITCHES = ("--extraction.check_content", "--extraction.retry_failed")
 
 
 def main(arguments: list[str]) -> int:
     """Extract what is missing, the same way `fit` does."""
-    parser = ArgumentParser(prog="actionrnn extract", exit_on_error=False)
+    parser = ArgumentParser(
+        prog="actionrnn extract", exit_on_error=False, description=_description()
+    )
     parser.add_argument("--config", type=str, help="YAML file with `data` and `features`")
+    parser.add_argument(
+        "--shard", type=str | None, default=None, help="i/n: the i-th of n shares, from 0/n on"
+    )
     parser.add_class_arguments(ActionDataModule, "data", skip={"features", "extraction"})
     parser.add_class_arguments(FeatureSettings, "features")
     parser.add_class_arguments(ExtractionSettings, "extraction")
     if "--help" in arguments or "-h" in arguments:
         parser.print_help()
         return 0
-    config, rest = compose([_long_form(word) for word in arguments])
+    config, rest = compose(_long_forms(arguments))
     own = {key: config[key] for key in ("data", "features", "extraction") if key in config}
     with usage_errors(parser):
         parsed = parser.parse_args(rest, parser.parse_object(own))
@@ -34,16 +53,28 @@ def main(arguments: list[str]) -> int:
     data = ActionDataModule(
         **dict(parsed.data.items()), features=made.features, extraction=made.extraction
     )
-    data.prepare_data()
-    store = data.store
+    share = parse_shard(parsed.shard) if parsed.shard else shard_of_environment()
+    store = data.extract(share=share)
     print(
-        f"{len(store.video_ids)} clips, {store.num_views} views, D = {store.feature_dim}, "
-        f"{len(store.failures)} unreadable"
+        f"{len(store.video_ids)} clips, {store.num_views} views, "
+        f"D = {store.feature_dim if store.video_ids else 0}, {len(store.failures)} unreadable"
     )
     print(f"features: {store.folder}", file=sys.stderr)
     return 0
 
 
-def _long_form(word: str) -> str:
-    option, equals, value = word.partition("=")
-    return SHORT_FORMS.get(option, option) + equals + value
+def _description() -> str:
+    short = "\n".join(f"{short} is {long}" for short, long in SHORT_FORMS.items())
+    return f"{__doc__}\n\n{short}"
+
+
+def _long_forms(words: list[str]) -> list[str]:
+    """Short forms written out; a switch without a value means true."""
+    found: list[str] = []
+    for word, following in zip(words, [*words[1:], "--"], strict=True):
+        option, equals, value = word.partition("=")
+        option = SHORT_FORMS.get(option, option)
+        if option in SWITCHES and not equals and following.startswith("--"):
+            equals, value = "=", "true"
+        found.append(option + equals + value)
+    return found

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import Tensor
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clips import Clip, clips_of, content_of
+from actionrnn.features.clips import Clip, clips_of, content_of, readers_of
 from actionrnn.features.engine import DecoderPool, Engine, Extracted
 from actionrnn.features.machine import choose_device, num_cores
 from actionrnn.features.progress import ExtractionProgress
@@ -26,7 +26,6 @@ from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
 from actionrnn.features.store import FeatureStore, read_spec
 from actionrnn.features.weights import preprocessing_of, weights_identity
 from actionrnn.video.clip import read_clip
-from actionrnn.video.reader import reader_version, resolve_reader
 
 __all__ = ["choose_device", "clips_of", "compute", "ensure_features", "extract_clip", "spec_of"]
 
@@ -36,8 +35,10 @@ VERIFY_BYTES = 2**30  # stores up to this size are checked byte by byte at every
 FAILURES_NAME = "failures.csv"
 
 
-def spec_of(settings: FeatureSettings, device: str = "cpu") -> FeatureSpec:
-    """What the settings mean here: which decoder, which weights, which runtime."""
+def spec_of(
+    settings: FeatureSettings, device: str = "cpu", clips: Sequence[Clip] = ()
+) -> FeatureSpec:
+    """What the settings mean here: which decoder for the clips, which weights, which runtime."""
     if is_imported(settings.backbone.name):
         return imported_spec(settings.backbone.name)
     chosen = settings.runtime
@@ -50,7 +51,7 @@ def spec_of(settings: FeatureSettings, device: str = "cpu") -> FeatureSpec:
         version = runtime_version()
     return FeatureSpec(
         replace(settings, runtime=chosen),
-        reader_version(resolve_reader(settings.reader)),
+        readers_of(clips, settings.reader),
         weights_identity(settings.backbone),
         version,
     )
@@ -130,9 +131,9 @@ def ensure_features(
         ActionRNNError: if the backbone cannot be had, or the folder cannot be written.
     """
     chosen = choose_device(device)
-    spec = spec_of(settings, chosen)
-    store = open_checked(folder / spec.fingerprint, spec)
     clips = clips_of(manifest, settings)
+    spec = spec_of(settings, chosen, clips)
+    store = open_checked(folder / spec.fingerprint, spec)
     if shard is not None:
         clips = clips[shard[0] :: shard[1]]
     todo = _missing(store, clips, retry_failed, check_content)
@@ -150,7 +151,7 @@ def ensure_features(
                 FeatureStore.create(folder, spec)
                 stages = {"decoding": decoders.busy, "the backbone": backbone.busy}
                 engine = Engine(backbone, decoders, settings.dtype, on_bad_video)
-                shown = ExtractionProgress(len(todo), stages, progress)
+                shown = ExtractionProgress(len(todo), stages, progress, shard)
                 about = f"{spec.settings.runtime} {torch.__version__} on {chosen}"
                 publish(store.folder, engine.run(todo), shown, about)
         store = FeatureStore(store.folder, spec)
@@ -214,8 +215,9 @@ def publish(
 def explain_missing(folder: Path, spec: FeatureSpec, missing: int, total: int) -> None:
     """Say what is computed, and how it differs from the nearest features that are there."""
     print(f"features: {missing} of {total} clips to extract into {folder}", file=sys.stderr)
-    trained_on = preprocessing_of(spec.settings.backbone).size
-    if trained_on != spec.settings.transform.size:
+    backbone = spec.settings.backbone
+    trained_on = preprocessing_of(backbone).size
+    if backbone.weights != "random" and trained_on != spec.settings.transform.size:
         print(
             f"  note: the weights were trained on {trained_on} px pictures, these are "
             f"{spec.settings.transform.size} px (--features.transform.size)",

@@ -21,19 +21,27 @@ class ExtractionProgress:
         total: clips to extract.
         stages: the threads of every stage, by its name.
         enabled: false is silent.
+        share: `(i, n)` of a process that does not work alone, to tell it from the others.
     """
 
-    def __init__(self, total: int, stages: Mapping[str, Busy], enabled: bool = True) -> None:
+    def __init__(
+        self,
+        total: int,
+        stages: Mapping[str, Busy],
+        enabled: bool = True,
+        share: tuple[int, int] | None = None,
+    ) -> None:
         self.total = total
         self.stages = stages
         self.enabled = enabled
+        self._name = "extract" if share is None else f"extract {share[0]}/{share[1]}"
         self.clips = self.pictures = self.bad = 0
         self._started = self._last_line = time.monotonic()
         console = Console(stderr=True)
         self._bar: Progress | None = None
         if enabled and console.is_terminal:
             self._bar = Progress(
-                TextColumn("extract"),
+                TextColumn(self._name),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[status]}"),
@@ -59,7 +67,7 @@ class ExtractionProgress:
             seconds = time.monotonic() - self._started
             done = f"{self.clips} of {self.total} clips in {seconds:.1f} s"
             rest = "" if error is None else "; what is done is kept, the next run continues"
-            print(f"extracted {done}: {self.status()}{rest}", file=sys.stderr, flush=True)
+            print(f"{self._name}: {done}: {self.status()}{rest}", file=sys.stderr, flush=True)
 
     def status(self) -> str:
         """Rates and the bottleneck, in words: the stage whose threads are busiest."""
@@ -83,5 +91,6 @@ class ExtractionProgress:
             self._last_line = time.monotonic()
             elapsed = self._last_line - self._started
             left = (self.total - self.clips) * elapsed / self.clips
-            line = f"extract {self.clips}/{self.total}  {self.status()}  {left:.0f} s left"
+            done = f"{self._name}: {self.clips} of {self.total} clips"
+            line = f"{done}: {self.status()}; {left:.0f} s left"
             print(line, file=sys.stderr, flush=True)

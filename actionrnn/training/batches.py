@@ -54,9 +54,13 @@ class BatchOrder:
         """Called by the Trainer before every epoch."""
         self.epoch = epoch
 
-    def generator(self) -> torch.Generator:
-        """The random numbers of this epoch, the same in every process."""
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+    def generator(self, purpose: int = 0) -> torch.Generator:
+        """The random numbers of this epoch for one purpose, the same in every process."""
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch + (purpose << 40))
+
+    def random_views(self, num_views: int) -> Tensor:
+        """The view of every row in this epoch, int64 (num_rows,), 0 <= view < num_views."""
+        return torch.randint(num_views, (self.num_rows,), generator=self.generator(purpose=1))
 
     def _order(self) -> Tensor:
         if self.weights is not None:
@@ -83,6 +87,8 @@ class BatchOrder:
 class FeatureLoader:
     """Batches of one split, each one gather from the store; no per-clip Python work.
 
+    The store is held in memory, or on `device`, where it fits; see `FeatureStore`.
+
     Args:
         store: the features.
         video_ids: clips of the split that have features.
@@ -90,6 +96,7 @@ class FeatureLoader:
         index_N: their rows in the whole split (unreadable clips leave gaps).
         order: the rows of each batch.
         random_view: one random view a clip and epoch (training) instead of all views.
+        device: where batches are wanted. On a GPU whose memory takes the store, nothing travels.
     """
 
     def __init__(
@@ -100,9 +107,12 @@ class FeatureLoader:
         index_N: Tensor,
         order: BatchOrder,
         random_view: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.store = store
         self.video_ids = video_ids
+        self.device = device
+        self._position_N = store.positions(video_ids)
         self.target_N = target_N
         self.index_N = index_N
         self.sampler = order  # the Trainer calls sampler.set_epoch
@@ -113,16 +123,17 @@ class FeatureLoader:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
+        if self.device.startswith("cuda"):
+            self.store.hold_on(self.device)
         num_views = self.store.num_views
-        generator = self.sampler.generator()
-        view_N = torch.randint(num_views, (len(self.video_ids),), generator=generator)
+        view_N = self.sampler.random_views(num_views) if self.random_view else None
         for rows in self.sampler:
-            ids = [self.video_ids[row] for row in rows.tolist()]
-            views = [view_N[rows]] if self.random_view else range(num_views)
-            yield self._gather(ids, list(views), rows)
+            views = list(range(num_views)) if view_N is None else [view_N[rows]]
+            yield self._gather(views, rows)
 
-    def _gather(self, ids: list[str], views: list[Tensor | int], rows: Tensor) -> Batch:
-        gathered = [self.store.gather(ids, view) for view in views]
+    def _gather(self, views: list[int] | list[Tensor], rows: Tensor) -> Batch:
+        position_B = self._position_N[rows]
+        gathered = [self.store.gather(position_B, view) for view in views]
         return Batch(
             torch.stack([features for features, _ in gathered], dim=1),
             torch.stack([lengths for _, lengths in gathered], dim=1),

@@ -55,6 +55,8 @@ class ExtractionSettings:
         batch_size: frames per backbone batch; null chooses from the device.
         on_bad_video: `record` an unreadable clip and go on (it is scored wrong), or `raise`.
         max_bad: share of unreadable clips above which the data is rejected, 0 to 1.
+        check_content: tell changed files by a hash of their content, not by size and time.
+        retry_failed: try clips again that could not be read before, though unchanged.
     """
 
     device: str = "auto"
@@ -62,6 +64,17 @@ class ExtractionSettings:
     batch_size: int | None = None
     on_bad_video: Literal["record", "raise"] = "record"
     max_bad: float = 0.2
+    check_content: bool = False
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("num_workers", self.num_workers, 1),
+            ("batch_size", self.batch_size, 1),
+            ("max_bad", self.max_bad, 0),
+        ):
+            if value is not None and value < least:
+                raise ValueError(f"--extraction.{name} {value}: must be at least {least}")
 
 
 class ActionDataModule(pl.LightningDataModule):
@@ -234,26 +247,40 @@ class ActionDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Extract the features that are missing (one process; resumes where it stopped)."""
-        self._extract(progress=True)
+        self.extract()
 
     def setup(self, stage: str) -> None:
         """Open the feature store; every process of a run does this."""
         if self._store is None:
-            self._extract(progress=False)
+            self.extract(progress=False)
 
-    def _extract(self, progress: bool) -> None:
-        settings = self.extraction
+    def extract(self, progress: bool = True, share: tuple[int, int] | None = None) -> FeatureStore:
+        """Compute the features that are missing, and open the store.
+
+        Args:
+            progress: show it.
+            share: `(i, n)`, only every n-th clip from the i-th on.
+
+        Raises:
+            ActionRNNError: see `ensure_features`.
+        """
+        options = self.extraction
         self._store = ensure_features(
             self.manifest,
             self.features,
             self.features_dir,
-            device=settings.device,
-            num_workers=settings.num_workers,
-            batch_size=settings.batch_size,
-            on_bad_video=settings.on_bad_video,
-            max_bad=settings.max_bad,
+            device=options.device,
+            num_workers=options.num_workers,
+            batch_size=options.batch_size,
+            on_bad_video=options.on_bad_video,
+            max_bad=options.max_bad,
             progress=progress,
+            shard=share,
+            # The first process of a run has done so; its mates need not do it again.
+            check_content=options.check_content and progress,
+            retry_failed=options.retry_failed and progress,
         )
+        return self._store
 
     def train_dataloader(self) -> FeatureLoader:
         """Training clips, shuffled or balanced, one random view each."""
@@ -303,4 +330,5 @@ class ActionDataModule(pl.LightningDataModule):
             world_size=trainer.world_size if trainer and not whole else 1,
         )
         video_ids = [ids[row] for row in readable]
-        return FeatureLoader(self.store, video_ids, target_N, index_N, order, random_view=train)
+        device = str(trainer.strategy.root_device) if trainer else "cpu"
+        return FeatureLoader(self.store, video_ids, target_N, index_N, order, train, device)

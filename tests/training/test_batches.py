@@ -1,9 +1,15 @@
 """The order of batches: every clip once, a function of seed and epoch, shared between processes."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
-from actionrnn.training.batches import BatchOrder
+from actionrnn.features.shard import Entry, write_shard
+from actionrnn.features.spec import FeatureSettings, FeatureSpec
+from actionrnn.features.store import FeatureStore
+from actionrnn.training.batches import Batch, BatchOrder, FeatureLoader
 
 
 def rows(order: BatchOrder) -> list[int]:
@@ -55,3 +61,74 @@ def test_balanced_sampling_evens_out_the_classes() -> None:
     weights = target.bincount().double().reciprocal()[target]
     drawn = target[rows(BatchOrder(1000, 50, shuffle=True, weights=weights))]
     assert 0.4 < drawn.float().mean() < 0.6
+
+
+@pytest.fixture
+def three_views(tmp_path: Path) -> FeatureStore:
+    """20 clips of 3 views of 2 or 3 frames; a value says clip, view and frame."""
+    folder = FeatureStore.create(tmp_path, FeatureSpec(FeatureSettings(), "none", "00")).folder
+    clips = []
+    for clip in range(20):
+        frames = 2 + clip % 2
+        values = 100 * clip + 10 * np.arange(3)[:, None] + np.arange(frames)
+        clips.append((Entry(f"c{clip}", "s", frames), values[..., None].astype(np.float32)))
+    write_shard(folder, clips)
+    return FeatureStore.open(folder)
+
+
+def loader_of(store: FeatureStore, random_view: bool, seed: int = 0) -> FeatureLoader:
+    ids = [f"c{k}" for k in range(1, 20)]  # the split lacks the first clip
+    order = BatchOrder(len(ids), 8, shuffle=random_view, seed=seed)
+    target_N = torch.arange(1, 20) % 4
+    return FeatureLoader(store, ids, target_N, torch.arange(len(ids)), order, random_view)
+
+
+def test_training_sees_one_random_view_a_clip_and_another_the_next_epoch(
+    three_views: FeatureStore,
+) -> None:
+    loader = loader_of(three_views, random_view=True)
+    seen: list[dict[int, int]] = []
+    for epoch in range(12):
+        loader.sampler.set_epoch(epoch)
+        views = {}
+        for batch in loader:
+            assert batch.features_BVTD.shape[1] == 1
+            first_B = batch.features_BVTD[:, 0, 0, 0].long()
+            assert torch.equal(first_B // 100, batch.index_B + 1)
+            assert torch.equal(batch.target_B, (batch.index_B + 1) % 4)
+            views |= dict(zip(batch.index_B.tolist(), (first_B // 10 % 10).tolist(), strict=True))
+        assert views.keys() == set(range(19))
+        seen.append(views)
+    assert seen[0] != seen[1]
+    assert all({views[row] for views in seen} == {0, 1, 2} for row in range(19))
+    loader.sampler.set_epoch(3)
+    again = {r: v for b in loader for r, v in zip(b.index_B.tolist(), views_of(b), strict=True)}
+    assert again == seen[3], "a function of seed and epoch, so that a resumed run sees the same"
+
+
+def views_of(batch: Batch) -> list[int]:
+    return [int(value) for value in batch.features_BVTD[:, 0, 0, 0].long() // 10 % 10]
+
+
+def test_evaluation_sees_every_view_padded_with_zeros(three_views: FeatureStore) -> None:
+    loader = loader_of(three_views, random_view=False)
+    for batch in loader:
+        for row, index in enumerate(batch.index_B.tolist()):
+            expected = three_views.read(f"c{index + 1}")
+            length = expected.shape[1]
+            assert batch.lengths_BV[row].tolist() == [length] * 3
+            assert np.array_equal(batch.features_BVTD[row, :, :length].numpy(), expected)
+            assert not batch.features_BVTD[row, :, length:].any()
+
+
+def test_batches_are_the_same_from_memory_and_from_disk(
+    three_views: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = list(loader_of(three_views, random_view=True))
+    assert three_views._ram is not None, "a store that fits is held in memory"
+    monkeypatch.setattr("actionrnn.features.store.RAM_SHARE", 0.0)
+    mapped = FeatureStore.open(three_views.folder)
+    found = list(loader_of(mapped, random_view=True))
+    assert mapped._ram is None
+    for one, other in zip(expected, found, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
