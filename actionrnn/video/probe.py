@@ -129,13 +129,15 @@ def video_stream(container: InputContainer) -> VideoStream:
 
 
 def _require_readable(path: str) -> None:
-    if not os.path.lexists(path):
-        raise VideoNotFound(path, "there is no such file")
     if os.path.exists(path) and not os.path.isfile(path):
         raise VideoNotFound(path, "this is no regular file (a pipe, a device or a directory)")
     try:
         with open(path, "rb"):
             pass
+    except FileNotFoundError as error:
+        is_link = os.path.islink(path)
+        reason = "it is a link to a file that is gone" if is_link else "there is no such file"
+        raise VideoNotFound(path, reason) from error
     except OSError as error:
         raise VideoNotFound(path, f"it cannot be opened ({error.strerror})") from error
 

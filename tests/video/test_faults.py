@@ -6,6 +6,8 @@ import pickle
 import shutil
 import stat
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -49,15 +51,36 @@ def test_files_that_are_no_videos(tmp_path: Path, videos: dict[str, Path]) -> No
 
 def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
     fails(tmp_path / "gone.mp4", "no such file", VideoNotFound)
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "gone.mp4")
+    fails(tmp_path / "link.mp4", "a link to a file that is gone", VideoNotFound)
     fails(tmp_path, "the folder holds no pictures")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(tmp_path: Path, videos: dict[str, Path]) -> None:
-    path = tmp_path / "secret.mp4"
-    shutil.copy(videos["single_frame.mp4"], path)
-    path.chmod(stat.S_IWUSR)
-    fails(path, "Permission denied", VideoNotFound)
+@contextlib.contextmanager
+def as_ordinary_user() -> Iterator[None]:
+    """Root may read everything: be nobody for a while."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if user == 0:
+            os.seteuid(0)
+
+
+def test_a_file_or_folder_that_may_not_be_read(videos: dict[str, Path]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        path = Path(folder, "secret.mp4")
+        shutil.copy(videos["single_frame.mp4"], path)
+        path.chmod(stat.S_IWUSR)
+        with as_ordinary_user():
+            fails(path, "Permission denied", VideoNotFound)
+        os.chmod(folder, 0)
+        with as_ordinary_user():
+            fails(path, "Permission denied", VideoNotFound)
+        os.chmod(folder, 0o755)
 
 
 @pytest.mark.parametrize("reader", READERS)
