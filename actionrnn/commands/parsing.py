@@ -5,6 +5,7 @@ import importlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -50,7 +51,7 @@ def spelled_out(parser: ArgumentParser, arguments: list[str]) -> list[str]:
         if isinstance(action.default, bool)
     }
     words = []
-    for word, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+    for word, following in pairwise([*arguments, "--"]):
         name = word.replace("-", "_").replace("__", "--", 1) if word.startswith("--") else word
         bare = name in flags and following.startswith("--")
         words.append(f"{name}=true" if bare else name if name in flags else word)
