@@ -8,7 +8,7 @@ import yaml
 
 from actionrnn.cli import main
 from actionrnn.commands.config import load_config
-from actionrnn.commands.lightning import ActionCLI
+from actionrnn.commands.action_cli import ActionCLI
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 DATA = sorted((CONFIGS / "data").glob("*.yaml"))

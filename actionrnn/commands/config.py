@@ -5,6 +5,7 @@ files come first and single settings after them, wherever they stand; a later fi
 `--data FILE` (likewise `--model`, `--features`, `--trainer`) replaces that whole group.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,31 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str], li
         else:
             groups[name] = value
     return configs, groups, rest
+
+
+def option_value(option: str, arguments: list[str]) -> str | None:
+    """The value of one option among words that are not parsed yet; the last one counts."""
+    value = None
+    for word, following in pairwise([*arguments, None]):
+        if word == option:
+            value = following
+        elif word is not None and word.startswith(f"{option}="):
+            value = word.partition("=")[2]
+    return value
+
+
+def setting(name: str, arguments: list[str]) -> Any:
+    """What a command line says of one setting, such as `data.root`: in words, or in its files.
+
+    Returns:
+        The text of a word, the value of a file, or None where neither has it.
+    """
+    config, rest = compose(arguments)
+    value: Any = config
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    given = option_value(f"--{name}", rest)
+    return value if given is None else given
 
 
 def read_yaml(path: str) -> dict[str, Any]:

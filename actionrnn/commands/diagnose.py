@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.lightning import quiet_libraries
+from actionrnn.commands.action_cli import quiet_libraries
 from actionrnn.commands.parsing import import_function, usage_errors
 from actionrnn.errors import UsageError, near_miss
 from actionrnn.evaluation.tables import print_diagnosis

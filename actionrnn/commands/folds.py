@@ -1,114 +1,98 @@
 """`actionrnn folds --config ...`: fit and test every fold of a dataset, then mean and spread."""
 
-import io
-import json
-import statistics
 import sys
-from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-from actionrnn.cli import main as actionrnn
-from actionrnn.commands.config import compose
-from actionrnn.commands.lightning import option_value
+from actionrnn.commands import repeat
+from actionrnn.commands.config import setting
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.errors import ActionRNNError, UsageError
+from actionrnn.errors import UsageError
 from actionrnn.evaluation.folds import mean_over_folds
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.summary import plain_console
 from actionrnn.training.data import expand_path
-from actionrnn.training.run_folder import new_run_folder, write_json
+from actionrnn.training.run_folder import write_json
 
 TAKES_VERB = False
-FIGURES = {
-    "accuracy": "accuracy",
-    "macro_accuracy": "macro accuracy",
-    "macro_f1": "macro F1",
-    "auc": "AUC",
-}
 
 
 def main(arguments: list[str]) -> int:
     """Everything `fit` takes; one run folder per split column below one folder."""
     if not arguments or "--help" in arguments or "-h" in arguments:
         print(
-            "usage: actionrnn folds --config FILE [every setting of fit]\n\n"
+            "usage: actionrnn folds --config FILE [--seeds N] [every setting of fit]\n\n"
             "Fits and tests each split column of the manifest (split1, split2, ...) and prints\n"
-            "the mean and standard deviation over them: the protocol of UCF101 and HMDB51 (three\n"
-            "splits) and of surveillance fights (five folds by recording)."
+            "the mean over them, its 95 % interval over recordings, and the standard deviation:\n"
+            "the protocol of UCF101 and HMDB51 (three splits) and of surveillance fights (five\n"
+            "folds by recording). --seeds N does it N times over, with the spread of the seeds."
         )
         return 0
-    config, rest = compose(arguments)
-    given = option_value("--data.root", rest) or config.get("data", {}).get("root")
-    if given is None:
-        raise UsageError("folds needs a dataset: --config, --data FILE or --data.root DIR")
-    name = option_value("--run.name", rest) or config.get("run", {}).get("name", "folds")
-    runs = option_value("--run.root", rest) or config.get("run", {}).get("root", "runs")
-    columns = Manifest.load(expand_path(given)).splits
-    folder = new_run_folder(runs, f"{name}_folds")
-    results = [run_fold(column, arguments, folder / column) for column in columns]
-    tables = [Predictions.load(folder / column) for column in columns]
-    summary = summarise_folds(columns, results, tables)
+    columns = split_columns(arguments)
+    folder = repeat.folder_of(arguments, "folds")
+    runs = {
+        column: repeat.over_seeds(arguments, folder / column, partial(run_fold, column, arguments))
+        for column in columns
+    }
+    summary = summarise_folds(runs)
     write_json(folder / "folds.json", summary)
     print_folds(summary)
     print(f"written: {folder / 'folds.json'}", file=sys.stderr)
     return 0
 
 
-def run_fold(column: str, arguments: list[str], folder: Path) -> dict[str, Any]:
-    """Fit and test one split column; returns its metrics.
+def split_columns(arguments: list[str]) -> list[str]:
+    """Every split column of the dataset of a command line.
 
     Raises:
-        ActionRNNError: if either fails (it has said why).
+        UsageError: if it names no dataset.
     """
+    root = setting("data.root", arguments)
+    if root is None:
+        raise UsageError("which dataset? Give --config FILE, --data FILE or --data.root DIR")
+    return Manifest.load(expand_path(root)).splits
+
+
+def run_fold(column: str, arguments: list[str], folder: Path, seed: int) -> dict[str, Any]:
+    """Fit and test one split column with one seed; its metrics, and its `folder` and `seed`."""
     print(f"\n{column}", file=sys.stderr)
-    best = str(folder / "checkpoints" / "best.ckpt")
-    for words in (
-        ["fit", *arguments, f"--data.split={column}", f"--run.folder={folder}"],
-        ["test", "--ckpt_path", best],
-    ):
-        with redirect_stdout(io.StringIO()):  # one table of all folds follows
-            code = actionrnn(words)
-        if code:
-            raise ActionRNNError(f"{column}: `actionrnn {words[0]}` ended with code {code}")
-    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-    return metrics
+    repeat.fit(arguments, folder, data__split=column, seed_everything=seed)
+    return {**repeat.test(folder), "folder": folder, "seed": seed}
 
 
-def summarise_folds(
-    columns: list[str], results: list[dict[str, Any]], tables: list[Predictions]
-) -> dict[str, Any]:
-    """Each fold's figures, their mean, its interval over groups, and the spread of the folds.
+def summarise_folds(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Each fold's figures (mean over seeds), their mean, its interval, and the spreads.
 
-    `sd` is the sample standard deviation over folds; `intervals` are those of the mean.
+    `sd` is over folds, `intervals` are those of the mean (over groups), and `seeds` holds the
+    mean over folds of each seed, with their mean and standard deviation.
     """
-    keys = [key for key in FIGURES if all(key in result for result in results)]
-    values = {key: [result[key] for result in results] for key in keys}
+    folds = {column: repeat.spread(rows)["mean"] for column, rows in runs.items()}
+    by_seed = {
+        str(rows[0]["seed"]): repeat.spread(rows)["mean"]
+        for rows in zip(*runs.values(), strict=True)
+    }
+    tables = [Predictions.load(row["folder"]) for rows in runs.values() for row in rows]
     pooled = mean_over_folds(tables)
+    over_folds = repeat.spread(list(folds.values()))
     return {
-        "folds": {c: {key: r[key] for key in keys} for c, r in zip(columns, results, strict=True)},
-        "leaked": any(result["leaked"] for result in results),
-        "mean": {key: statistics.fmean(values[key]) for key in keys},
-        "sd": {key: statistics.stdev(values[key]) if len(results) > 1 else None for key in keys},
-        "intervals": {key: pooled[key]["interval"] for key in keys},
+        "folds": folds,
+        "leaked": any(row["leaked"] for rows in runs.values() for row in rows),
+        **over_folds,
+        "intervals": {key: pooled[key]["interval"] for key in over_folds["mean"]},
+        "seeds": {"each": by_seed, **repeat.spread(list(by_seed.values()))},
     }
 
 
 def print_folds(summary: dict[str, Any]) -> None:
-    """One row a fold, then the mean, its interval and the spread."""
-    keys = list(summary["mean"])
-    table = Table("fold", *(FIGURES[key] for key in keys))
-    for column, figures in summary["folds"].items():
-        table.add_row(column, *(f"{figures[key]:.3f}" for key in keys))
-    table.add_section()
-    table.add_row("mean", *(f"{summary['mean'][key]:.3f}" for key in keys))
-    table.add_row("95 % interval", *(_narrow(summary["intervals"][key]) for key in keys))
-    if len(summary["folds"]) > 1:
-        table.add_row("sd of folds", *(f"{summary['sd'][key]:.3f}" for key in keys))
+    """One row a fold, then the mean, the spread of folds and seeds, and the interval."""
+    lines = {"95 %": {key: _narrow(bounds) for key, bounds in summary["intervals"].items()}}
+    if len(summary["seeds"]["each"]) > 1:
+        sd = summary["seeds"]["sd"]
+        lines = {"sd of seeds": {key: f"{value:.3f}" for key, value in sd.items()}, **lines}
+    repeat.print_rows("fold, test", summary["folds"], summary["mean"], summary["sd"], lines.items())
     console = plain_console()
-    console.print(table)
+    console.print("sd: over folds; 95 %: of the mean, over recordings")
     if summary["leaked"]:
         console.print("LEAKED: training and test share recordings", style="bold red")
 

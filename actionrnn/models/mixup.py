@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from actionrnn.models.lengths import check_lengths, zero_padding
 
@@ -11,7 +11,8 @@ from actionrnn.models.lengths import check_lengths, zero_padding
 class Mixed(NamedTuple):
     """Mixed clips, of the lengths the first clips had.
 
-    The loss is `share * loss(logits, target) + (1 - share) * loss(logits, target[partner])`.
+    The loss is `share * loss(logits, target) + (1 - share) * loss(logits, target[partner])`,
+    which is the cross-entropy with `targets`.
 
     Attributes:
         features_BTD: zero on padding.
@@ -22,6 +23,11 @@ class Mixed(NamedTuple):
     features_BTD: Tensor
     partner_B: Tensor
     share_B: Tensor
+
+    def targets(self, target_B: Tensor, num_classes: int) -> Tensor:
+        """Class probabilities of the mixtures, (B, K)."""
+        own_BK = nn.functional.one_hot(target_B, num_classes).to(self.share_B.dtype)
+        return torch.lerp(own_BK[self.partner_B], own_BK, self.share_B[:, None])
 
 
 def mixup(features_BTD: Tensor, lengths_B: Tensor, alpha: float) -> Mixed:

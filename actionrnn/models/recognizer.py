@@ -6,7 +6,8 @@ and checkpoints must not carry it.
 
 import math
 import os
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -16,8 +17,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.models.config import HeadConfig
+from actionrnn.models.finite import named, rows_not_finite
 from actionrnn.models.heads import Head, build_head
 from actionrnn.models.metrics import classification_metrics
+from actionrnn.models.mixup import mixup
 from actionrnn.models.optim import decay_groups
 
 CHECKPOINT_KEY = "actionrnn"
@@ -35,6 +38,8 @@ class ActionRecognizer(pl.LightningModule):
         weight_decay: AdamW's, on weight matrices only (not on biases and norms).
         warmup_share: share of all steps in which the rate climbs linearly; cosine to 0 after.
         label_smoothing: probability mass spread over all classes, 0 <= s < 1.
+        mixup: clips are mixed in pairs by shares from Beta(mixup, mixup); 0 is off, 0.1 to 0.4
+            are usual. See `models.mixup`.
         class_weights: `balanced` weighs the loss of a class by the inverse of its frequency.
         head_options: every field of `HeadConfig`.
 
@@ -48,6 +53,7 @@ class ActionRecognizer(pl.LightningModule):
         weight_decay: float = 0.01,
         warmup_share: float = 0.1,
         label_smoothing: float = 0.0,
+        mixup: float = 0.0,
         class_weights: Literal["none", "balanced"] = "none",
         **head_options: Any,
     ) -> None:
@@ -57,6 +63,7 @@ class ActionRecognizer(pl.LightningModule):
             ("weight_decay", weight_decay, weight_decay >= 0),
             ("warmup_share", warmup_share, 0 <= warmup_share < 1),
             ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1),
+            ("mixup", mixup, 0 <= mixup < math.inf),
         ):
             if not allowed:
                 raise ValueError(f"--model.{name} {value} is out of range")
@@ -64,6 +71,7 @@ class ActionRecognizer(pl.LightningModule):
         self.weight_decay = weight_decay
         self.warmup_share = warmup_share
         self.label_smoothing = label_smoothing
+        self.mixup = mixup
         self.class_weights: Literal["none", "balanced"] = class_weights
         self.head_config = HeadConfig(**head_options)
         self.class_names: list[str] = []
@@ -91,6 +99,7 @@ class ActionRecognizer(pl.LightningModule):
             "weight_decay": self.weight_decay,
             "warmup_share": self.warmup_share,
             "label_smoothing": self.label_smoothing,
+            "mixup": self.mixup,
             "class_weights": self.class_weights,
             **self.head_config.to_dict(),
         }
@@ -122,16 +131,17 @@ class ActionRecognizer(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Measure the input normalisation on the training clips of a run that starts afresh."""
         if self.trainer.ckpt_path is None:
-            batches = (
-                (batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten())
-                for batch in self.data.loader("train", whole=True)
-            )
-            self.head.fit_input_norm(batches)
+            self.head.fit_input_norm(self._training_views())
         counts_K = self.data.targets("train").bincount(minlength=len(self.class_names))
         weights_K = counts_K.sum() / (len(counts_K) * counts_K.clamp(min=1))
         self._class_weights_K = (
             weights_K.float().to(self.device) if self.class_weights == "balanced" else None
         )
+
+    def _training_views(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in self.data.loader("train", whole=True):
+            self._check_features(batch, "train")
+            yield batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten()
 
     def on_train_epoch_start(self) -> None:
         """Fresh random numbers for dropout, a function of seed and epoch: resume = unbroken."""
@@ -139,30 +149,48 @@ class ActionRecognizer(pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Cross-entropy of one batch."""
-        output = self.head(batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten())
+        self._check_features(batch, "train")
+        features_BTD, lengths_B = batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten()
+        target = batch.target_B
+        if self.mixup:
+            mixed = mixup(features_BTD, lengths_B, self.mixup)
+            features_BTD, target = mixed.features_BTD, mixed.targets(target, len(self.class_names))
         loss = nn.functional.cross_entropy(
-            output.logits_BK,
-            batch.target_B,
+            self.head(features_BTD, lengths_B).logits_BK,
+            target,
             weight=self._class_weights_K,
             label_smoothing=self.label_smoothing,
         )
         if not bool(torch.isfinite(loss)):
-            self._stop_on_bad_loss(loss, batch)
+            self._stop(f"the loss became {loss.item()}", batch, "train")
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.target_B))
         return loss
 
-    def _stop_on_bad_loss(self, loss: Tensor, batch: Any) -> None:
-        ids = self.data.part("train").table["video_id"]
-        bad_B = ~batch.features_BVTD.flatten(1).isfinite().all(dim=1)
-        named = batch.index_B[bad_B] if bool(bad_B.any()) else batch.index_B
-        cause = "these clips' features are not finite" if bool(bad_B.any()) else "batch"
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+    def _check_features(self, batch: Any, subset: str) -> None:
+        """Stop by name where a feature is no number, whatever the loss makes of it.
+
+        Raises:
+            ActionRNNError: naming the clips, and in training the step and the learning rate.
+        """
+        bad_B = rows_not_finite(batch.features_BVTD)
+        if bool(bad_B.any()):
+            self._stop("there are features that are not finite", batch, subset, bad_B)
+
+    def _stop(self, what: str, batch: Any, subset: str, bad_B: Tensor | None = None) -> NoReturn:
+        table = self.data.part(subset).table
+        index_B = batch.index_B if bad_B is None else batch.index_B[bad_B]
+        clips = named(table["video_id"].iloc[index_B.tolist()].tolist())
+        clips = f"clips of the batch: {clips}" if bad_B is None else f"in these clips: {clips}"
+        advice = "try a lower --model.learning_rate"
+        if bad_B is not None:
+            advice = "look for them with `actionrnn features verify`, and at their videos"
+        if self.trainer.state.fn != "fit":
+            raise ActionRNNError(f"{what}; {clips}; {advice}")
+        optimizers = self.trainer.optimizers
+        rate = optimizers[0].param_groups[0]["lr"] if optimizers else self.learning_rate
         raise ActionRNNError(
-            f"the loss became {loss.item()} at step {self.global_step} (epoch "
-            f"{self.current_epoch}, learning rate {rate:.3g}); {cause}: "
-            f"{', '.join(ids.iloc[named.tolist()].tolist())}. The last good checkpoint is kept. "
-            f"Try a lower --model.learning_rate, or check the clips with "
-            f"`actionrnn features verify`."
+            f"{what} at step {self.global_step} (epoch {self.current_epoch}, learning rate "
+            f"{rate:.3g}, {subset}); {clips}. The last good checkpoint is kept; {advice}."
         )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -192,6 +220,8 @@ class ActionRecognizer(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Keep the scores of one batch."""
+        fits = self.trainer.state.fn in ("fit", "validate")
+        self._check_features(batch, "val" if fits else self.data.subset)
         self._scores.append((batch.index_B.cpu(), self.score(batch).float().cpu()))
 
     def test_step(self, batch: Any, batch_idx: int) -> None:

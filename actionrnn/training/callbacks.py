@@ -41,6 +41,38 @@ class RunCSVLogger(CSVLogger):
         return self._experiment
 
 
+class BestFigures(Callback):
+    """The validation figures of the best epoch (the first of equals), as in `best.ckpt`.
+
+    Attributes:
+        figures: every `val/` figure of that epoch by name; empty before the first validation.
+        epoch: its number, from 0.
+    """
+
+    def __init__(self) -> None:
+        self.figures: dict[str, float] = {}
+        self.epoch: int | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the epoch's figures if they are the best so far."""
+        found = {
+            key.removeprefix("val/"): float(value)
+            for key, value in trainer.callback_metrics.items()
+            if key.startswith("val/")
+        }
+        best = self.figures.get("macro_accuracy", -1.0)
+        if found.get("macro_accuracy", -1.0) > best:
+            self.figures, self.epoch = found, trainer.current_epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data for the checkpoint."""
+        return {"figures": self.figures, "epoch": self.epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where the resumed run was."""
+        self.figures, self.epoch = state_dict["figures"], state_dict["epoch"]
+
+
 class EpochLines(Callback):
     """About ten plain lines a run, instead of a progress bar that scrolls in a log file."""
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from actionrnn.models.mixup import at_pace, mixup
 
@@ -30,6 +31,20 @@ def test_every_frame_is_the_promised_mixture() -> None:
         expected = share * row + (1 - share) * partner
         torch.testing.assert_close(mixed.features_BTD[row, :length], expected.expand(length, 2))
         assert torch.all(mixed.features_BTD[row, length:] == 0)
+
+
+def test_the_soft_targets_give_the_mixed_loss() -> None:
+    torch.manual_seed(2)
+    mixed = mixup(torch.randn(8, 5, 2), torch.full((8,), 5), alpha=0.4)
+    logits_BK, target_B = torch.randn(8, 3), torch.randint(3, (8,))
+    for options in ({}, {"label_smoothing": 0.1}):
+        loss = nn.functional.cross_entropy(logits_BK, mixed.targets(target_B, 3), **options)
+        own_B, other_B = (
+            nn.functional.cross_entropy(logits_BK, each, reduction="none", **options)
+            for each in (target_B, target_B[mixed.partner_B])
+        )
+        expected = mixed.share_B * own_B + (1 - mixed.share_B) * other_B
+        torch.testing.assert_close(loss, expected.mean())
 
 
 def test_same_seed_same_mixture() -> None:

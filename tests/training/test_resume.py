@@ -1,16 +1,19 @@
 """A run that is interrupted and resumed ends with the very weights of the unbroken run."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from actionrnn.cli import main
+from actionrnn.models.recognizer import ActionRecognizer
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -101,6 +104,45 @@ def test_a_run_resumes_from_its_checkpoint_alone(
     assert weights(broken).keys() == weights(whole).keys()
     epochs = torch.load(last, weights_only=True)["epoch"]
     assert epochs == 4
+
+
+def test_the_last_checkpoint_is_the_last_epoch_even_if_another_was_best(
+    tiny_run: Path, tiny_fit: list[str], tmp_path: Path
+) -> None:
+    words = [*long_fit(tiny_fit, tmp_path, 4), "--model.learning_rate=1e-30"]  # never better
+    assert main(words) == 0
+    saved = {
+        name: torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        for name in ("best", "last")
+    }
+    assert (saved["best"]["epoch"], saved["last"]["epoch"]) == (0, 3)
+    assert json.loads((tmp_path / "fit.json").read_text())["best_epoch"] == 0
+
+
+def test_mixup_repeats_and_resumes_bit_for_bit(
+    tiny_run: Path, tiny_fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def words(name: str) -> list[str]:
+        return [*long_fit(tiny_fit, tmp_path / name, 4), "--model.mixup=0.3"]
+
+    assert main(words("whole")) == 0
+    assert main(words("again")) == 0
+    assert equal(weights(tmp_path / "whole"), weights(tmp_path / "again"))
+    plain = ActionRecognizer.training_step
+
+    def broken(self: ActionRecognizer, batch: Any, batch_idx: int) -> torch.Tensor:
+        if (self.current_epoch, batch_idx) == (2, 1):
+            raise OSError("power cut")
+        return plain(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ActionRecognizer, "training_step", broken)
+        assert main(words("broken")) == 1
+    last = str(tmp_path / "broken" / "checkpoints" / "last.ckpt")
+    assert main([*words("broken"), "--ckpt_path", last]) == 0
+    assert equal(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
+    figures = [json.loads((tmp_path / run / "fit.json").read_text()) for run in ("whole", "broken")]
+    assert figures[0]["validation"] == figures[1]["validation"]
 
 
 def test_no_half_checkpoint_is_left_when_saving_fails(

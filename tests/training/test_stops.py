@@ -1,36 +1,94 @@
 """Training stops with names when a number is not finite; wrong splits are refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from actionrnn.cli import main
 from actionrnn.models.recognizer import ActionRecognizer
+from actionrnn.training.batches import Batch, FeatureLoader
 
 
-def test_a_bad_loss_names_step_clips_and_rate_and_keeps_the_last_checkpoint(
+def poison(monkeypatch: pytest.MonkeyPatch, step: str, value: float, epoch: int) -> None:
+    """Put `value` into the features of the second clip of every batch of one epoch."""
+    plain = getattr(ActionRecognizer, step)
+
+    def poisoned(self: ActionRecognizer, batch: Batch, batch_idx: int) -> torch.Tensor | None:
+        if self.current_epoch == epoch:
+            batch.features_BVTD[1, :, 0, 0] = value
+        return plain(self, batch, batch_idx)
+
+    monkeypatch.setattr(ActionRecognizer, step, poisoned)
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "subset"),
+    [
+        (float("nan"), "training_step", "train"),
+        # A recurrent layer bends an infinite feature into a finite loss.
+        (float("inf"), "training_step", "train"),
+        (float("inf"), "validation_step", "val"),
+    ],
+)
+def test_a_feature_that_is_no_number_stops_the_run_and_names_the_clip(
+    value: float,
+    step: str,
+    subset: str,
     tiny_run: Path,
     tiny_fit: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    plain = ActionRecognizer.training_step
+    poison(monkeypatch, step, value, epoch=1)
+    assert main([*tiny_fit, f"--run.folder={tmp_path}", "--model.head=single_frame"]) == 1
+    error = capsys.readouterr().err
+    assert "features that are not finite at step" in error
+    assert "learning rate" in error
+    assert f", {subset}); in these clips: " in error
+    assert "_g" in error.split("in these clips: ")[1], "the clip is named"
+    kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert kept["epoch"] == 0
+    assert all(weight.isfinite().all() for weight in kept["state_dict"].values())
 
-    def poisoned(self: ActionRecognizer, batch: object, batch_idx: int) -> torch.Tensor:
-        if self.current_epoch == 2:
-            batch.features_BVTD[1] = float("nan")
-        return plain(self, batch, batch_idx)
 
-    monkeypatch.setattr(ActionRecognizer, "training_step", poisoned)
+def test_a_loss_that_is_no_number_names_step_clips_and_rate(
+    tiny_run: Path,
+    tiny_fit: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    poison(monkeypatch, "training_step", 3e38, epoch=1)  # a number, but too large to add up
+    words = [*tiny_fit, f"--run.folder={tmp_path}", "--model.head=single_frame"]
+    assert main([*words, "--model.input_norm=none", "--features.sampling.num_frames=1"]) == 1
+    error = capsys.readouterr().err
+    assert "the loss became " in error
+    assert "clips of the batch: " in error
+    torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def test_a_training_clip_is_named_before_the_first_step(
+    tiny_run: Path,
+    tiny_fit: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plain = FeatureLoader._gather
+
+    def poisoned(self: FeatureLoader, *words: Any) -> Batch:
+        batch = plain(self, *words)
+        batch.features_BVTD[0, 0, 0, 0] = float("nan")
+        return batch
+
+    monkeypatch.setattr(FeatureLoader, "_gather", poisoned)
     assert main([*tiny_fit, f"--run.folder={tmp_path}"]) == 1
     error = capsys.readouterr().err
-    assert "the loss became nan at step" in error
-    assert "learning rate" in error
-    assert "features are not finite: " in error
-    assert "_g" in error.split("not finite: ")[1], "the clip is named"
-    torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert "not finite at step 0" in error
+    assert "_g" in error.split("in these clips: ")[1]
 
 
 def test_training_cannot_go_on_with_another_split(
