@@ -14,6 +14,11 @@ from actionrnn.datasets.source import SourceNeeded
 from actionrnn.errors import UsageError, near_miss
 
 TAKES_VERB = False
+RECIPES = {
+    **{"synthetic": "demo_lstm", "fights": "fights_gru", "folder": "own", "csv": "own"},
+    **dict.fromkeys(("kinetics600", "kinetics700"), "kinetics400"),
+}
+"""Experiment config of the datasets that have none of their own name."""
 
 
 def main(arguments: list[str]) -> int:
@@ -32,17 +37,28 @@ def main(arguments: list[str]) -> int:
     try:
         manifest = prepare(root=root, **options)
     except SourceNeeded as needed:
+        if options.get("download"):
+            raise
         print(needed)  # where to get the files: what was asked for, not an error
         return 0
-    config = Path("configs/data", f"{name}.yaml")
-    data = f"--data {config} --data.root {root}" if config.is_file() else f"--data.root {root}"
     print(
         f"written: {root / 'manifest.csv'} ({len(manifest.table)} clips, "
         f"{len(manifest.class_names)} classes, splits: {', '.join(manifest.splits)})\n"
-        f"next: actionrnn fit {data} --model.cell lstm",
+        f"{next_command(name, root, len(manifest.splits))}",
         file=sys.stderr,
     )
     return 0
+
+
+def next_command(name: str, root: Path, num_splits: int) -> str:
+    """The command that trains the dataset's recipe, where the recipes are at hand."""
+    recipe = Path("configs/experiment", f"{RECIPES.get(name, name)}.yaml")
+    data = Path("configs/data", f"{name}.yaml")
+    words = f"--data.root {root}"
+    if recipe.is_file():
+        words = f"--config {recipe} --data {data} {words}"
+    folds = f"\n      actionrnn folds {words}    (all {num_splits} splits, mean and spread)"
+    return f"next: actionrnn fit {words}{folds if num_splits > 1 else ''}"
 
 
 def parse_options(name: str, prepare: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:

@@ -11,7 +11,13 @@ from actionrnn.datasets.names import why_unsafe
 from actionrnn.datasets.own import SPLIT_WORDS, NearDuplicates, SplitPlan, assemble
 from actionrnn.datasets.publish import Clip
 from actionrnn.datasets.report import Report
+from actionrnn.datasets.source import SourceNeeded
 from actionrnn.errors import near_miss
+
+HOW = """Give the CSV that lists your clips; its first line names the columns:
+  path,label,group,start_seconds,end_seconds,split     (all but path and label may be left out;
+  a/1.mp4,jump,recording_7,0,2.5,train                  other names: --path_column, ...)
+then: actionrnn prepare csv --source my_clips.csv --root data/mine"""
 
 
 class _Row(NamedTuple):
@@ -75,15 +81,18 @@ def prepare(
         seed: of the splits.
         near_duplicates: without any group: put clips that look alike into one, only report them,
             or do not look for them.
-        check_files: open every file, and compare files of equal size.
+        check_files: open every file; files of equal size are compared in any case.
         allow_leak: write a given split that leaks all the same; training asks again.
 
     Raises:
+        SourceNeeded: without a source: how a list is laid out.
         ManifestError: naming the line that is wrong; for classes and groups see `folder`.
         LeakError: if the given split leaks.
     """
-    if source is None or not source.is_file():
-        raise ManifestError(f"--source {source}: give the CSV that lists your clips")
+    if source is None:
+        raise SourceNeeded(HOW)
+    if not source.is_file():
+        raise ManifestError(f"--source {source} is not a file.\n{HOW}")
     names, rows = _read(source, separator)
     for flag, column in (("path_column", path_column), ("label_column", label_column)):
         _require(source, names, flag, column)

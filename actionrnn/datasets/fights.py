@@ -8,6 +8,7 @@ classes, so a random split shares a recording with train for almost every test c
 import re
 from pathlib import Path
 
+from actionrnn.datasets.download import RemoteFile
 from actionrnn.datasets.manifest import Manifest, ManifestError
 from actionrnn.datasets.names import numbered_lines
 from actionrnn.datasets.publish import Clip, publish
@@ -22,6 +23,7 @@ CARD = DatasetCard(
     licence="MIT",
     size="about 100 MB",
     layout="fight/fi*.mp4, noFight/nofi*.mp4 and videos.txt",
+    files=(RemoteFile("https://github.com/sayibet/fight-detection-surv-dataset/archive/HEAD.zip"),),
 )
 CLASSES = {"fight": "fi", "noFight": "nofi"}
 PUBLISHED_CLIPS, PUBLISHED_RECORDINGS = 150, 44  # clips of each class
@@ -37,6 +39,7 @@ def prepare(
     val: float = 0.2,
     seed: int = 0,
     check_files: bool = True,
+    download: bool = False,
 ) -> Manifest:
     """Write the manifest; the videos stay where they are.
 
@@ -46,13 +49,14 @@ def prepare(
         folds: test folds, one split column each, by recording.
         val: share of the training recordings that become validation.
         seed: of the folds.
-        check_files: open every file, and compare files of equal size.
+        check_files: open every file; files of equal size are compared in any case.
+        download: fetch the repository of its authors first (without a source).
 
     Raises:
         SourceNeeded: without a source: where to get it.
         ManifestError: if the source is not this dataset.
     """
-    files = open_source(CARD, source, root)
+    files = open_source(CARD, source, root, download)
     report = Report(f"{CARD.title}, from {', '.join(map(str, files.folders))}")
     recordings, again = read_recordings(files.named("videos.txt"))
     report.add("listed under two recordings (used is the first)", again)

@@ -9,7 +9,12 @@ from actionrnn.datasets.manifest import Manifest, ManifestError
 from actionrnn.datasets.own import SPLIT_WORDS, NearDuplicates, SplitPlan, assemble, check_labels
 from actionrnn.datasets.publish import Clip
 from actionrnn.datasets.report import Report
-from actionrnn.datasets.source import SourceFiles
+from actionrnn.datasets.source import SourceFiles, SourceNeeded
+
+HOW = """Give the folder that holds your videos, one sub-folder a class (or its zip, tar, rar):
+  my_videos/jump/a.mp4             or my_videos/train/jump/a.mp4, my_videos/test/jump/b.mp4
+  my_videos/jump/recording_7/a.mp4    where several clips are cut from one recording
+then: actionrnn prepare folder --source my_videos --root data/mine"""
 
 
 def prepare(
@@ -43,10 +48,11 @@ def prepare(
         seed: of the splits.
         near_duplicates: without any group: put clips that look alike into one, only report them,
             or do not look for them.
-        check_files: open every file, and compare files of equal size.
+        check_files: open every file; files of equal size are compared in any case.
         allow_leak: write a given split that leaks all the same; training asks again.
 
     Raises:
+        SourceNeeded: without a source: how a folder is laid out.
         ManifestError: if there are no videos, one class only, or too few groups.
         LeakError: if the split that the folders give leaks.
     """
@@ -89,8 +95,10 @@ def prepare(
 
 
 def _folder(source: Path | None, root: Path) -> Path:
-    if source is None or not source.exists():
-        raise ManifestError(f"--source {source}: give the folder that holds your videos")
+    if source is None:
+        raise SourceNeeded(HOW)
+    if not source.exists():
+        raise ManifestError(f"--source {source} does not exist.\n{HOW}")
     if source.is_dir():
         return source
     if not is_archive(source):

@@ -29,6 +29,7 @@ def prepare(
     seed: int = 0,
     missing: Missing = "keep",
     check_files: bool = True,
+    download: bool = False,
 ) -> Manifest:
     """Write the manifest of Jester: train and, as test, the validation list.
 
@@ -42,13 +43,14 @@ def prepare(
         seed: of that choice.
         missing: keep clips without a folder in the manifest, where they count as errors, or drop
             them.
-        check_files: look into every folder, and compare folders of equal size.
+        check_files: look into every folder; folders of equal size are compared in any case.
+        download: there is no public address to fetch from; says where to ask for the files.
 
     Raises:
         SourceNeeded: without a source: where to get it.
         ManifestError: naming file and line of a list that is not as published.
     """
-    files = open_source(CARD, source, root, image_folders=True)
+    files = open_source(CARD, source, root, download, image_folders=True)
     report = Report(f"{CARD.title}, from {', '.join(map(str, files.folders))}")
 
     def listed(name: str) -> Path:

@@ -112,7 +112,7 @@ def prepare400(
         seed: of that choice.
         missing: keep clips without a file in the manifest, where they count as errors, or drop
             them, as is the custom: many videos are no longer to be had.
-        check_files: open every file, and compare files of equal size.
+        check_files: open every file; files of equal size are compared in any case.
         download: fetch the lists and the train and val archives first (without a source).
 
     Raises:
@@ -140,7 +140,7 @@ def prepare600(
         val: share of the training clips that becomes validation; test is the validation list.
         seed: of that choice.
         missing: keep clips without a file, where they count as errors, or drop them.
-        check_files: open every file, and compare files of equal size.
+        check_files: open every file; files of equal size are compared in any case.
         download: fetch the lists and the train and val archives first (without a source).
     """
     return _prepare(RELEASES[600], source, root, val, seed, missing, check_files, download)
@@ -164,7 +164,7 @@ def prepare700(
         val: share of the training clips that becomes validation; test is the validation list.
         seed: of that choice.
         missing: keep clips without a file, where they count as errors, or drop them.
-        check_files: open every file, and compare files of equal size.
+        check_files: open every file; files of equal size are compared in any case.
         download: fetch the lists and the train and val archives first (without a source).
     """
     return _prepare(RELEASES[700], source, root, val, seed, missing, check_files, download)

@@ -52,7 +52,7 @@ def prepare(
         unit: what a clip is: one of the about four sequences of a video, or the whole video.
         missing: keep clips without a file in the manifest, where they count as errors, or drop
             them.
-        check_files: open every file, and compare files of equal size.
+        check_files: open every file; files of equal size are compared in any case.
         download: fetch the files first (without a source).
 
     Raises:

@@ -65,7 +65,7 @@ def publish(
             bytes with val or test are then set aside as `unused`, and test stays as published;
             splits of any other origin are refused if they leak.
         missing: `keep` the clips whose file is not there (they count as errors), or `drop` them.
-        check_files: open every file and compare files of equal size.
+        check_files: open every file.
         val: share of train, by whole groups, that becomes val where a split has none.
         seed: of that choice.
         allow_leak: write splits that leak all the same; training asks again.
@@ -75,10 +75,14 @@ def publish(
         LeakError: if a split that is not official leaks, unless `allow_leak`; nothing is written.
     """
     clips = _without_missing(clips, report, missing)
-    content = _check_contents(clips, report) if check_files else [""] * len(clips)
-    table = _table(root, clips)
+    files = [Path(os.path.normpath(clip.file)) for clip in clips]
     if check_files:
-        table[CONTENT] = content
+        faults = unreadable(sorted({file for file in files if file.exists()}))
+        report.add("unreadable", [f"{file}: {reason}" for file, reason in faults.items()])
+    content = equal_files(files)
+    report.add("identical files", _named_twins(clips, content))
+    table = _table(root, clips)
+    table[CONTENT] = content
     for column in [name for name in table.columns if name.startswith("split")]:
         split = table[column].tolist()
         if official:
@@ -124,17 +128,12 @@ def _without_missing(clips: Sequence[Clip], report: Report, missing: Missing) ->
     return clips
 
 
-def _check_contents(clips: Sequence[Clip], report: Report) -> list[str]:
-    files = [Path(os.path.normpath(clip.file)) for clip in clips]
-    faults = unreadable(sorted({file for file in files if file.exists()}))
-    report.add("unreadable", [f"{file}: {reason}" for file, reason in faults.items()])
-    content = equal_files(files)
+def _named_twins(clips: Sequence[Clip], content: Sequence[str]) -> list[str]:
     twins: dict[str, list[str]] = {}
     for clip, text in zip(clips, content, strict=True):
         if text:
             twins.setdefault(text, []).append(clip.video_id)
-    report.add("identical files", [" = ".join(sorted(ids)) for ids in twins.values()])
-    return content
+    return [" = ".join(sorted(ids)) for ids in twins.values()]
 
 
 def _table(root: Path, clips: Sequence[Clip]) -> pd.DataFrame:

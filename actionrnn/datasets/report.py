@@ -38,6 +38,7 @@ class Report:
 
     def only(self, paths: Iterable[Path], key: Callable[[Path], str]) -> dict[str, Path]:
         """The paths by their key; of several with one key the first, the others are reported."""
+        self.add("duplicated", [])
         found: dict[str, Path] = {}
         for path in paths:
             first = found.setdefault(key(path), path)
@@ -99,7 +100,7 @@ def class_table(manifest: Manifest, max_classes: int | None = None) -> str:
     if largest > 2 * smallest:
         left_out += (
             f"\nclasses are uneven ({smallest} to {largest} clips): read the macro figures, and "
-            f"consider --data.sampler balanced"
+            f"consider --data.sampler balanced or --model.class_weights balanced"
         )
     return text + left_out
 

@@ -59,7 +59,10 @@ class DatasetCard:
             f"then: actionrnn prepare {self.name} --source PATH --root data/{self.name}",
         ]
         if self.files:
-            lines[-1:] = [f"now:  actionrnn prepare {self.name} --download true", lines[-1]]
+            lines[-1:] = [
+                f"now:  actionrnn prepare {self.name} --download --root data/{self.name}",
+                lines[-1],
+            ]
         return "\n".join(lines)
 
 

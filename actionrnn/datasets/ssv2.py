@@ -32,6 +32,7 @@ def prepare(
     seed: int = 0,
     missing: Missing = "keep",
     check_files: bool = True,
+    download: bool = False,
 ) -> Manifest:
     """Write the manifest of Something-Something v2: train and, as test, the validation list.
 
@@ -43,13 +44,14 @@ def prepare(
         seed: of that choice.
         missing: keep clips without a file in the manifest, where they count as errors, or drop
             them.
-        check_files: open every file, and compare files of equal size.
+        check_files: open every file; files of equal size are compared in any case.
+        download: there is no public address to fetch from; says where to ask for the files.
 
     Raises:
         SourceNeeded: without a source: where to get it.
         ManifestError: naming file and entry of a list that is not as published.
     """
-    files = open_source(CARD, source, root)
+    files = open_source(CARD, source, root, download)
     report = Report(f"{CARD.title}, from {', '.join(map(str, files.folders))}")
 
     def listed(name: str) -> Path:

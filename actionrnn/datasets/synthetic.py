@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from actionrnn.datasets.contents import with_content
 from actionrnn.datasets.manifest import MANIFEST_NAME, Manifest
 from actionrnn.datasets.synthetic_actions import BACKGROUNDS, PAIRS
 from actionrnn.datasets.synthetic_takes import (
@@ -207,7 +208,7 @@ def prepare(
             if variant == "decisive":
                 row |= {"decisive_start": str(take.span[0]), "decisive_end": str(take.span[1])}
             rows.append(row)
-    manifest = Manifest(root, pd.DataFrame(rows), list(CLASS_NAMES))
+    manifest = with_content(Manifest(root, pd.DataFrame(rows), list(CLASS_NAMES)))
     manifest.check_split("split1")
     manifest.save()
     (root / SETTINGS_NAME).write_text(json.dumps(asdict(settings), indent=2) + "\n", "utf-8")

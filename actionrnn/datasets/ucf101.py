@@ -50,7 +50,7 @@ def prepare(
         seed: of that choice.
         missing: keep clips without a file in the manifest, where they count as errors, or drop
             them.
-        check_files: open every file, and compare files of equal size.
+        check_files: open every file; files of equal size are compared in any case.
         download: fetch the files first (without a source).
 
     Raises:

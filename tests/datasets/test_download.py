@@ -170,7 +170,7 @@ def test_without_a_source_it_says_where_to_get_the_data(tmp_path: Path) -> None:
     for part in ("https://www.crcv.ucf.edu/data/UCF101/UCF101.rar", "licence", "6.5 GB"):
         assert part in text
     assert "actionrnn prepare ucf101 --source PATH" in text
-    assert "--download true" in text
+    assert "prepare ucf101 --download" in text
     with pytest.raises(SourceNeeded, match="free for research after registration"):
         ssv2.prepare(None, tmp_path)
 

@@ -365,5 +365,5 @@ def test_source_and_root_may_be_one_folder(ucf101: Path, tmp_path: Path) -> None
     first = ucf101_module.prepare(root, root).table
     again = ucf101_module.prepare(root, root).table
     pd.testing.assert_frame_equal(first, again)
-    assert "duplicated" not in report_of(root)
+    assert "duplicated: none" in report_of(root)
     assert not first["path"].str.startswith("..").any()
