@@ -12,6 +12,10 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
+from actionrnn.training.gradient_health import GradientHealth
+
+__all__ = ["BestFigures", "EpochLines", "GradientHealth", "RunCSVLogger", "StopOnSignal"]
+
 
 class _AppendingWriter(ExperimentWriter):
     """Keeps the rows of the run that is being resumed; writes no second copy of the settings."""
