@@ -1,7 +1,9 @@
 """ActionDataModule: a manifest and a feature store become batches for the Trainer."""
 
+import dataclasses
 import hashlib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -135,10 +137,12 @@ class ActionDataModule(pl.LightningDataModule):
                 manifest = with_content(manifest)
             try:
                 manifest.check_split(self.split)
-            except DataRejected:
+            except DataRejected as error:
                 if not self.allow_leak:
                     raise
                 self.leaked = True
+                first = str(error).split("\n")[0]
+                print(f"warning: {first} Every result is marked as leaked.", file=sys.stderr)
             self._manifest = manifest
         return self._manifest
 
@@ -232,11 +236,19 @@ class ActionDataModule(pl.LightningDataModule):
     def check_features(self, spec: dict[str, Any]) -> None:
         """Refuse to feed a head with features it was not trained on.
 
+        Other versions of the decoders and the runtime, which give the same frames and numbers up
+        to the last digits, are said and accepted.
+
         Raises:
             ActionRNNError: naming every setting that differs.
         """
-        differences = FeatureSpec.from_dict(spec).difference(self.store.spec)
-        if differences:
+        saved, here = FeatureSpec.from_dict(spec), self.store.spec
+        same_machine = dataclasses.replace(saved, reader=here.reader, runtime=here.runtime)
+        differences = same_machine.difference(here)
+        if not differences:
+            for other in saved.difference(here):
+                print(f"note: the checkpoint's features were made with {other}", file=sys.stderr)
+        else:
             raise ActionRNNError(
                 "the features are not those the checkpoint was trained on: "
                 + "; ".join(differences)

@@ -5,6 +5,8 @@ none (H.263 in 3GP) or where there are no time stamps (B-frames in AVI). So it i
 keyframe only, the first, and never seeks; it refuses files without time stamps.
 """
 
+import importlib
+import importlib.metadata
 import json
 import os
 from collections.abc import Sequence
@@ -17,8 +19,7 @@ from actionrnn.video.probe import Probe, part, probe
 from actionrnn.video.pyav import check_indices
 
 try:
-    import torchcodec
-    from torchcodec.decoders import VideoDecoder
+    VideoDecoder = importlib.import_module("torchcodec.decoders").VideoDecoder
 except (ImportError, OSError, RuntimeError) as error:
     raise ValueError(
         "reader 'torchcodec' cannot be loaded: it needs the package torchcodec, built for this "
@@ -35,7 +36,7 @@ class TorchCodecReader:
     """
 
     name = "torchcodec"
-    version = torchcodec.__version__
+    version = importlib.metadata.version("torchcodec")
 
     def __init__(
         self, path: str, start_seconds: float | None = None, end_seconds: float | None = None

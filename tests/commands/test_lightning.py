@@ -205,3 +205,18 @@ def test_one_bad_video_does_not_stop_the_others(
     assert "could not be read" in captured.out
     assert "1. " in captured.out.split(good)[1]
     assert "1 of 2 videos could not be read" in captured.err
+
+
+def test_other_features_are_refused_and_other_decoders_are_said(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = torch.load(checkpoint(tiny_run), weights_only=True)
+    spec = saved["actionrnn"]["feature_spec"]
+    words = ["test", "--ckpt_path", str(tmp_path / "older.ckpt"), f"--run.folder={tmp_path}"]
+    torch.save(saved, tmp_path / "older.ckpt")
+    assert main([*words, "--features.transform.size=64"]) == 1
+    assert "transform.size: 32, here 64" in capsys.readouterr().err
+    spec["reader"] = "decord 0.0"
+    torch.save(saved, tmp_path / "older.ckpt")
+    assert main(words) == 0
+    assert "made with reader: decord 0.0, here" in capsys.readouterr().err
