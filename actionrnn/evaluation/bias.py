@@ -55,7 +55,8 @@ def diagnose_bias(
     single = train_head(run, head="single_frame").model
     parts: list[Subset] = ["val", subset] if subset != "val" else ["val"]
     spec = run.data.store.spec
-    backbone = ActionPredictor(run.recognizer, spec, choose_device(device)).backbone
+    folder = run.data.features_dir
+    backbone = ActionPredictor(run.recognizer, spec, choose_device(device), folder).backbone
     result = {
         "subset": subset,
         "num_clips": len(scored.table),

@@ -35,19 +35,23 @@ class ActionPredictor:
         recognizer: the trained model, in eval mode.
         spec: what its features are.
         device: where the backbone and the head run.
+        features_dir: where the features it was trained on are kept.
     """
 
     recognizer: ActionRecognizer
     spec: FeatureSpec
     device: str
+    features_dir: Path
 
     @classmethod
     def load(cls, ckpt_path: str | Path, device: str = "auto") -> "ActionPredictor":
         """Rebuild the pipeline of a checkpoint; the backbone is loaded when first needed."""
         checkpoint = read_checkpoint(ckpt_path)
-        spec = FeatureSpec.from_dict(checkpoint[CHECKPOINT_KEY]["feature_spec"])
+        saved = checkpoint[CHECKPOINT_KEY]
+        spec = FeatureSpec.from_dict(saved["feature_spec"])
         chosen = choose_device(device)
-        return cls(load_recognizer(checkpoint).to(chosen), spec, chosen)
+        folder = Path(saved["data"]["features_dir"])
+        return cls(load_recognizer(checkpoint).to(chosen), spec, chosen, folder)
 
     @property
     def class_names(self) -> list[str]:
@@ -61,7 +65,7 @@ class ActionPredictor:
         Raises:
             ActionRNNError: if its weights are others than those the checkpoint was trained on.
         """
-        backbone = load_backbone(self.spec.settings, self.device)
+        backbone = load_backbone(self.spec, self.features_dir, self.device)
         if backbone.weights_sha256 != self.spec.weights_sha256:
             raise ActionRNNError(
                 f"the backbone weights {self.spec.settings.backbone.weights} are not those the "

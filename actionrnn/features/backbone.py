@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -42,11 +43,13 @@ class FrozenBackbone:
         runtime: see FeatureSettings.
         batch_size: pictures per batch; None chooses by device. Another size may change the last
             bits of a feature (measured: 2e-5 of values of some 1).
+        int8: the quantised network, for the runtime `openvino-int8`; see features/int8.py.
 
     Attributes:
         feature_dim: D.
         weights_sha256: identity of the weights, see `weights_identity`.
         busy: what its threads do with their time.
+        pipeline: the module from uint8 pictures to features.
         mean, std: per-channel normalisation of pictures scaled to 0..1.
         input_size: side of the pictures that the weights were trained on, in pixels.
 
@@ -60,6 +63,7 @@ class FrozenBackbone:
         device: str = "cpu",
         runtime: str = "torch",
         batch_size: int | None = None,
+        int8: Path | None = None,
     ) -> None:
         self.config = config
         self.device = torch.device(device)
@@ -73,24 +77,28 @@ class FrozenBackbone:
         network = cut(
             model, config.layer, self.input_size, config.name, has_classifier(config, model)
         )
-        if runtime == "openvino" and not isinstance(network, GraphModule):
+        if runtime.startswith("openvino") and not isinstance(network, GraphModule):
             raise ActionRNNError(f"{config.name} cannot be traced: it runs with torch only")
-        self._pipeline = Pipeline(network, self.mean, self.std, config.grid).eval()
+        self.pipeline = Pipeline(network, self.mean, self.std, config.grid).eval()
         self.feature_dim = self._probe()
         self.num_threads = 2 if on_gpu else num_cores()
         self.busy = Busy(self.num_threads)
-        self._compute = self._compiled()
+        self._compute = self._compiled(int8)
         self._own = threading.local()
         self._threads = ThreadPoolExecutor(self.num_threads, "backbone")
         self._start_threads()
 
-    def _compiled(self) -> Callable[[Tensor], Tensor]:
-        if self.runtime == "openvino":
-            from actionrnn.features.openvino import compile_pipeline
+    def _compiled(self, int8: Path | None) -> Callable[[Tensor], Tensor]:
+        if self.runtime.startswith("openvino"):
+            from actionrnn.features import openvino
 
-            return compile_pipeline(self._pipeline, self._example(), self.num_threads)
-        self._pipeline.to(self.device).to(memory_format=torch.channels_last)
-        pipeline: Callable[[Tensor], Tensor] = self._pipeline
+            if int8 is None:
+                network = openvino.converted(self.pipeline, self._example())
+            else:
+                network = openvino.read_quantized(int8)
+            return openvino.compiled(network, self.num_threads)
+        self.pipeline.to(self.device).to(memory_format=torch.channels_last)
+        pipeline: Callable[[Tensor], Tensor] = self.pipeline
         return pipeline
 
     def _example(self) -> Tensor:
@@ -100,7 +108,7 @@ class FrozenBackbone:
     @torch.inference_mode()
     def _probe(self) -> int:
         """D, from a single picture."""
-        found = self._pipeline.network(torch.zeros(1, 3, self.input_size, self.input_size))
+        found = self.pipeline.network(torch.zeros(1, 3, self.input_size, self.input_size))
         if found.ndim == 4:
             return int(found.shape[1]) * self.config.grid**2
         if found.ndim == 2 and self.config.grid == 1:
@@ -126,7 +134,7 @@ class FrozenBackbone:
     @property
     def network(self) -> nn.Module:
         """The network itself, for inspection."""
-        return self._pipeline.network
+        return self.pipeline.network
 
     def __call__(self, pictures_NCHW: Tensor) -> Tensor:
         """Features of any number of pictures.

@@ -19,7 +19,9 @@ from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.clips import Clip, clips_of, content_of, readers_of
 from actionrnn.features.engine import DecoderPool, Engine, Extracted
+from actionrnn.features.int8 import RUNTIME, ensure_network, int8_version, network_path
 from actionrnn.features.machine import choose_device, num_cores
+from actionrnn.features.openvino import runtime_version
 from actionrnn.features.progress import ExtractionProgress
 from actionrnn.features.shard import unwritable, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
@@ -36,25 +38,37 @@ FAILURES_NAME = "failures.csv"
 
 
 def spec_of(
-    settings: FeatureSettings, device: str = "cpu", clips: Sequence[Clip] = ()
+    settings: FeatureSettings,
+    device: str = "cpu",
+    clips: Sequence[Clip] = (),
+    network: Path | None = None,
 ) -> FeatureSpec:
-    """What the settings mean here: which decoder for the clips, which weights, which runtime."""
+    """What the settings mean here: which decoder for the clips, which weights, which runtime.
+
+    Args:
+        settings: what was asked.
+        device: where the backbone runs.
+        clips: those that are read.
+        network: the quantised network, for the runtime `openvino-int8`.
+    """
     if is_imported(settings.backbone.name):
         return imported_spec(settings.backbone.name)
     chosen = settings.runtime
     if chosen == "auto":
         chosen = "torch-bf16" if device.startswith("cuda") else "torch"
-    version = ""
-    if chosen == "openvino":
-        from actionrnn.features.openvino import runtime_version
-
-        version = runtime_version()
     return FeatureSpec(
         replace(settings, runtime=chosen),
         readers_of(clips, settings.reader),
         weights_identity(settings.backbone),
-        version,
+        _version_of(chosen, network),
     )
+
+
+def _version_of(runtime: str, network: Path | None) -> str:
+    if not runtime.startswith("openvino"):
+        return ""
+    version = runtime_version()
+    return version if network is None else f"{version}, {int8_version(network)}"
 
 
 def imported_spec(name: str) -> FeatureSpec:
@@ -63,12 +77,25 @@ def imported_spec(name: str) -> FeatureSpec:
     return FeatureSpec(FeatureSettings(backbone), "imported", weights_identity(backbone))
 
 
-def load_backbone(
-    settings: FeatureSettings, device: str = "cpu", batch_size: int | None = None
-) -> FrozenBackbone:
-    """The backbone of some settings, ready to compute."""
-    runtime = spec_of(settings, device).settings.runtime
-    return FrozenBackbone(settings.backbone, device, runtime, batch_size)
+def load_backbone(spec: FeatureSpec, folder: Path, device: str = "cpu") -> FrozenBackbone:
+    """The backbone that made the features of a spec, ready to compute.
+
+    Args:
+        spec: of the features.
+        folder: where their stores are kept; an int8 network lies there.
+        device: where to compute.
+
+    Raises:
+        ActionRNNError: if it cannot be had as it was.
+    """
+    settings = spec.settings
+    network = network_path(folder, settings) if settings.runtime == RUNTIME else None
+    if network is not None and int8_version(network) not in spec.runtime:
+        raise ActionRNNError(
+            f"{network} is not the int8 network that made the features ({spec.runtime}, found "
+            f"{int8_version(network)}); bring the original back"
+        )
+    return FrozenBackbone(settings.backbone, device, settings.runtime, int8=network)
 
 
 def compute(backbone: FrozenBackbone, frames_VTCHW: Tensor) -> Tensor:
@@ -132,7 +159,10 @@ def ensure_features(
     """
     chosen = choose_device(device)
     clips = clips_of(manifest, settings)
-    spec = spec_of(settings, chosen, clips)
+    network = None
+    if settings.runtime == RUNTIME:
+        network = quantized(folder, settings, clips, manifest)
+    spec = spec_of(settings, chosen, clips, network)
     store = open_checked(folder / spec.fingerprint, spec)
     if shard is not None:
         clips = clips[shard[0] :: shard[1]]
@@ -144,19 +174,29 @@ def ensure_features(
             explain_missing(folder, spec, len(todo), len(clips))
         workers = num_workers or num_cores()
         with closing(DecoderPool(workers)) as decoders:
-            backbone = FrozenBackbone(
-                spec.settings.backbone, chosen, spec.settings.runtime, batch_size
-            )
+            runtime = spec.settings.runtime
+            backbone = FrozenBackbone(settings.backbone, chosen, runtime, batch_size, network)
             with closing(backbone):
                 FeatureStore.create(folder, spec)
                 stages = {"decoding": decoders.busy, "the backbone": backbone.busy}
                 engine = Engine(backbone, decoders, settings.dtype, on_bad_video)
                 shown = ExtractionProgress(len(todo), stages, progress, shard)
-                about = f"{spec.settings.runtime} {torch.__version__} on {chosen}"
+                about = f"{runtime} {torch.__version__} on {chosen}"
                 publish(store.folder, engine.run(todo), shown, about)
         store = FeatureStore(store.folder, spec)
     check_failures(store, [clip.video_id for clip in clips], max_bad)
     return store
+
+
+def quantized(
+    folder: Path, settings: FeatureSettings, clips: Sequence[Clip], manifest: Manifest
+) -> Path:
+    """The int8 network for these features, made and checked at first use; says how it went."""
+    labels = [str(label) for label in manifest.table["label"]]
+    path, check = ensure_network(folder, settings, clips, labels)
+    if check is not None:
+        print(f"int8 is good enough: {check}", file=sys.stderr)
+    return path
 
 
 def open_checked(folder: Path, spec: FeatureSpec) -> FeatureStore:

@@ -51,8 +51,9 @@ class FeatureSettings:
         reader: `auto` is decord where it is installed, else PyAV.
         dtype: how features are stored.
         runtime: what computes them: `torch` (float32), `torch-bf16`, `openvino` (about twice as
-            fast on Intel CPUs; needs `pip install 'actionrnn[openvino]'`); `auto` is torch, in
-            bfloat16 on a GPU.
+            fast on Intel CPUs; needs `pip install 'actionrnn[openvino]'`), `openvino-int8`
+            (faster again; needs `pip install 'actionrnn[int8]'`; refused, with the figures, where
+            a sample shows that it costs accuracy); `auto` is torch, in bfloat16 on a GPU.
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -60,7 +61,7 @@ class FeatureSettings:
     transform: Transform = field(default_factory=Transform)
     reader: Literal["auto", "decord", "pyav"] = "auto"
     dtype: Literal["float32", "float16"] = "float32"
-    runtime: Literal["auto", "torch", "torch-bf16", "openvino"] = "auto"
+    runtime: Literal["auto", "torch", "torch-bf16", "openvino", "openvino-int8"] = "auto"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from actionrnn.features import engine
+from actionrnn.features import engine, int8
 from actionrnn.video.isolate import DecodeWorker
 
 
@@ -19,10 +19,17 @@ class DecoderHere:
     def close(self) -> None:
         pass
 
+    def __enter__(self) -> "DecoderHere":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
 
 @pytest.fixture(autouse=True)
 def decoders_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "DecodeWorker", DecoderHere)
+    monkeypatch.setattr(int8, "DecodeWorker", DecoderHere)
 
 
 @pytest.fixture
