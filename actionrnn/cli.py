@@ -59,7 +59,16 @@ VERBS = {
         "fit and test every split of a dataset; mean and spread",
         "folds --config configs/experiment/fights_gru.yaml",
     ),
-    "compare": Verb("compare", "is B better than A, by more than noise?", "compare RUN_A RUN_B"),
+    "sweep": Verb(
+        "sweep",
+        "search settings by validation clips alone",
+        "sweep --config configs/experiment/fights_gru.yaml --trials 30",
+    ),
+    "compare": Verb(
+        "compare",
+        "is run B better than A, by more than noise? or: all heads, their cost and accuracy",
+        "compare RUN_A RUN_B",
+    ),
     "calibrate": Verb(
         "calibrate",
         "fit a temperature on validation clips, kept in the checkpoint",

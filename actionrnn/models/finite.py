@@ -3,6 +3,12 @@
 import torch
 from torch import Tensor
 
+from actionrnn.errors import ActionRNNError
+
+
+class NotFinite(ActionRNNError):
+    """A loss or a feature became NaN or infinite; the run is of no use from here on."""
+
 
 def rows_not_finite(features_BVTD: Tensor) -> Tensor:
     """Which clips of a batch hold a NaN or an infinity, bool (B,).

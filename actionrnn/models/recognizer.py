@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.models.config import HeadConfig
-from actionrnn.models.finite import named, rows_not_finite
+from actionrnn.models.finite import NotFinite, named, rows_not_finite
 from actionrnn.models.heads import Head, build_head
 from actionrnn.models.metrics import classification_metrics
 from actionrnn.models.mixup import mixup
@@ -170,7 +170,7 @@ class ActionRecognizer(pl.LightningModule):
         """Stop by name where a feature is no number, whatever the loss makes of it.
 
         Raises:
-            ActionRNNError: naming the clips, and in training the step and the learning rate.
+            NotFinite: naming the clips, and in training the step and the learning rate.
         """
         bad_B = rows_not_finite(batch.features_BVTD)
         if bool(bad_B.any()):
@@ -185,10 +185,10 @@ class ActionRecognizer(pl.LightningModule):
         if bad_B is not None:
             advice = "look for them with `actionrnn features verify`, and at their videos"
         if self.trainer.state.fn != "fit":
-            raise ActionRNNError(f"{what}; {clips}; {advice}")
+            raise NotFinite(f"{what}; {clips}; {advice}")
         optimizers = self.trainer.optimizers
         rate = optimizers[0].param_groups[0]["lr"] if optimizers else self.learning_rate
-        raise ActionRNNError(
+        raise NotFinite(
             f"{what} at step {self.global_step} (epoch {self.current_epoch}, learning rate "
             f"{rate:.3g}, {subset}); {clips}. The last good checkpoint is kept; {advice}."
         )
@@ -278,7 +278,7 @@ class ActionRecognizer(pl.LightningModule):
         logits_NK = clip_logits(self.scored_logits_NVK, self.temperature)
         metrics = classification_metrics(logits_NK, target_N)
         if self.trainer.state.fn == "fit" and not metrics["loss"] < float("inf"):
-            raise ActionRNNError(
+            raise NotFinite(
                 f"the validation loss became {metrics['loss']} in epoch {self.current_epoch}; the "
                 f"last good checkpoint is kept. Try a lower --model.learning_rate."
             )

@@ -1,0 +1,283 @@
+"""`actionrnn sweep --config ...`: search settings of `fit` by validation clips alone (Optuna)."""
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytorch_lightning as pl
+import yaml
+from pytorch_lightning.callbacks import Callback
+from rich.table import Table
+
+from actionrnn.commands import repeat
+from actionrnn.commands.config import setting
+from actionrnn.commands.folds import split_columns
+from actionrnn.commands.search_space import Space, parse_space, read_space
+from actionrnn.errors import ActionRNNError, UsageError, near_miss
+from actionrnn.evaluation.summary import plain_console
+from actionrnn.models.finite import NotFinite
+from actionrnn.training.run_folder import write_json
+
+TAKES_VERB = False
+OBJECTIVE = "macro_accuracy"
+TOP = 10
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Everything a sweep needs to go on after a break; `sweep.json`."""
+
+    folder: str
+    words: list[str]
+    columns: list[str]
+    space: dict[str, Any]
+    prune: bool
+    seed: int
+
+
+def main(arguments: list[str]) -> int:
+    """Start or resume a sweep, run its trials, write its tables."""
+    options, words = _parser().parse_known_args(arguments)
+    optuna = import_optuna()
+    sweep = _resumed(options.resume, words) if options.resume else _started(options, words)
+    folder, space = Path(sweep.folder), parse_space(sweep.space)
+    study = _study(optuna, sweep)
+    print(
+        f"sweep folder: {folder}\nafter a break: actionrnn sweep --resume {folder}", file=sys.stderr
+    )
+    finished = [trial for trial in study.trials if trial.state.is_finished()]
+    study.optimize(
+        _objective(optuna, sweep, space),
+        n_trials=max(0, options.trials - len(finished)),
+        timeout=options.timeout,
+        catch=(NotFinite,),
+        callbacks=[lambda study, trial: _after(study, trial, folder, options.trials)],
+    )
+    return _finish(study, sweep)
+
+
+def import_optuna() -> Any:
+    """Optuna, quiet.
+
+    Raises:
+        ActionRNNError: saying how to install it.
+    """
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise ActionRNNError(
+            "actionrnn sweep needs Optuna, which is not installed: pip install 'actionrnn[sweep]'"
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="actionrnn sweep",
+        usage="actionrnn sweep --config FILE [--trials N] [every setting of fit]",
+        description=(
+            "Searches settings of fit with Optuna (TPE, seeded by --seed_everything) for the best "
+            "validation macro accuracy. Features are extracted once; test clips are never scored. "
+            "Writes trials.csv and best.yaml, which fit --config and folds --config take."
+        ),
+        allow_abbrev=False,
+    )
+    parser.add_argument("--trials", type=int, default=30, help="in all, resumed ones among them")
+    parser.add_argument("--timeout", type=float, help="seconds after which no trial is started")
+    parser.add_argument(
+        "--splits",
+        help="the mean over these columns: all, or split1,split2 (default: --data.split alone). "
+        "In cross-validation a clip tested in one fold is validated in another; to choose "
+        "without any look at a fold's test clips, sweep that --data.split by itself",
+    )
+    parser.add_argument("--space", help="YAML of what to search, instead of the default space")
+    parser.add_argument("--prune", action="store_true", help="stop trials worse than the median")
+    parser.add_argument("--resume", metavar="FOLDER", help="go on with a sweep that was broken off")
+    return parser
+
+
+def _started(options: argparse.Namespace, words: list[str]) -> Sweep:
+    space = read_space(options.space)
+    parse_space(space)
+    columns = split_columns(words)
+    wanted = (options.splits or setting("data.split", words) or "split1").split(",")
+    if wanted != ["all"]:
+        for column in wanted:
+            if column not in columns:
+                raise UsageError(f"no split column {column!r}{near_miss(column, columns)}")
+        columns = wanted
+    (seed,) = repeat.seeds(words) if repeat.num_seeds(words) == 1 else (None,)
+    if seed is None:
+        raise UsageError("sweep trains each trial with one seed; use --seeds with fit or folds")
+    folder = repeat.folder_of(words, "sweep")
+    if (folder / "sweep.json").exists():
+        raise UsageError(f"{folder} holds a sweep: actionrnn sweep --resume {folder}")
+    sweep = Sweep(str(folder), words, columns, space, options.prune, seed)
+    write_json(folder / "sweep.json", asdict(sweep))
+    return sweep
+
+
+def _resumed(folder: str, words: list[str]) -> Sweep:
+    if words:
+        raise UsageError(f"--resume keeps the sweep's own settings; leave out {' '.join(words)}")
+    file = Path(folder, "sweep.json")
+    if not file.is_file():
+        raise ActionRNNError(f"--resume {folder}: no sweep.json here, so no sweep to go on with")
+    return Sweep(**{**json.loads(file.read_text()), "folder": folder})
+
+
+def _study(optuna: Any, sweep: Sweep) -> Any:
+    study = optuna.create_study(
+        study_name="sweep",
+        storage=f"sqlite:///{Path(sweep.folder, 'study.db').resolve()}",
+        load_if_exists=True,
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner() if sweep.prune else optuna.pruners.NopPruner(),
+    )
+    # A sampler that began again with the same seed would repeat its first suggestions.
+    study.sampler = optuna.samplers.TPESampler(seed=sweep.seed + len(study.trials))
+    for trial in study.trials:
+        if not trial.state.is_finished():  # it was running when the sweep was broken off
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    return study
+
+
+class ReportEpochs(Callback):
+    """Tells a trial its validation score after every epoch, and stops it where it is hopeless."""
+
+    def __init__(self, trial: Any, pruned: type[Exception]) -> None:
+        self.trial = trial
+        self.pruned = pruned
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report, and raise if the trial should be pruned."""
+        score = float(trainer.callback_metrics[f"val/{OBJECTIVE}"])
+        self.trial.report(score, trainer.current_epoch)
+        if self.trial.should_prune():
+            raise self.pruned
+
+
+def _objective(optuna: Any, sweep: Sweep, space: Space) -> Callable[[Any], float]:
+    """The function that fits one trial on every split column and gives the mean score."""
+
+    def score(trial: Any) -> float:
+        picked = [f"--{name}={entry.suggest(name, trial)}" for name, entry in space.items()]
+        words = ["--trainer.logger=false", *sweep.words, *picked]
+        by_epoch = sweep.prune and len(sweep.columns) == 1
+        watchers = [ReportEpochs(trial, optuna.TrialPruned)] if by_epoch else []
+        rows: list[dict[str, Any]] = []
+        for step, column in enumerate(sweep.columns):
+            folder = Path(sweep.folder, "trials", f"{trial.number:04d}", column)
+            try:
+                rows.append(repeat.fit(words, folder, watchers, quiet=True, data__split=column))
+            finally:  # trials are many and their weights of no use: best.yaml trains them again
+                shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            scores = [row["validation"][OBJECTIVE] for row in rows]
+            if sweep.prune and not by_epoch:
+                trial.report(statistics.fmean(scores), step)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+        _note(trial, rows)
+        return statistics.fmean(scores)
+
+    return score
+
+
+def _note(trial: Any, rows: list[dict[str, Any]]) -> None:
+    found = repeat.spread([row["validation"] for row in rows])
+    for key, value in found["mean"].items():
+        trial.set_user_attr(key, value)
+    trial.set_user_attr("sd", found["sd"][OBJECTIVE])
+    trial.set_user_attr("seconds", round(sum(row["seconds"] for row in rows), 1))
+    trial.set_user_attr("num_parameters", rows[0]["num_parameters"])
+
+
+def trials_table(study: Any) -> pd.DataFrame:
+    """One row a trial, the best first, those without a score last."""
+    rows = [
+        {
+            "trial": trial.number,
+            "state": trial.state.name.lower(),
+            **trial.user_attrs,
+            **trial.params,
+        }
+        for trial in study.trials
+    ]
+    table = pd.DataFrame(rows)
+    if OBJECTIVE not in table:
+        return table
+    return table.sort_values([OBJECTIVE, "trial"], ascending=[False, True], na_position="last")
+
+
+def _after(study: Any, trial: Any, folder: Path, num_trials: int) -> None:
+    """After every trial: one line, and the table as it stands."""
+    trials_table(study).to_csv(folder / "trials.csv", index=False)
+    done = sum(other.state.is_finished() for other in study.trials)
+    score = trial.user_attrs.get(OBJECTIVE)
+    result = f"{score:.3f}" if score is not None else trial.state.name.lower()
+    chosen = " ".join(
+        f"{name.rpartition('.')[2]}={value:.3g}" if isinstance(value, float) else str(value)
+        for name, value in trial.params.items()
+    )
+    print(f"trial {trial.number} ({done}/{num_trials}): {result}  {chosen}", file=sys.stderr)
+
+
+def _finish(study: Any, sweep: Sweep) -> int:
+    folder, table = Path(sweep.folder), trials_table(study)
+    if OBJECTIVE not in table:
+        raise ActionRNNError(
+            f"no trial of {folder} came to an end: " + ("none was run" if table.empty else
+            "all were stopped for a loss that is no number; search lower learning rates")
+        )  # fmt: skip
+    _write_best(int(table.iloc[0]["trial"]), sweep)
+    _print_top(table, sweep)
+    best = folder / "best.yaml"
+    print(
+        f"written: {folder / 'trials.csv'}, {best}\n"
+        f"next: actionrnn fit --config {best}\n"
+        f"      actionrnn folds --config {best}",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _write_best(number: int, sweep: Sweep) -> None:
+    """The config of a trial without what belongs to the trial alone."""
+    column = sweep.columns[0]
+    trial = Path(sweep.folder, "trials", f"{number:04d}", column)
+    config = yaml.safe_load((trial / "config.yaml").read_text())
+    config["run"]["folder"] = None
+    config["trainer"]["logger"] = setting("trainer.logger", sweep.words)
+    config.pop("ckpt_path", None)
+    header = f"# Trial {number} of a sweep, chosen by validation {OBJECTIVE} on {sweep.columns}\n"
+    Path(sweep.folder, "best.yaml").write_text(header + yaml.safe_dump(config, sort_keys=False))
+
+
+def _print_top(table: pd.DataFrame, sweep: Sweep) -> None:
+    """The best trials, one a line, with the settings that differ between them."""
+    top = table.head(TOP).dropna(subset=[OBJECTIVE])
+    names = [name for name in table.columns if "." in name]
+    shown = Table(
+        "trial", OBJECTIVE.replace("_", " "), "AUC", "s", "settings",
+        title=f"best of {len(table)} trials, validation clips of {', '.join(sweep.columns)}",
+        title_justify="left",
+    )  # fmt: skip
+    for row in top.to_dict("records"):
+        settings = ", ".join(
+            f"{name.rpartition('.')[2]} {row[name]:.3g}"
+            if isinstance(row[name], float)
+            else f"{name.rpartition('.')[2]} {row[name]}"
+            for name in names
+        )
+        auc = f"{row['auc']:.3f}" if "auc" in row else "-"
+        score = f"{row[OBJECTIVE]:.3f}"
+        shown.add_row(str(row["trial"]), score, auc, str(row["seconds"]), settings)
+    plain_console().print(shown)
