@@ -1,14 +1,19 @@
 """Every shipped config builds, says what it needs, and leaves nothing of another behind."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from torchvision.models import get_model_weights, list_models
 
 from actionrnn.cli import main
-from actionrnn.commands.config import load_config
 from actionrnn.commands.action_cli import ActionCLI
+from actionrnn.commands.config import load_config
+from actionrnn.commands.prepare import RECIPES
+from actionrnn.datasets import PREPARERS
+from actionrnn.models.recognizer import ActionRecognizer
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 DATA = sorted((CONFIGS / "data").glob("*.yaml"))
@@ -44,6 +49,36 @@ def test_every_experiment_builds(path: Path, built: Any) -> None:
     config = built("--config", str(path))
     assert config.run.name == path.stem
     assert f"configs/experiment/{path.name}" in path.read_text(), "the header shows the command"
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
+def test_every_experiment_says_what_to_expect(path: Path) -> None:
+    header = path.read_text().partition("run:")[0]
+    assert all(line.startswith("#") for line in header.splitlines())
+    said = " ".join(header.replace("#", "").split())
+    expected = said.partition("Expected accuracy:")[2]
+    assert re.match(r" (\d\.\d{3}.*measured|not measured here|yours to measure)", expected)
+    published = re.search(r"Published.*?\d\d\.?\d?", expected)
+    assert not published or "arXiv" in expected, "a published figure names its source"
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
+def test_every_recipe_can_be_had(path: Path) -> None:
+    """The network and its weights are torchvision's; the head is one that can be built."""
+    config = load_config(str(path))
+    backbone = config["features"]["backbone"]
+    assert backbone["name"] in list_models()
+    known = {weights.name for weights in get_model_weights(backbone["name"])} | {"DEFAULT"}
+    assert backbone["weights"] in known | {"random"}
+    model = ActionRecognizer(**config["model"])
+    model.build(8, ["a", "b"])
+
+
+def test_every_dataset_has_a_recipe() -> None:
+    """`prepare` names it, so it must be there."""
+    for dataset in PREPARERS:
+        recipe = CONFIGS / "experiment" / f"{RECIPES.get(dataset, dataset)}.yaml"
+        assert recipe in EXPERIMENTS, f"{dataset} has no {recipe.name}"
 
 
 @pytest.mark.parametrize("path", DATA, ids=name)

@@ -31,6 +31,8 @@ from numpy.typing import NDArray
 
 from actionrnn.datasets.contents import with_content
 from actionrnn.datasets.manifest import MANIFEST_NAME, Manifest
+from actionrnn.datasets.progress import tell
+from actionrnn.datasets.report import Report, class_table
 from actionrnn.datasets.synthetic_actions import BACKGROUNDS, PAIRS
 from actionrnn.datasets.synthetic_takes import (
     FRAMES_PER_SECOND,
@@ -212,6 +214,8 @@ def prepare(
     manifest.check_split("split1")
     manifest.save()
     (root / SETTINGS_NAME).write_text(json.dumps(asdict(settings), indent=2) + "\n", "utf-8")
+    Report(f"rendered: {variant}, {difficulty}, seed {seed}").write(root, manifest)
+    tell(class_table(manifest))
     return manifest
 
 

@@ -239,6 +239,12 @@ Training: person11, 12, 13, 14, 15, 16, 17, 18
 """
 
 
+@pytest.fixture(scope="session", name="kth_dataset")
+def _kth_dataset(kth: Path) -> Path:
+    """The same, for modules in which `kth` is the module."""
+    return kth
+
+
 @pytest.fixture(scope="session")
 def kth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two actions, one zip each; a video that does not exist; overlapping sequences; Latin-1."""

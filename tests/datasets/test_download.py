@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from actionrnn.datasets import kth, ssv2, ucf101
+from actionrnn.cli import main
+from actionrnn.datasets import PREPARERS, kth, ssv2, ucf101
 from actionrnn.datasets.download import DownloadError, RemoteFile, _NoDowngrade, download
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.manifest import Manifest, ManifestError
 from actionrnn.datasets.source import SourceNeeded, open_source
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -32,6 +33,7 @@ class Server(ThreadingHTTPServer):
     breaks: list[int]  # bytes sent before the connection is cut, one for each request
     ranges = True
     requests: list[str]
+    files: dict[str, bytes]  # what is served under names of their own
 
     @property
     def url(self) -> str:
@@ -50,10 +52,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/gone":
             self.send_error(404)
             return
+        content = server.files.get(self.path.lstrip("/"), server.content)
         start = 0
         if wanted and server.ranges and self.headers.get("If-Range") == server.etag:
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-        size = len(server.content)
+        size = len(content)
         if start >= size:
             self.send_error(416)
             return
@@ -63,14 +66,14 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(size - start))
         self.send_header("ETag", server.etag)
         self.end_headers()
-        body = server.content[start:]
+        body = content[start:]
         self.wfile.write(body[: server.breaks.pop(0)] if server.breaks else body)
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     server = Server(("127.0.0.1", 0), Handler)
-    server.requests, server.breaks = [], []
+    server.requests, server.breaks, server.files = [], [], {}
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -198,3 +201,56 @@ def test_download_then_prepare(server: Server, tmp_path: Path) -> None:
     assert [path.name for path in files.videos()] == ["data.mp4"]
     with pytest.raises(SourceNeeded, match="ssv2 has no public address"):
         open_source(ssv2.CARD, None, tmp_path, download_files=True)
+
+
+def test_the_verb_fetches_over_a_broken_connection_and_prepares(
+    server: Server,
+    kth_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server.files = {path.name: path.read_bytes() for path in kth_dataset.iterdir()}
+    site = server.url.rpartition("/")[0]
+    card = replace(kth.CARD, files=tuple(RemoteFile(f"{site}/{name}") for name in server.files))
+    monkeypatch.setattr(kth, "CARD", card)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    server.breaks = [1000, 0, 2000, 10]
+    words = ["prepare", "kth", "--download", "--root", str(tmp_path / "kth")]
+    assert main(words) == 0
+    assert [wanted for wanted in server.requests if wanted != "all"], "taken up where it broke"
+    table = Manifest.load(tmp_path / "kth").table
+    assert len(table) == 57
+    server.requests.clear()
+    capsys.readouterr()
+    assert main(words) == 0
+    assert not server.requests, "nothing is fetched twice"
+    assert "is there already and verified" in capsys.readouterr().err
+    server.shutdown()
+    (tmp_path / "kth" / "downloads" / "boxing.zip").unlink()
+    server.server_close()
+    assert main(words) == 1
+    assert "gave up after 5 attempts without progress" in capsys.readouterr().err
+
+
+def test_the_verb_says_where_to_ask_if_there_is_no_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ssv2", "jester"):
+        assert main(["prepare", name, "--download", "--root", str(tmp_path)]) == 1
+        message = capsys.readouterr().err
+        assert f"{name} has no public address" in message
+        assert "free for research after registration" in message
+
+
+@pytest.mark.parametrize("name", sorted(set(PREPARERS) - {"synthetic"}))
+def test_every_dataset_without_a_source_says_what_to_do(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", name, "--root", str(tmp_path / "root")]) == 0
+    said = capsys.readouterr().out
+    assert f"actionrnn prepare {name} --source" in said
+    if name not in ("folder", "csv"):
+        for word in ("https://", "licence", "size", "holds"):
+            assert word in said
+    assert not (tmp_path / "root").exists()
