@@ -1,5 +1,6 @@
 """Whatever happens to an extraction, what is done is kept and what is kept is whole."""
 
+import json
 import os
 import random
 import signal
@@ -232,3 +233,97 @@ def test_an_interrupted_run_ends_soon_and_keeps_what_is_done(
     assert len(store.video_ids) >= 4
     assert not store.damaged
     assert not store.failures, "clips that were being decoded are not failures"
+
+
+# In a mount namespace of its own: a small file system that is full at another byte every time,
+# then one that is mounted read-only.
+REAL_DISKS = textwrap.dedent("""
+    import os, random, subprocess, sys
+    from pathlib import Path
+    import numpy as np
+    from actionrnn.errors import ActionRNNError
+    from actionrnn.features.shard import Entry, write_shard
+    from actionrnn.features.spec import FeatureSettings, FeatureSpec
+    from actionrnn.features.store import FeatureStore
+
+    disk, trials = Path(sys.argv[1]), int(sys.argv[2])
+    draw = random.Random(int(sys.argv[3]))
+    folder = FeatureStore.create(disk, FeatureSpec(FeatureSettings(), "decord 0.6.0", "00" * 32))
+    folder = folder.folder
+    known, full = set(), 0
+    for trial in range(trials):
+        status = os.statvfs(disk)
+        free = status.f_bavail * status.f_frsize
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(max(0, free - draw.randrange(0, 40_000))))
+        values = np.random.default_rng(trial).standard_normal((1, 4, 1024)).astype(np.float32)
+        try:
+            write_shard(folder, [(Entry(f"c{trial}", "s", 4), values)])
+            known.add(trial)
+        except ActionRNNError as error:
+            assert "the disk is full" in str(error), error
+            full += 1
+        ballast.unlink()
+        assert not list(folder.glob(".*")), "nothing half-written stays"
+        store = FeatureStore.open(folder, verify=True)
+        assert not store.damaged
+        assert {int(name[1:]) for name in store.video_ids} == known
+        for number in known:
+            values = np.random.default_rng(number).standard_normal((1, 4, 1024)).astype(np.float32)
+            assert np.array_equal(store.read(f"c{number}"), values)
+        if len(known) > 10:  # space for the next trials
+            for path in folder.glob("*.safetensors"):
+                path.unlink()
+            known.clear()
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    try:
+        write_shard(folder, [(Entry("new", "s", 4), values)])
+    except ActionRNNError as error:
+        assert "cannot be written there (Read-only file system)" in str(error), error
+    else:
+        raise AssertionError("it was written")
+    assert {int(name[1:]) for name in FeatureStore.open(folder).video_ids} == known
+    print(full)
+""")
+
+
+ISOLATED = ("unshare", "--user", "--map-root-user", "--mount")
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_really_full_or_read_only_loses_nothing(tmp_path: Path) -> None:
+    seed = str(random.SystemRandom().randrange(10**9))
+    inside = 'mount -t tmpfs -o size=1m tmpfs "$1" || exit 77; shift; exec "$@"'
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = [sys.executable, "-c", REAL_DISKS, str(disk), "300", seed]
+    try:
+        run = subprocess.run(
+            [*ISOLATED, "sh", "-c", inside, "sh", disk, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no unshare here")
+    if run.returncode == 77 or "unshare" in run.stderr:
+        pytest.skip(f"no file system can be mounted here: {run.stderr.strip()}")
+    assert run.returncode == 0, f"seed {seed}: {run.stderr}"
+    assert 50 < int(run.stdout) < 300, "some trials were full, some were not"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_extractions_killed_at_random_moments_two_at_once_lose_nothing(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    seed = str(random.SystemRandom().randrange(10**9))
+    script = str(Path(__file__).with_name("fault_trials.py"))
+    command = [sys.executable, script, str(tiny_data), str(tmp_path), "--trials", "40"]
+    run = subprocess.run([*command, "--seed", seed], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, f"seed {seed}: {run.stderr}"
+    found = json.loads(run.stdout)
+    assert found["killed"] + found["interrupted"] + found["finished"] == 80
+    assert found["killed"] >= 20
+    assert found["clips_kept"] > 20
+    assert found["longest_end_seconds"] < 10
