@@ -1,11 +1,11 @@
-"""`actionrnn compare A B ...`: paired differences between runs, and whether they are noise."""
+"""`actionrnn compare`: paired differences between runs, or all heads trained and measured."""
 
 import json
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.parsing import usage_errors
+from actionrnn.commands.parsing import import_function, usage_errors
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.comparison import compare, print_comparison, short_names
 from actionrnn.evaluation.predictions import Predictions
@@ -14,7 +14,11 @@ TAKES_VERB = False
 
 
 def main(arguments: list[str]) -> int:
-    """Compare every further run with the first."""
+    """Compare every further run with the first; settings instead of runs: train all heads."""
+    if not arguments or any(_is_setting(word) for word in arguments):
+        # Only this half needs Lightning, which takes seconds to import.
+        code: int = import_function("actionrnn.commands.compare_heads:main")(arguments)
+        return code
     parser = ArgumentParser(prog="actionrnn compare", exit_on_error=False, allow_abbrev=False)
     parser.add_argument("runs", type=Path, nargs="+", help="run folders or predictions.parquet")
     parser.add_argument("--json", action="store_true", help="one JSON object a comparison")
@@ -31,3 +35,8 @@ def main(arguments: list[str]) -> int:
         else:
             print_comparison(comparison)
     return 0
+
+
+def _is_setting(word: str) -> bool:
+    """Whether a word belongs to a command that trains or measures heads."""
+    return word.startswith("-") and word != "--json"

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from actionrnn.commands import repeat
 from actionrnn.commands.config import setting
-from actionrnn.commands.folds import split_columns
+from actionrnn.commands.folds import chosen_columns
 from actionrnn.commands.search_space import Space, parse_space, read_space
-from actionrnn.errors import ActionRNNError, UsageError, near_miss
+from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.evaluation.summary import plain_console
 from actionrnn.models.finite import NotFinite
 from actionrnn.training.run_folder import write_json
@@ -107,13 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 def _started(options: argparse.Namespace, words: list[str]) -> Sweep:
     space = read_space(options.space)
     parse_space(space)
-    columns = split_columns(words)
-    wanted = (options.splits or setting("data.split", words) or "split1").split(",")
-    if wanted != ["all"]:
-        for column in wanted:
-            if column not in columns:
-                raise UsageError(f"no split column {column!r}{near_miss(column, columns)}")
-        columns = wanted
+    columns = chosen_columns(options.splits, words)
     (seed,) = repeat.seeds(words) if repeat.num_seeds(words) == 1 else (None,)
     if seed is None:
         raise UsageError("sweep trains each trial with one seed; use --seeds with fit or folds")

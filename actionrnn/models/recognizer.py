@@ -218,10 +218,22 @@ class ActionRecognizer(pl.LightningModule):
         logits_BK: Tensor = output.logits_BK
         return logits_BK.view(-1, num_views, logits_BK.shape[-1])
 
+    def on_validation_batch_start(
+        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Features that are no numbers stop the run."""
+        self._check_features(batch, "val")
+
+    def on_test_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Features that are no numbers stop the run."""
+        self._check_features(batch, self.data.subset)
+
+    def on_predict_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Features that are no numbers stop the run."""
+        self._check_features(batch, self.data.subset)
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Keep the scores of one batch."""
-        fits = self.trainer.state.fn in ("fit", "validate")
-        self._check_features(batch, "val" if fits else self.data.subset)
         self._scores.append((batch.index_B.cpu(), self.score(batch).float().cpu()))
 
     def test_step(self, batch: Any, batch_idx: int) -> None:

@@ -78,3 +78,49 @@ def test_reset_takes_the_temperature_away(own_run: Path) -> None:
     assert main(["calibrate", "--ckpt_path", checkpoint]) == 0
     assert main(["calibrate", "--ckpt_path", checkpoint, "--reset"]) == 0
     assert read_checkpoint(checkpoint)["actionrnn"]["temperature"] == 1.0
+
+
+def test_compare_trains_heads_and_writes_their_cost_and_accuracy(
+    tiny_fit: list[str], tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compare", *tiny_fit[1:], "--heads=gru,mean_pool", f"--run.folder={tmp_path}"]
+    assert main([*words, "--trainer.max_epochs=2"]) == 0
+    printed = capsys.readouterr().out
+    assert "mean_pool" in printed
+    result = json.loads((tmp_path / "compare.json").read_text())
+    gru, pool = result["heads"]
+    assert (gru["head"], pool["head"]) == ("gru", "mean_pool")
+    assert gru["parameters"] > pool["parameters"]
+    assert gru["epochs"] == 2
+    for row in (gru, pool):
+        metrics = json.loads((tmp_path / row["head"] / "metrics.json").read_text())
+        assert row["accuracy"] == pytest.approx(metrics["accuracy"])
+        assert row["auc"] == pytest.approx(metrics["auc"], abs=1e-6)
+        assert row["train_ms"] > 0
+        assert row["inference_ms"] > 0
+    assert pool["against_first"] == "?"  # the tiny test clips are one group
+    assert len((tmp_path / "compare.csv").read_text().splitlines()) == 3
+
+
+def test_compare_measures_cells_at_lengths_without_data(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["compare", "--lengths=2,3", "--model.hidden_size", "4", "--feature_dim=3", "--clips=2"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["lengths"]
+    assert list(found) == ["2", "3"]
+    assert found["2"]["lstm"]["parameters"] == 4 * 4 * (3 + 4 + 2) + 4 * 10 + 10
+    assert main(words) == 0
+    assert "training step, ms per clip" in capsys.readouterr().out
+
+
+def test_compare_names_mistakes(tiny_fit: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        ([*tiny_fit[1:], "--heads=gruu"], "did you mean gru"),
+        ([*tiny_fit[1:], "--splits=splt1"], "did you mean split1"),
+        (["--lengths=2,x"], "whole numbers"),
+        (["--model.cell=gru"], "compare what?"),
+        ([], "compare what?"),
+    ):
+        assert main(["compare", *words]) == 2
+        assert message in capsys.readouterr().err

@@ -220,3 +220,56 @@ def test_other_features_are_refused_and_other_decoders_are_said(
     torch.save(saved, tmp_path / "older.ckpt")
     assert main(words) == 0
     assert "made with reader: decord 0.0, here" in capsys.readouterr().err
+
+
+def test_seeds_repeat_a_run_and_report_mean_and_spread(
+    tiny_fit: list[str], tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*tiny_fit, "--seed_everything=5", "--seeds", "2"]
+    assert main([*words, f"--run.folder={tmp_path}"]) == 0
+    assert "mean" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "seeds.json").read_text())
+    assert list(summary["seeds"]) == ["5", "6"]
+    found = [
+        json.loads((tmp_path / f"seed{seed}" / "fit.json").read_text())["validation"]["accuracy"]
+        for seed in (5, 6)
+    ]
+    assert summary["mean"]["accuracy"] == pytest.approx(sum(found) / 2)
+    assert summary["sd"]["accuracy"] == pytest.approx(abs(found[0] - found[1]) / 2**0.5)
+    weights = [
+        torch.load(tmp_path / f"seed{seed}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for seed in (5, 6)
+    ]
+    assert any(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    # Each seed's run is the run that seed gives by itself.
+    alone = tmp_path / "alone"
+    assert main([*tiny_fit, "--seed_everything=6", f"--run.folder={alone}"]) == 0
+    again = torch.load(alone / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(again[key], weights[1][key]) for key in again)
+
+
+def test_seeds_must_be_a_number_and_start_new_runs(
+    tiny_fit: list[str], tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = str(tiny_run / "checkpoints" / "last.ckpt")
+    for words, message in (
+        ([*tiny_fit, "--seeds=0"], "whole number from 1 on"),
+        ([*tiny_fit, "--seeds=many"], "whole number from 1 on"),
+        ([*tiny_fit, "--seeds=2", "--ckpt_path", last], "resume one of them by itself"),
+        (["test", "--ckpt_path", last, "--seeds=2"], "for fit and folds only"),
+    ):
+        assert main(words) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_half_precision_trains_and_stays_finite(
+    tiny_fit: list[str], tiny_run: Path, tmp_path: Path
+) -> None:
+    for cell in ("lstm", "mingru"):
+        words = [*tiny_fit, f"--model.cell={cell}", "--trainer.precision=bf16-mixed"]
+        assert main([*words, f"--run.folder={tmp_path / cell}"]) == 0
+        saved = torch.load(tmp_path / cell / "checkpoints/last.ckpt", weights_only=True)
+        assert all(value.isfinite().all() for value in saved["state_dict"].values())
+        assert all(value.dtype == torch.float32 for value in saved["state_dict"].values())
+        validation = json.loads((tmp_path / cell / "fit.json").read_text())["validation"]
+        assert validation["loss"] < 5

@@ -29,7 +29,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, step: str, value: float, epoch: int)
         (float("nan"), "training_step", "train"),
         # A recurrent layer bends an infinite feature into a finite loss.
         (float("inf"), "training_step", "train"),
-        (float("inf"), "validation_step", "val"),
+        (float("inf"), "on_validation_batch_start", "val"),
     ],
 )
 def test_a_feature_that_is_no_number_stops_the_run_and_names_the_clip(
