@@ -17,8 +17,8 @@ from safetensors.numpy import load_file, save_file
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.clips import source_of
-from actionrnn.features.extract import CLIPS_PER_SHARD, imported_spec
-from actionrnn.features.shard import NAME, Entry, unwritable, write_shard
+from actionrnn.features.extract import CLIPS_PER_SHARD, FAILURES_NAME, imported_spec
+from actionrnn.features.shard import NAME, SUFFIX, Entry, unwritable, write_shard
 from actionrnn.features.spec import IMPORTED, FeatureSpec
 from actionrnn.features.store import SPEC_NAME, FeatureStore
 
@@ -92,8 +92,35 @@ def info(folder: Path) -> StoreInfo:
 
 
 def verify(folder: Path) -> dict[Path, str]:
-    """Read every byte of a store; what is damaged or foreign, with the reason."""
-    return FeatureStore.open(folder, verify=True).damaged
+    """Read every byte of a store; what is damaged, foreign or half-written, with the reason."""
+    return FeatureStore.open(folder, verify=True).damaged | dict(_foreign(folder))
+
+
+def _foreign(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Files that are neither shards (those are judged by their content) nor the store's own."""
+    unfinished = set(_abandoned(folder))
+    for path in sorted(folder.iterdir()):
+        if path in unfinished:
+            yield path, f"{path} is half-written: its process was killed; prune deletes it"
+        elif not _is_own(path.name):
+            yield path, f"{path} is no file of a feature store; it is left alone"
+
+
+def _is_own(name: str) -> bool:
+    known = name in (SPEC_NAME, FAILURES_NAME)
+    return known or name.endswith((SUFFIX, DISCARDED)) or _is_temporary(name)
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def _abandoned(folder: Path) -> list[Path]:
+    """Half-written files that belong to no living process."""
+    old = time.time() - ABANDONED_SECONDS
+    return [
+        path for path in folder.iterdir() if _is_temporary(path.name) and path.stat().st_mtime < old
+    ]
 
 
 def discard(damaged: dict[Path, str]) -> list[Path]:
@@ -146,9 +173,7 @@ def _garbage(folder: Path) -> Iterator[tuple[Path, str]]:
     yield from ((path, "superseded") for path in store.superseded())
     yield from ((path, "damaged") for path in store.damaged if NAME.fullmatch(path.name))
     yield from ((path, "damaged") for path in folder.glob(f"*{DISCARDED}"))
-    for path in folder.glob(".*.tmp"):
-        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-            yield path, "unfinished"
+    yield from ((path, "unfinished") for path in _abandoned(folder))
 
 
 def _delete(path: Path) -> None:

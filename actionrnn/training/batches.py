@@ -135,8 +135,13 @@ class FeatureLoader:
         position_B = self._position_N[rows]
         gathered = [self.store.gather(position_B, view) for view in views]
         return Batch(
-            torch.stack([features for features, _ in gathered], dim=1),
-            torch.stack([lengths for _, lengths in gathered], dim=1),
+            _side_by_side([features for features, _ in gathered]),
+            _side_by_side([lengths for _, lengths in gathered]),
             self.target_N[rows],
             self.index_N[rows],
         )
+
+
+def _side_by_side(views: list[Tensor]) -> Tensor:
+    """Stacked along a second dimension; a single view is not copied."""
+    return views[0].unsqueeze(1) if len(views) == 1 else torch.stack(views, dim=1)

@@ -71,8 +71,14 @@ def test_verify_names_what_is_damaged_and_discard_sets_it_aside(store: FeatureSt
     shard.write_bytes(content)
     foreign = store.folder / "other.safetensors"
     foreign.write_bytes(content)
+    notes, half = store.folder / "notes.txt", store.folder / ".shard.1234.tmp"
+    for path in (notes, half, store.folder / ".being_written.tmp"):
+        path.write_text("not a shard")
+    os.utime(half, (time.time() - 7200,) * 2)
     found = verify(store.folder)
-    assert found.keys() == {shard, foreign}
+    assert found.keys() == {shard, foreign, notes, half}
+    assert "is no file of a feature store" in found[notes]
+    assert "is half-written" in found[half]
     assert "its checksum differs" in found[shard]
     assert "its name is not that of a shard" in found[foreign]
     assert [path.name for path in discard(found)] == [shard.name + ".damaged"]

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,3 +190,24 @@ def test_what_random_weights_were_trained_on_is_not_said(
     published = replace(SETTINGS, backbone=BackboneConfig("squeezenet1_1", "IMAGENET1K_V1"))
     extract.explain_missing(tmp_path / "none", extract.spec_of(published), 1, 9)
     assert "trained on 224 px pictures, these are 32 px" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_torchrun_shares_the_work_and_gives_the_same_bits(root: Path) -> None:
+    assert main(words(root, f"--data.features_dir={root / 'alone'}")) == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "3"]
+    rest = words(root, f"--data.features_dir={root / 'shared'}")
+    run = subprocess.run(
+        [*launcher, "-m", "actionrnn", *rest], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert all(f"extract {rank}/3: 3 of 3 clips" in run.stderr for rank in range(3))
+    alone, shared = (
+        FeatureStore.open(next((root / name).iterdir()), verify=True)
+        for name in ("alone", "shared")
+    )
+    assert alone.folder.name == shared.folder.name
+    assert sorted(alone.video_ids) == sorted(shared.video_ids)
+    assert len(list(shared.folder.glob("*.safetensors"))) == 3
+    for name in alone.video_ids:
+        assert np.array_equal(alone.read(name), shared.read(name))

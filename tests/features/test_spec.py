@@ -1,0 +1,61 @@
+"""Whatever could change a feature is part of its fingerprint, and is named where it differs."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from actionrnn.features.spec import FeatureSettings, FeatureSpec
+
+SPEC = FeatureSpec(FeatureSettings(), "decord 0.6.0, pyav 18.1", "ab" * 32, "openvino 2026.4")
+CHANGES: dict[str, Any] = {
+    "settings.backbone.name": "resnet18",
+    "settings.backbone.weights": "random",
+    "settings.backbone.layer": "features",
+    "settings.backbone.grid": 2,
+    "settings.backbone.seed": 1,
+    "settings.sampling.mode": "fps",
+    "settings.sampling.num_frames": 8,
+    "settings.sampling.fps": 4.0,
+    "settings.sampling.frame_interval": 4,
+    "settings.sampling.num_temporal_views": 3,
+    "settings.transform.size": 192,
+    "settings.transform.resize": "squash",
+    "settings.transform.resize_to": 300,
+    "settings.transform.spatial_views": 3,
+    "settings.transform.flip": True,
+    "settings.reader": "pyav",
+    "settings.dtype": "float16",
+    "settings.runtime": "openvino",
+    "reader": "decord 0.6.0, pyav 18.2",
+    "weights_sha256": "cd" * 32,
+    "runtime": "openvino 2026.5",
+    "preprocessing": 99,
+}
+
+
+def leaves(values: dict[str, Any], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        found |= leaves(value, f"{name}.") if isinstance(value, dict) else {name}
+    return found
+
+
+def changed(spec: Any, path: str, value: Any) -> Any:
+    first, _, rest = path.partition(".")
+    return replace(spec, **{first: changed(getattr(spec, first), rest, value) if rest else value})
+
+
+def test_every_field_is_tried() -> None:
+    assert leaves(asdict(SPEC)) == CHANGES.keys()
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_a_field_that_differs_is_another_store_and_is_named(path: str) -> None:
+    other = changed(SPEC, path, CHANGES[path])
+    assert other.fingerprint != SPEC.fingerprint
+    (line,) = SPEC.difference(other)
+    assert line.startswith(path.removeprefix("settings.") + ": ")
+    assert ", here " in line
+    assert FeatureSpec.from_dict(other.to_dict()) == other
