@@ -43,18 +43,17 @@ def _clearer(message: str, parser: ArgumentParser) -> str:
 
 
 def spelled_out(parser: ArgumentParser, arguments: list[str]) -> list[str]:
-    """`--download` for `--download true`, and `--allow-leak` for `--allow_leak`."""
-    flags = {
-        option
-        for action in parser._actions
-        for option in action.option_strings
-        if isinstance(action.default, bool)
-    }
+    """`--download` for `--download true`, and `--group-regex` for `--group_regex`."""
+    known = {option: action for action in parser._actions for option in action.option_strings}
     words = []
     for word, following in pairwise([*arguments, "--"]):
-        name = word.replace("-", "_").replace("__", "--", 1) if word.startswith("--") else word
-        bare = name in flags and following.startswith("--")
-        words.append(f"{name}=true" if bare else name if name in flags else word)
+        option, equals, value = word.partition("=")
+        name = "--" + option.removeprefix("--").replace("-", "_")
+        if not word.startswith("--") or name not in known:
+            words.append(word)
+            continue
+        bare = isinstance(known[name].default, bool) and not equals and following.startswith("--")
+        words.append(f"{name}=true" if bare else f"{name}{equals}{value}")
     return words
 
 

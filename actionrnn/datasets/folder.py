@@ -60,6 +60,8 @@ def prepare(
     files = SourceFiles.walk((source,))
     report = Report(f"videos in {source}")
     found = [*files.videos(), *files.picture_folders()]
+    if not found:
+        raise ManifestError(f"there are no videos in {source}.\n{HOW}")
     parts_of = {path: path.relative_to(source).parts for path in found}
     has_splits = _are_splits(list(parts_of.values()))
     depth = 3 if has_splits else 2

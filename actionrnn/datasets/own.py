@@ -112,10 +112,8 @@ def check_labels(labels: Sequence[str], where: str) -> list[str]:
             f"{where}: labels that differ only in case or spaces: {named}. Use one spelling"
         )
     if len(counts) < 2:
-        only = f" ({next(iter(counts))!r})" if counts else ""
-        raise ManifestError(
-            f"{where}: {len(labels)} videos in {len(counts)} classes{only}; wanted are at least two"
-        )
+        found = f"all {len(labels)} clips are of one class, {labels[0]!r}" if labels else "no clips"
+        raise ManifestError(f"{where}: {found}; at least two classes are needed to tell apart")
     return sorted(counts)
 
 

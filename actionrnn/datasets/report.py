@@ -77,9 +77,10 @@ def class_table(manifest: Manifest, max_classes: int | None = None) -> str:
     table = manifest.table
     counts = pd.DataFrame({"clips": table["label"].value_counts()})
     counts = counts.reindex(manifest.class_names, fill_value=0)
-    known = table.loc[(table["group"] != "").to_numpy()]
-    if len(known):
-        counts["groups"] = known.groupby("label")["group"].nunique()
+    # A clip without a group is a group of its own.
+    groups = table["group"].where(table["group"] != "", "\0" + table["video_id"])
+    if (table["group"] != "").any():
+        counts["groups"] = groups.groupby(table["label"]).nunique()
     for column in manifest.splits[:1]:
         for name in SPLIT_NAMES:
             rows = table.loc[(table[column] == name).to_numpy()]
@@ -94,7 +95,7 @@ def class_table(manifest: Manifest, max_classes: int | None = None) -> str:
         shown = pd.concat([ordered.head(max_classes - half), ordered.tail(half)])
         left_out = f"\n... {len(counts) - max_classes} classes between them are in {REPORT_NAME}"
     if "groups" in counts:
-        total["groups"] = known["group"].nunique()
+        total["groups"] = groups.nunique()
     text = pd.concat([shown, total.to_frame().T]).to_string()
     smallest, largest = int(counts["clips"].min()), int(counts["clips"].max())
     if largest > 2 * smallest:

@@ -56,7 +56,7 @@ def test_what_is_wrong_with_a_folder_is_said(mine: Path, tmp_path: Path) -> None
     with pytest.raises(ManifestError, match="finds no"):
         folder.prepare(mine, tmp_path / "out", group_regex=r"^(person\d+)_")
     touch(tmp_path / "one" / "jump" / "a.mp4")
-    with pytest.raises(ManifestError, match="1 videos in 1 classes"):
+    with pytest.raises(ManifestError, match="all 1 clips are of one class"):
         folder.prepare(tmp_path / "one", tmp_path / "out")
     with pytest.raises(ManifestError, match="gone does not exist"):
         folder.prepare(tmp_path / "gone", tmp_path / "out")
