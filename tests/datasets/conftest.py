@@ -34,8 +34,16 @@ def video(path: Path, seed: int, num_frames: int = 3) -> Path:
     return path
 
 
-def rar(path: Path, members: dict[str, bytes], link: str | None = None) -> Path:
-    """A RAR 3 archive of stored (uncompressed) members, which needs no program to read."""
+STORED, COMPRESSED = 0x30, 0x33
+
+
+def rar(
+    path: Path, members: dict[str, bytes], link: str | None = None, method: int = STORED
+) -> Path:
+    """A RAR 3 archive; stored (uncompressed) members need no program to read.
+
+    `COMPRESSED` only says that they are: what the program makes of them is the test's business.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def block(kind: int, flags: int, body: bytes) -> bytes:
@@ -47,7 +55,7 @@ def rar(path: Path, members: dict[str, bytes], link: str | None = None) -> Path:
         mode = 0o120777 if name == link else 0o100644
         size, checksum = len(content), binascii.crc32(content)
         fields = struct.pack(
-            "<IIBIIBBHI", size, size, 3, checksum, 0x50000000, 20, 0x30, len(name.encode()), mode
+            "<IIBIIBBHI", size, size, 3, checksum, 0x50000000, 20, method, len(name.encode()), mode
         )
         data += block(0x74, 0x8000, fields + name.encode()) + content
     path.write_bytes(data + block(0x7B, 0x4000, b""))

@@ -1,6 +1,7 @@
 """Archives of strangers: what is safe comes out whole, what is not leaves nothing behind."""
 
 import io
+import os
 import stat
 import tarfile
 import zipfile
@@ -184,6 +185,43 @@ def test_rar_without_a_program_says_what_to_install(
     with pytest.raises(ArchiveError, match=r"install unrar, unar.*or unpack it yourself"):
         extract([make_rar(tmp_path / "x.rar", {"a.avi": b"1"})], tmp_path / "out")
     assert_nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize(("answer", "fault"), [("content", ""), ("nonsense", "damaged")])
+def test_compressed_rars_come_out_through_a_program(
+    answer: str,
+    fault: str,
+    tmp_path: Path,
+    make_rar: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stand-in for bsdtar: what it prints is the member, if the archive's checksum agrees."""
+    program = tmp_path / "bin" / "bsdtar"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] || printf {answer}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setattr(rarfile, "CURRENT_SETUP", None)
+    only = {"unrar": False, "unar": False, "bsdtar": True, "sevenzip": False, "sevenzip2": False}
+    rarfile.tool_setup(**only, force=True)
+    archive = make_rar(tmp_path / "x.rar", {"a/b.avi": b"content"}, method=0x33)
+    if fault:
+        with pytest.raises(ArchiveError, match=fault):
+            extract([archive], tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    else:
+        assert (extract([archive], tmp_path / "out") / "a/b.avi").read_bytes() == b"content"
+
+
+def test_compressed_rars_without_any_program_say_what_to_install(
+    tmp_path: Path, make_rar: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(rarfile, "CURRENT_SETUP", None)
+    archive = make_rar(tmp_path / "x.rar", {"a.avi": b"1"}, method=0x33)
+    with pytest.raises(ArchiveError, match=r"install unrar, unar.*or unpack it yourself"):
+        extract([archive], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_an_interrupted_run_left_is_cleared(tmp_path: Path) -> None:
