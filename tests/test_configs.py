@@ -1,5 +1,6 @@
 """Every shipped config builds, says what it needs, and leaves nothing of another behind."""
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from actionrnn.models.recognizer import ActionRecognizer
 CONFIGS = Path(__file__).parents[1] / "configs"
 DATA = sorted((CONFIGS / "data").glob("*.yaml"))
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
+LOGGERS = sorted((CONFIGS / "logger").glob("*.yaml"))
 DATA_KEYS = set(load_config(str(CONFIGS / "data" / "synthetic.yaml")))
 
 
@@ -39,7 +41,7 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def test_no_config_is_forgotten() -> None:
-    tested = [*DATA, *EXPERIMENTS]
+    tested = [*DATA, *EXPERIMENTS, *LOGGERS]
     assert sorted(CONFIGS.rglob("*.yaml")) == sorted(tested)
     assert len(tested) >= 5
 
@@ -79,6 +81,23 @@ def test_every_dataset_has_a_recipe() -> None:
     for dataset in PREPARERS:
         recipe = CONFIGS / "experiment" / f"{RECIPES.get(dataset, dataset)}.yaml"
         assert recipe in EXPERIMENTS, f"{dataset} has no {recipe.name}"
+
+
+@pytest.mark.parametrize("path", LOGGERS, ids=name)
+def test_every_logger_parses_and_names_the_package_it_needs(
+    path: Path, built: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["--config", str(CONFIGS / "experiment" / "demo_gru.yaml"), "--config", str(path)]
+    assert f"--config configs/logger/{path.name}" in path.read_text(), (
+        "the header shows the command"
+    )
+    if importlib.util.find_spec(path.stem):
+        settings = yaml.safe_load(path.read_text())["trainer"]["logger"]["init_args"]
+        found = built(*words).trainer.logger.init_args
+        assert {key: found[key] for key in settings} == settings
+    else:
+        assert main(["fit", *words, f"--run.folder={tmp_path}"]) == 1
+        assert f"not installed: pip install '{path.stem}>=" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", DATA, ids=name)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -17,7 +19,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from actionrnn.commands.config import compose, load_config, option_value
 from actionrnn.commands.parsing import usage_errors
-from actionrnn.errors import UsageError
+from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.predictor import print_ranking
 from actionrnn.evaluation.summary import print_summary, summarise
@@ -104,6 +106,22 @@ class ActionCLI(LightningCLI):
         else:
             self.folder = new_run_folder(run["root"], run["name"])
 
+    def instantiate_classes(self) -> None:
+        """Build model, data and Trainer.
+
+        Raises:
+            ActionRNNError: naming the package that a logger of the config needs.
+        """
+        try:
+            super().instantiate_classes()
+        except (ModuleNotFoundError, ValueError) as error:
+            missing = re.search(r"Requirement '(.+?)' not met.*?`pip install -U (.+?)`", str(error))
+            if missing is None:
+                raise
+            raise ActionRNNError(
+                f"the config needs {missing[1]}, which is not installed: pip install {missing[2]}"
+            ) from error
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The Trainer, with this run's folder, loggers, checkpoints and signals."""
         settings = self._get(self.config_init, "trainer")
@@ -140,6 +158,9 @@ class ActionCLI(LightningCLI):
             config = self._parser("fit").dump(self.config["fit"], skip_none=False)
             (self.folder / "config.yaml").write_text(config)
             write_environment(self.folder)
+            for logger in self.trainer.loggers:
+                if not isinstance(logger, RunCSVLogger | TensorBoardLogger):
+                    logger.log_hyperparams(yaml.safe_load(config))
             if not self.quiet:
                 say(f"run folder: {self.folder}")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import torch
 from jsonargparse import ArgumentParser
-from rich.table import Table
+from rich.table import Column, Table
 
 from actionrnn.commands import repeat
 from actionrnn.commands.config import setting
@@ -90,6 +90,7 @@ def compare_heads(options: argparse.Namespace, words: list[str]) -> dict[str, An
     tables = {
         name: [Predictions.load(run["folder"]) for run in found] for name, found in runs.items()
     }
+    reference = _reference(names, words)
     costs = _costs({name: Path(found[0]["folder"]) for name, found in runs.items()}, options.device)
     rows = [
         {
@@ -97,14 +98,22 @@ def compare_heads(options: argparse.Namespace, words: list[str]) -> dict[str, An
             **costs[name],
             "epochs": statistics.fmean(run["epochs"] for run in runs[name]),
             "train_seconds": statistics.fmean(run["seconds"] for run in runs[name]),
-            **_scores(tables[name], tables[names[0]]),
+            **_scores(tables[name], tables[reference]),
         }
         for name in names
     ]
-    result = {"folder": str(folder), "columns": columns, "subset": "test", "heads": rows}
+    result = {"folder": str(folder), "columns": columns, "subset": "test", "reference": reference}
+    result["heads"] = rows
     if not options.json:
         _print_heads(result, options.device)
     return result
+
+
+def _reference(names: list[str], words: list[str]) -> str:
+    """The head that the others are compared with: the config's own, else the first."""
+    head = setting("model.head", words) or "recurrent"
+    own = (setting("model.cell", words) or "lstm") if head == "recurrent" else head
+    return own if own in names else names[0]
 
 
 def _train(name: str, words: list[str], columns: list[str], folder: Path) -> list[dict[str, Any]]:
@@ -146,13 +155,18 @@ def _scores(tables: list[Predictions], first: list[Predictions]) -> dict[str, An
             low, high = means[key]["interval"] or (None, None)
             found |= {key: means[key]["mean"], f"{key}_low": low, f"{key}_high": high}
     paired = difference_over_folds(first, tables)
-    return {**found, "against_first": "" if tables is first else paired["verdict"]}
+    return {**found, "against_reference": "" if tables is first else paired["verdict"]}
 
 
 def _print_heads(result: dict[str, Any], device: str) -> None:
     rows = result["heads"]
-    costs = Table("head", "parameters", "MACs", "train ms", "inference ms", "epochs", "train s")
-    scores = Table("head", "accuracy", "95 %", "AUC", "95 %", f"accuracy vs {rows[0]['head']}")
+    costs = Table(
+        Column("head", no_wrap=True), "parameters", "MACs", "train ms", "infer ms", "epochs",
+        "train s",
+    )  # fmt: skip
+    scores = Table(
+        Column("head", no_wrap=True), "accuracy", "95 %", "AUC", "95 %", f"vs {result['reference']}"
+    )
     for row in rows:
         costs.add_row(
             row["head"], f"{row['parameters']:,}", _short(row["multiply_adds"]),
@@ -160,16 +174,19 @@ def _print_heads(result: dict[str, Any], device: str) -> None:
             f"{row['train_seconds']:.1f}",
         )  # fmt: skip
         scores.add_row(
-            row["head"], *_shown(row, "accuracy"), *_shown(row, "auc"), row["against_first"]
+            row["head"], *_shown(row, "accuracy"), *_shown(row, "auc"), row["against_reference"]
         )
     console = plain_console()
     console.print(costs)
     console.print(
-        "MACs: multiply-adds of the head for one clip. ms: per clip, medians of turns on "
-        f"{device}, a training\nstep and a forward pass of one batch; features come from the store."
+        "MACs: multiply-adds of the head for one clip\n"
+        f"ms: per clip of a batch on {device}, a training step and a forward pass, medians"
     )
     console.print(scores)
-    console.print(f"test clips of {', '.join(result['columns'])}; 95 %: over groups (recordings)")
+    console.print(
+        f"test clips of {', '.join(result['columns'])}; 95 %: over groups (recordings)\n"
+        f"vs: accuracy on the same clips is better, worse, or the difference is noise"
+    )
 
 
 def compare_lengths(options: argparse.Namespace, words: list[str]) -> dict[str, Any]:

@@ -98,7 +98,8 @@ def test_compare_trains_heads_and_writes_their_cost_and_accuracy(
         assert row["auc"] == pytest.approx(metrics["auc"], abs=1e-6)
         assert row["train_ms"] > 0
         assert row["inference_ms"] > 0
-    assert pool["against_first"] == "?"  # the tiny test clips are one group
+    assert result["reference"] == "gru"
+    assert pool["against_reference"] == "?"  # the tiny test clips are one group
     assert len((tmp_path / "compare.csv").read_text().splitlines()) == 3
 
 

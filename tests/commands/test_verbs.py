@@ -110,8 +110,10 @@ def test_folds_gives_mean_and_spread(
     written = json.loads(next((tmp_path / "runs").rglob("folds.json")).read_text())
     accuracies = [fold["accuracy"] for fold in written["folds"].values()]
     assert written["mean"]["accuracy"] == pytest.approx(sum(accuracies) / 3)
+    low, high = written["intervals"]["auc"]
+    assert low - 1e-6 <= written["mean"]["auc"] <= high + 1e-6
     assert main(["folds", "--model.cell", "gru"]) == 2
-    assert "folds needs a dataset" in capsys.readouterr().err
+    assert "which dataset?" in capsys.readouterr().err
 
 
 def test_verify_finds_duplicates_across_a_split(

@@ -1,36 +1,18 @@
-"""Multiply-adds are those PyTorch counts; milliseconds belong to the head they are told of."""
+"""What a head costs is told of the right head, and measuring changes nothing."""
 
 import time
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from actionrnn.evaluation.cost import CELLS, CONTROLS, cells_by_length, measure_costs
+from actionrnn.evaluation.cost import CELLS, cells_by_length, measure_costs
 from actionrnn.models.config import HeadConfig
 from actionrnn.models.heads import Head, build_head
-
-CONFIGS = [
-    *({"cell": cell} for cell in CELLS),
-    *({"head": head} for head in CONTROLS),
-    {"cell": "lstm", "bidirectional": True, "num_layers": 2, "pooling": "attention"},
-    {"cell": "gru", "num_layers": 3, "residual": True, "layer_norm": True, "pooling": "mean"},
-    {"cell": "minlstm", "inputs": "features,abs_delta", "pooling": "max"},
-]
 
 
 def make_head(options: dict[str, object]) -> Head:
     torch.manual_seed(0)
     return build_head(HeadConfig(**{"hidden_size": 8, **options}), 6, 3).eval()
-
-
-@pytest.mark.parametrize("options", CONFIGS, ids=str)
-def test_multiply_adds_are_those_that_pytorch_counts(options: dict[str, object]) -> None:
-    head = make_head(options)
-    # The fast kernels are one opaque operation; the transparent form is matrix products.
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        head.trace(torch.randn(2, 7, 6), torch.tensor([7, 7]))
-    assert counter.get_total_flops() == 2 * 2 * head.macs(7)
 
 
 def test_an_lstm_counts_as_the_textbook_says() -> None:
