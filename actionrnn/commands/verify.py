@@ -7,7 +7,9 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 from jsonargparse import ArgumentParser
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -16,6 +18,7 @@ from actionrnn.datasets.findings import find_duplicates
 from actionrnn.datasets.manifest import MANIFEST_NAME, Manifest
 from actionrnn.datasets.source import VIDEO_ENDINGS
 from actionrnn.errors import DataRejected
+from actionrnn.features.store import FeatureStore
 from actionrnn.video.verify import verify_paths
 
 TAKES_VERB = False
@@ -30,13 +33,21 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--duplicates", action="store_true", help="compare the clips of a manifest instead"
     )
+    parser.add_argument(
+        "--features",
+        type=str | None,
+        default=None,
+        help="with --duplicates: compare cached features of this store and decode nothing",
+    )
     parser.add_argument("--num_workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--timeout_seconds", type=float, default=300.0, help="for one file")
     parser.add_argument("--json", action="store_true", help="one JSON object a file")
     with usage_errors(parser):
         options = parser.parse_args(arguments)
     if options.duplicates:
-        return duplicates([Manifest.load(path) for path in options.paths], options.json)
+        manifests = [Manifest.load(path) for path in options.paths]
+        store = FeatureStore.open(options.features) if options.features else None
+        return duplicates(manifests, options.json, store)
     paths = [file for path in options.paths for file in files_of(path)]
     counts: Counter[str] = Counter()
     results = verify_paths(
@@ -59,11 +70,12 @@ def main(arguments: list[str]) -> int:
     return 0 if counts["ok"] == len(paths) else 3
 
 
-def duplicates(manifests: list[Manifest], as_json: bool) -> int:
+def duplicates(manifests: list[Manifest], as_json: bool, store: FeatureStore | None = None) -> int:
     """Print clips that are the same or look alike; exit code 3 if any cross a split."""
     num_crossing = 0
     for manifest in manifests:
-        findings, faults = find_duplicates(manifest)
+        features = None if store is None else mean_features(manifest, store)
+        findings, faults = find_duplicates(manifest, features)
         for finding in findings:
             num_crossing += bool(finding.crosses)
             print(json.dumps(asdict(finding)) if as_json else finding, flush=True)
@@ -74,6 +86,23 @@ def duplicates(manifests: list[Manifest], as_json: bool) -> int:
             file=sys.stderr,
         )
     return 3 if num_crossing else 0
+
+
+def mean_features(manifest: Manifest, store: FeatureStore) -> NDArray[np.float32]:
+    """Mean over views and frames of every clip, float32 (n, D); zero, like nothing, where none."""
+    means = np.zeros((len(manifest.table), store.feature_dim), dtype=np.float32)
+    lacking = []
+    for row, video_id in enumerate(manifest.table["video_id"]):
+        if video_id in store:
+            means[row] = store.read(video_id).astype(np.float32).mean(axis=(0, 1))
+        else:
+            lacking.append(video_id)
+    if lacking:
+        names = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
+        print(
+            f"{len(lacking)} clips have no features and are not compared: {names}", file=sys.stderr
+        )
+    return means
 
 
 def files_of(path: str) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from actionrnn.cli import main
 from actionrnn.datasets.contents import CONTENT, equal_files, unreadable, with_content
 from actionrnn.datasets.duplicates import (
     SIMILARITY,
@@ -21,6 +22,9 @@ from actionrnn.datasets.duplicates import (
 from actionrnn.datasets.fights import prepare as prepare_fights
 from actionrnn.datasets.findings import find_duplicates
 from actionrnn.datasets.manifest import LeakError, Manifest
+from actionrnn.features.shard import Entry, write_shard
+from actionrnn.features.spec import FeatureSettings, FeatureSpec
+from actionrnn.features.store import FeatureStore
 from actionrnn.video.writer import write_video
 
 
@@ -169,3 +173,23 @@ def test_findings_name_the_splits_they_cross(clips: Path, tmp_path: Path) -> Non
         ("close features", "two.mp4", "b.mp4"),
         ("identical", "one.mp4", "two.mp4"),
     ]
+
+
+def test_cached_features_are_compared_without_decoding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = ["a", "b", "c", "d"]
+    table = pd.DataFrame({"video_id": ids, "path": [f"{name}.mp4" for name in ids]})
+    table = table.assign(label=["x", "y", "x", "y"], split1=["train", "test", "train", "val"])
+    Manifest(tmp_path, table, ["x", "y"]).save()
+    store = FeatureStore.create(tmp_path, FeatureSpec(FeatureSettings(), "none", "00")).folder
+    rng = np.random.default_rng(0)
+    features = {name: rng.normal(size=(1, 4, 64)).astype(np.float32) for name in "ac"}
+    features["b"] = features["a"] + 0.01
+    write_shard(store, [(Entry(name, "s", 4), value) for name, value in features.items()])
+    assert main(["verify", "--duplicates", str(tmp_path), "--features", str(store)]) == 3
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == [
+        "a ~ b: close features (1.00); in different parts of split1 (train, test)"
+    ]
+    assert "1 clips have no features and are not compared: d" in shown.err
