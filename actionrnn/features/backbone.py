@@ -152,6 +152,18 @@ class FrozenBackbone:
         """Compute the features of at most `batch_size` pictures in another thread."""
         return self._threads.submit(self._batch, pictures_NCHW)
 
+    @torch.no_grad()
+    def feature_maps(self, pictures_NCHW: Tensor) -> Tensor:
+        """The maps that `__call__` pools, float32 (N, C, h, w) on the CPU, computed by torch.
+
+        Of a network without maps, its features (N, C).
+        """
+        parts = [
+            self.pipeline.feature_maps(part.to(self.device)).cpu()
+            for part in pictures_NCHW.split(self.batch_size)
+        ]
+        return torch.cat(parts)
+
     @torch.inference_mode()
     def _batch(self, pictures_NCHW: Tensor) -> Tensor:
         count = len(pictures_NCHW)

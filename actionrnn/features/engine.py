@@ -21,7 +21,7 @@ from actionrnn.video.errors import VideoError
 from actionrnn.video.isolate import DecodeWorker
 
 # Decoded pictures that may wait for the backbone; enough that neither side waits for a slow clip.
-MAX_WAITING_BYTES = 256 * 2**20
+MAX_WAITING_BYTES = 128 * 2**20
 # A clip that needs longer than this hangs: none of a thousand measured came near.
 TIMEOUT_SECONDS = 120.0
 TIMEOUT_SECONDS_PER_MEGABYTE = 4.0

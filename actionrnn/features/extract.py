@@ -53,6 +53,7 @@ def spec_of(
     """
     if is_imported(settings.backbone.name):
         return imported_spec(settings.backbone.name)
+    settings = sized(settings)
     chosen = settings.runtime
     if chosen == "auto":
         chosen = "torch-bf16" if device.startswith("cuda") else "torch"
@@ -62,6 +63,14 @@ def spec_of(
         weights_identity(settings.backbone),
         _version_of(chosen, network),
     )
+
+
+def sized(settings: FeatureSettings) -> FeatureSettings:
+    """The settings with the size of pictures that the weights were trained on, if none is given."""
+    if settings.transform.size is not None or is_imported(settings.backbone.name):
+        return settings
+    side = preprocessing_of(settings.backbone).size
+    return replace(settings, transform=replace(settings.transform, size=side))
 
 
 def _version_of(runtime: str, network: Path | None) -> str:
@@ -158,6 +167,7 @@ def ensure_features(
         ActionRNNError: if the backbone cannot be had, or the folder cannot be written.
     """
     chosen = choose_device(device)
+    settings = sized(settings)
     clips = clips_of(manifest, settings)
     network = None
     if settings.runtime == RUNTIME:

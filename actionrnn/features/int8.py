@@ -32,7 +32,8 @@ CALIBRATION_PICTURES_PER_CLIP = 4
 CHECK_CLIPS = 100
 CHECK_CLASSES = 10  # the most frequent ones, so that each has clips to learn from
 FOLDS = 5
-# MobileNetV2 on 100 surveillance clips: mean 0.996, least 0.98, head accuracy the same.
+# On 100 surveillance clips: MobileNetV2 mean 0.996, least 0.967; SqueezeNet 0.998 and 0.985;
+# ResNet-18 0.9999 and 0.9998; the linear head loses nothing. MobileNetV3 comes out as zeros.
 LEAST_MEAN_COSINE = 0.99
 LEAST_COSINE = 0.95
 MOST_LOST_ACCURACY = 0.02

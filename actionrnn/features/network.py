@@ -45,11 +45,16 @@ class Pipeline(nn.Module):
 
     def forward(self, pictures_NCHW: Tensor) -> Tensor:
         """uint8 (N, 3, H, W) to float32 (N, C * grid^2)."""
-        scaled = (pictures_NCHW.to(torch.float32) - self.mean) / self.std
-        found: Tensor = self.network(scaled.contiguous(memory_format=torch.channels_last)).float()
+        found = self.feature_maps(pictures_NCHW)
         if found.ndim == 4:
             return nn.functional.adaptive_avg_pool2d(found, self.grid).flatten(1)
         return found
+
+    def feature_maps(self, pictures_NCHW: Tensor) -> Tensor:
+        """What the network gives before it is pooled, float32 (N, C, h, w) or (N, C)."""
+        scaled = (pictures_NCHW.to(torch.float32) - self.mean) / self.std
+        found: Tensor = self.network(scaled.contiguous(memory_format=torch.channels_last))
+        return found.float()
 
 
 def cut(

@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+USUAL_SIDE = 224  # of ImageNet networks
+
 
 @dataclass(frozen=True)
 class Transform:
     """Resize and crop, in uint8 and antialiased.
 
     Args:
-        size: side of the square picture, in pixels.
+        size: side of the square picture, in pixels; null is what the backbone's weights were
+            trained on (224 where they do not say, and without a backbone).
         resize: `crop` keeps the aspect ratio: the shorter side becomes `resize_to`, then a
             square is cut out; `squash` shows the whole frame, distorted to a square.
         resize_to: shorter side before the crop; null is 256/224 of `size`.
@@ -26,19 +29,24 @@ class Transform:
         ValueError: if `resize_to` is smaller than `size`, or a size is not positive.
     """
 
-    size: int = 224
+    size: int | None = None
     resize: Literal["crop", "squash"] = "crop"
     resize_to: int | None = None
     spatial_views: Literal[1, 3] = 1
     flip: bool = False
 
     def __post_init__(self) -> None:
-        if self.size < 1:
+        if self.side < 1:
             raise ValueError(f"transform.size {self.size}: must be positive")
-        if self.resize_to is not None and self.resize_to < self.size:
+        if self.resize_to is not None and self.resize_to < self.side:
             raise ValueError(
-                f"transform.resize_to {self.resize_to} is smaller than transform.size {self.size}"
+                f"transform.resize_to {self.resize_to} is smaller than transform.size {self.side}"
             )
+
+    @property
+    def side(self) -> int:
+        """Side of the square picture, in pixels."""
+        return USUAL_SIDE if self.size is None else self.size
 
     @property
     def num_views(self) -> int:
@@ -55,20 +63,20 @@ class Transform:
 
     def _squares(self, frames_NCHW: Tensor) -> list[Tensor]:
         if self.resize == "squash":
-            return [_resized(frames_NCHW, [self.size, self.size])]
+            return [_resized(frames_NCHW, [self.side, self.side])]
         height, width = frames_NCHW.shape[-2:]
-        shorter = self.resize_to or round(self.size * 256 / 224)
+        shorter = self.resize_to or round(self.side * 256 / 224)
         scale = shorter / min(height, width)
-        new = [max(self.size, round(height * scale)), max(self.size, round(width * scale))]
+        new = [max(self.side, round(height * scale)), max(self.side, round(width * scale))]
         resized = _resized(frames_NCHW, new)
-        top, left = (new[0] - self.size) // 2, (new[1] - self.size) // 2
+        top, left = (new[0] - self.side) // 2, (new[1] - self.side) // 2
         if self.spatial_views == 1:
             corners = [(top, left)]
         elif new[1] >= new[0]:
-            corners = [(top, x) for x in (0, left, new[1] - self.size)]
+            corners = [(top, x) for x in (0, left, new[1] - self.side)]
         else:
-            corners = [(y, left) for y in (0, top, new[0] - self.size)]
-        return [resized[..., y : y + self.size, x : x + self.size] for y, x in corners]
+            corners = [(y, left) for y in (0, top, new[0] - self.side)]
+        return [resized[..., y : y + self.side, x : x + self.side] for y, x in corners]
 
 
 def _resized(frames_NCHW: Tensor, size: list[int]) -> Tensor:

@@ -2,6 +2,7 @@
 
 import builtins
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from actionrnn.features.extract import spec_of
 from actionrnn.features.network import Hooked, head_of
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.weights import build_model, preprocessing_of, weights_identity
+from actionrnn.video.transform import Transform
 
 SMALL = ["mobilenet_v3_small", "shufflenet_v2_x0_5", "resnet18"]
 LARGE = [
@@ -64,6 +66,18 @@ def test_published_weights_bring_their_own_preprocessing(tmp_path: Path) -> None
     save_file({"w": torch.zeros(1)}, path, about)
     found = preprocessing_of(BackboneConfig("resnet18", str(path)))
     assert (found.mean, found.size) == ((0.1, 0.2, 0.3), 160)
+
+
+def test_pictures_have_the_size_of_the_weights_unless_another_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file({"w": torch.zeros(1)}, path, {"input_size": "160"})
+    settings = FeatureSettings(BackboneConfig("squeezenet1_1", str(path)))
+    assert spec_of(settings).settings.transform == Transform(160)
+    assert spec_of(replace(settings, transform=Transform(96))).settings.transform.size == 96
+    inception = FeatureSettings(BackboneConfig("inception_v3"))
+    assert spec_of(inception).settings.transform.size == 299
+    usual = FeatureSettings(BackboneConfig("squeezenet1_1", "random"))
+    assert spec_of(usual) == spec_of(replace(usual, transform=Transform(224)))
 
 
 class Own(nn.Module):
