@@ -102,7 +102,12 @@ def compare_heads(options: argparse.Namespace, words: list[str]) -> dict[str, An
         }
         for name in names
     ]
-    result = {"folder": str(folder), "columns": columns, "subset": "test", "reference": reference}
+    result: dict[str, Any] = {
+        "folder": str(folder),
+        "columns": columns,
+        "subset": "test",
+        "reference": reference,
+    }
     result["heads"] = rows
     if not options.json:
         _print_heads(result, options.device)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from actionrnn.evaluation.auc import weighted_auroc
 from actionrnn.evaluation.bootstrap import draw_weights
-from actionrnn.evaluation.folds import mean_over_folds
 from actionrnn.evaluation.summary import headline_keys, summarise
 from actionrnn.models.metrics import auroc, classification_metrics
 from tests.evaluation.conftest import MakePredictions
@@ -80,28 +79,3 @@ def test_the_summary_has_the_area_with_an_interval(make_predictions: MakePredict
     assert 0.5 < low < summary["auc"] < high < 1
     expected = by_scikit_learn(scored.logits(), scored.targets())
     assert summary["auc"] == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_mean_over_folds_counts_every_group_once(make_predictions: MakePredictions) -> None:
-    folds = [make_predictions(num_classes=2, skill=1.0, seed=seed) for seed in (1, 2)]
-    found = mean_over_folds(folds)
-    for key in ("accuracy", "auc"):
-        mean = sum(summarise(fold)[key] for fold in folds) / 2
-        assert found[key]["mean"] == pytest.approx(mean, abs=1e-6)
-        assert found[key]["interval"][0] < mean < found[key]["interval"][1]
-    # The very same fold twice says nothing new: its interval stays as wide.
-    twice, once = mean_over_folds([folds[0], folds[0]]), summarise(folds[0])["intervals"]
-    assert twice["auc"]["interval"] == pytest.approx(once["auc"])
-
-
-def test_disjoint_folds_narrow_the_interval(make_predictions: MakePredictions) -> None:
-    folds = [make_predictions(num_classes=2, skill=1.0, seed=seed) for seed in (1, 2)]
-    folds[1].table["group"] = "other_" + folds[1].table["group"]
-    widths = [
-        bounds[1] - bounds[0]
-        for bounds in (
-            mean_over_folds(folds)["auc"]["interval"],
-            summarise(folds[0])["intervals"]["auc"],
-        )
-    ]
-    assert widths[0] < widths[1]

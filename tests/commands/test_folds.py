@@ -1,0 +1,65 @@
+"""Several splits and several seeds in one command: `folds` and `compare --splits all`."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from actionrnn.cli import main
+
+
+@pytest.fixture
+def two_splits(tiny_data: Path, tiny_run: Path, tiny_fit: list[str], tmp_path: Path) -> list[str]:
+    """Words of `fit` on a dataset whose second split tests what the first one validates."""
+    table = pd.read_csv(tiny_data / "manifest.csv", dtype=str, keep_default_na=False)
+    table["split2"] = table["split1"].replace({"test": "val", "val": "test"})
+    table["path"] = str(tiny_data) + "/" + table["path"]
+    root = tmp_path / "data"
+    root.mkdir()
+    table.to_csv(root / "manifest.csv", index=False)
+    (root / "classes.txt").write_text((tiny_data / "classes.txt").read_text())
+    words = [word for word in tiny_fit[1:] if "data.root" not in word and "max_epochs" not in word]
+    features = f"--data.features_dir={tiny_data / 'features'}"
+    return [*words, f"--data.root={root}", features, "--trainer.max_epochs=2"]
+
+
+@pytest.mark.slow
+def test_seeds_are_averaged_within_a_fold_and_spread_over_folds(
+    two_splits: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folds"
+    assert main(["folds", *two_splits, "--seeds=2", f"--run.folder={folder}"]) == 0
+    assert "sd of seeds" in capsys.readouterr().out
+    summary = json.loads((folder / "folds.json").read_text())
+    found = {
+        (split, seed): json.loads((folder / split / f"seed{seed}" / "metrics.json").read_text())
+        for split in ("split1", "split2")
+        for seed in (0, 1)
+    }
+    for key in ("accuracy", "auc"):
+        folds = [(found[split, 0][key] + found[split, 1][key]) / 2 for split in summary["folds"]]
+        seeds = [(found["split1", seed][key] + found["split2", seed][key]) / 2 for seed in (0, 1)]
+        assert [fold[key] for fold in summary["folds"].values()] == pytest.approx(folds)
+        assert summary["mean"][key] == pytest.approx(sum(folds) / 2)
+        assert summary["sd"][key] == pytest.approx(abs(folds[0] - folds[1]) / 2**0.5)
+        assert [each[key] for each in summary["seeds"]["each"].values()] == pytest.approx(seeds)
+        low, high = summary["intervals"][key]
+        assert low - 1e-6 <= summary["mean"][key] <= high + 1e-6
+
+
+@pytest.mark.slow
+def test_heads_are_compared_over_all_splits(two_splits: list[str], tmp_path: Path) -> None:
+    words = ["compare", *two_splits, "--heads=mingru,single_frame", "--splits=all"]
+    assert main([*words, f"--run.folder={tmp_path / 'heads'}"]) == 0
+    result = json.loads((tmp_path / "heads" / "compare.json").read_text())
+    assert result["columns"] == ["split1", "split2"]
+    for row in result["heads"]:
+        accuracies = [
+            json.loads((tmp_path / "heads" / row["head"] / split / "metrics.json").read_text())
+            for split in result["columns"]
+        ]
+        mean = sum(each["accuracy"] for each in accuracies) / 2
+        assert row["accuracy"] == pytest.approx(mean)
+        assert row["accuracy_low"] - 1e-6 <= row["accuracy"] <= row["accuracy_high"] + 1e-6
+    assert result["heads"][1]["against_reference"] in ("better", "worse", "noise")
