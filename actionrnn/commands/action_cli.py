@@ -17,16 +17,17 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from actionrnn.commands.config import compose, load_config, option_value
+from actionrnn.commands.checkpoint_settings import base_settings
+from actionrnn.commands.config import compose, option_value
 from actionrnn.commands.parsing import usage_errors
 from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.predictor import print_ranking
 from actionrnn.evaluation.summary import print_summary, summarise
-from actionrnn.features.spec import FeatureSettings, FeatureSpec
-from actionrnn.models.recognizer import CHECKPOINT_KEY, ActionRecognizer
+from actionrnn.features.spec import FeatureSettings
+from actionrnn.models.recognizer import ActionRecognizer
 from actionrnn.training.callbacks import BestFigures, EpochLines, RunCSVLogger, StopOnSignal
-from actionrnn.training.checkpoint import AtomicCheckpointIO, read_checkpoint
+from actionrnn.training.checkpoint import AtomicCheckpointIO
 from actionrnn.training.data import ActionDataModule, ExtractionSettings
 from actionrnn.training.run_folder import (
     new_run_folder,
@@ -246,25 +247,6 @@ class ActionCLI(LightningCLI):
                 f"{self.subcommand} needs a trained model: "
                 f"actionrnn {self.subcommand} --ckpt_path RUN/checkpoints/best.ckpt"
             )
-
-
-def base_settings(verb: str, ckpt_path: str) -> dict[str, Any]:
-    """What flags go on top of: to resume, the run's own config; else the checkpoint's settings."""
-    own = run_folder_of(ckpt_path) / "config.yaml"
-    if verb != "fit" or not own.is_file():
-        return checkpoint_settings(ckpt_path)
-    return {key: value for key, value in load_config(str(own)).items() if key != "ckpt_path"}
-
-
-def checkpoint_settings(path: str) -> dict[str, Any]:
-    """The settings a checkpoint was trained with, as a config that flags go on top of."""
-    saved = read_checkpoint(path)[CHECKPOINT_KEY]
-    return {
-        "seed_everything": saved["seed"],
-        "model": saved["model"],
-        "data": saved["data"],
-        "features": FeatureSpec.from_dict(saved["feature_spec"]).settings.to_dict(),
-    }
 
 
 def run(

@@ -10,24 +10,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.callbacks import Callback
-from rich.table import Table
 
 from actionrnn.commands import repeat
 from actionrnn.commands.config import setting
 from actionrnn.commands.folds import chosen_columns
 from actionrnn.commands.search_space import Space, parse_space, read_space
+from actionrnn.commands.sweep_results import OBJECTIVE, after_trial, print_top, trials_table
 from actionrnn.errors import ActionRNNError, UsageError
-from actionrnn.evaluation.summary import plain_console
 from actionrnn.models.finite import NotFinite
 from actionrnn.training.run_folder import write_json
 
 TAKES_VERB = False
-OBJECTIVE = "macro_accuracy"
-TOP = 10
+WARMUP_EPOCHS = 5
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def main(arguments: list[str]) -> int:
         n_trials=max(0, options.trials - len(finished)),
         timeout=options.timeout,
         catch=(NotFinite,),
-        callbacks=[lambda study, trial: _after(study, trial, folder, options.trials)],
+        callbacks=[lambda study, trial: after_trial(study, trial, folder, options.trials)],
     )
     return _finish(study, sweep)
 
@@ -134,7 +131,7 @@ def _study(optuna: Any, sweep: Sweep) -> Any:
         storage=f"sqlite:///{Path(sweep.folder, 'study.db').resolve()}",
         load_if_exists=True,
         direction="maximize",
-        pruner=optuna.pruners.MedianPruner() if sweep.prune else optuna.pruners.NopPruner(),
+        pruner=_pruner(optuna, sweep),
     )
     # A sampler that began again with the same seed would repeat its first suggestions.
     study.sampler = optuna.samplers.TPESampler(seed=sweep.seed + len(study.trials))
@@ -142,6 +139,14 @@ def _study(optuna: Any, sweep: Sweep) -> Any:
         if not trial.state.is_finished():  # it was running when the sweep was broken off
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
+
+
+def _pruner(optuna: Any, sweep: Sweep) -> Any:
+    if not sweep.prune:
+        return optuna.pruners.NopPruner()
+    # Epochs of the learning rate's warm-up say nothing; splits say something from the first on.
+    steps = WARMUP_EPOCHS if len(sweep.columns) == 1 else 0
+    return optuna.pruners.MedianPruner(n_warmup_steps=steps)
 
 
 class ReportEpochs(Callback):
@@ -194,36 +199,6 @@ def _note(trial: Any, rows: list[dict[str, Any]]) -> None:
     trial.set_user_attr("num_parameters", rows[0]["num_parameters"])
 
 
-def trials_table(study: Any) -> pd.DataFrame:
-    """One row a trial, the best first, those without a score last."""
-    rows = [
-        {
-            "trial": trial.number,
-            "state": trial.state.name.lower(),
-            **trial.user_attrs,
-            **trial.params,
-        }
-        for trial in study.trials
-    ]
-    table = pd.DataFrame(rows)
-    if OBJECTIVE not in table:
-        return table
-    return table.sort_values([OBJECTIVE, "trial"], ascending=[False, True], na_position="last")
-
-
-def _after(study: Any, trial: Any, folder: Path, num_trials: int) -> None:
-    """After every trial: one line, and the table as it stands."""
-    trials_table(study).to_csv(folder / "trials.csv", index=False)
-    done = sum(other.state.is_finished() for other in study.trials)
-    score = trial.user_attrs.get(OBJECTIVE)
-    result = f"{score:.3f}" if score is not None else trial.state.name.lower()
-    chosen = " ".join(
-        f"{name.rpartition('.')[2]}={value:.3g}" if isinstance(value, float) else str(value)
-        for name, value in trial.params.items()
-    )
-    print(f"trial {trial.number} ({done}/{num_trials}): {result}  {chosen}", file=sys.stderr)
-
-
 def _finish(study: Any, sweep: Sweep) -> int:
     folder, table = Path(sweep.folder), trials_table(study)
     if OBJECTIVE not in table:
@@ -232,7 +207,7 @@ def _finish(study: Any, sweep: Sweep) -> int:
             "all were stopped for a loss that is no number; search lower learning rates")
         )  # fmt: skip
     _write_best(int(table.iloc[0]["trial"]), sweep)
-    _print_top(table, sweep)
+    print_top(table, sweep.columns)
     best = folder / "best.yaml"
     print(
         f"written: {folder / 'trials.csv'}, {best}\n"
@@ -253,25 +228,3 @@ def _write_best(number: int, sweep: Sweep) -> None:
     config.pop("ckpt_path", None)
     header = f"# Trial {number} of a sweep, chosen by validation {OBJECTIVE} on {sweep.columns}\n"
     Path(sweep.folder, "best.yaml").write_text(header + yaml.safe_dump(config, sort_keys=False))
-
-
-def _print_top(table: pd.DataFrame, sweep: Sweep) -> None:
-    """The best trials, one a line, with the settings that differ between them."""
-    top = table.head(TOP).dropna(subset=[OBJECTIVE])
-    names = [name for name in table.columns if "." in name]
-    shown = Table(
-        "trial", OBJECTIVE.replace("_", " "), "AUC", "s", "settings",
-        title=f"best of {len(table)} trials, validation clips of {', '.join(sweep.columns)}",
-        title_justify="left",
-    )  # fmt: skip
-    for row in top.to_dict("records"):
-        settings = ", ".join(
-            f"{name.rpartition('.')[2]} {row[name]:.3g}"
-            if isinstance(row[name], float)
-            else f"{name.rpartition('.')[2]} {row[name]}"
-            for name in names
-        )
-        auc = f"{row['auc']:.3f}" if "auc" in row else "-"
-        score = f"{row[OBJECTIVE]:.3f}"
-        shown.add_row(str(row["trial"]), score, auc, str(row["seconds"]), settings)
-    plain_console().print(shown)

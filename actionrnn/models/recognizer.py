@@ -22,6 +22,7 @@ from actionrnn.models.heads import Head, build_head
 from actionrnn.models.metrics import classification_metrics
 from actionrnn.models.mixup import mixup
 from actionrnn.models.optim import decay_groups
+from actionrnn.models.scores import ClipScores
 
 CHECKPOINT_KEY = "actionrnn"
 CHECKPOINT_FORMAT = 1
@@ -78,7 +79,7 @@ class ActionRecognizer(pl.LightningModule):
         self.identity: dict[str, Any] | None = None
         self.temperature = 1.0
         self.head: Head
-        self._scores: list[tuple[Tensor, Tensor]] = []
+        self._scores = ClipScores()
         self.scored_logits_NVK: Tensor | None = None
         self._class_weights_K: Tensor | None = None
 
@@ -234,7 +235,7 @@ class ActionRecognizer(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Keep the scores of one batch."""
-        self._scores.append((batch.index_B.cpu(), self.score(batch).float().cpu()))
+        self._scores.add(batch.index_B, self.score(batch))
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         """Keep the scores of one batch."""
@@ -245,32 +246,8 @@ class ActionRecognizer(pl.LightningModule):
         self.validation_step(batch, batch_idx)
 
     def collect_scores(self, num_clips: int) -> Tensor:
-        """Scores of a whole split from all processes, (N, V, K); NaN rows could not be read.
-
-        Raises:
-            ActionRNNError: if a readable clip was scored not once but more often.
-        """
-        scores = self._gather_scores()
-        self._scores = []
-        if not scores:
-            raise ActionRNNError("no clip was scored: the split has no readable clip")
-        index_M = torch.cat([index for index, _ in scores])
-        logits_MVK = torch.cat([logits for _, logits in scores])
-        if len(index_M.unique()) != len(index_M):
-            raise ActionRNNError(
-                "a clip was scored twice: the sampler was replaced; "
-                "use ActionDataModule's own loaders"
-            )
-        logits_NVK = logits_MVK.new_full((num_clips, *logits_MVK.shape[1:]), float("nan"))
-        logits_NVK[index_M] = logits_MVK
-        return logits_NVK
-
-    def _gather_scores(self) -> list[tuple[Tensor, Tensor]]:
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return self._scores
-        gathered: list[Any] = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(gathered, self._scores)
-        return [score for part in gathered for score in part]
+        """Scores of a whole split from all processes, (N, V, K); see `ClipScores.collect`."""
+        return self._scores.collect(num_clips)
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole validation split and log it as val/*."""

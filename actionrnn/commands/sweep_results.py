@@ -1,0 +1,65 @@
+"""What a sweep has found so far: the table of trials, a line each, the best of them."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from actionrnn.evaluation.summary import plain_console
+
+OBJECTIVE = "macro_accuracy"
+TOP = 10
+
+
+def trials_table(study: Any) -> pd.DataFrame:
+    """One row a trial, the best first, those without a score last."""
+    rows = [
+        {
+            "trial": trial.number,
+            "state": trial.state.name.lower(),
+            **trial.user_attrs,
+            **trial.params,
+        }
+        for trial in study.trials
+    ]
+    table = pd.DataFrame(rows)
+    if OBJECTIVE not in table:
+        return table
+    return table.sort_values([OBJECTIVE, "trial"], ascending=[False, True], na_position="last")
+
+
+def after_trial(study: Any, trial: Any, folder: Path, num_trials: int) -> None:
+    """After every trial: one line, and the table as it stands."""
+    trials_table(study).to_csv(folder / "trials.csv", index=False)
+    done = sum(other.state.is_finished() for other in study.trials)
+    score = trial.user_attrs.get(OBJECTIVE)
+    result = f"{score:.3f}" if score is not None else trial.state.name.lower()
+    chosen = " ".join(
+        f"{name.rpartition('.')[2]}={value:.3g}" if isinstance(value, float) else str(value)
+        for name, value in trial.params.items()
+    )
+    print(f"trial {trial.number} ({done}/{num_trials}): {result}  {chosen}", file=sys.stderr)
+
+
+def print_top(table: pd.DataFrame, columns: list[str]) -> None:
+    """The best trials, one a line, with the settings that differ between them."""
+    top = table.head(TOP).dropna(subset=[OBJECTIVE])
+    names = [name for name in table.columns if "." in name]
+    shown = Table(
+        "trial", OBJECTIVE.replace("_", " "), "AUC", "s", "settings",
+        title=f"best of {len(table)} trials, validation clips of {', '.join(columns)}",
+        title_justify="left",
+    )  # fmt: skip
+    for row in top.to_dict("records"):
+        settings = ", ".join(
+            f"{name.rpartition('.')[2]} {row[name]:.3g}"
+            if isinstance(row[name], float)
+            else f"{name.rpartition('.')[2]} {row[name]}"
+            for name in names
+        )
+        auc = f"{row['auc']:.3f}" if "auc" in row else "-"
+        score = f"{row[OBJECTIVE]:.3f}"
+        shown.add_row(str(row["trial"]), score, auc, str(row["seconds"]), settings)
+    plain_console().print(shown)
