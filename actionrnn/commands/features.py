@@ -56,6 +56,9 @@ def _info(parser: ArgumentParser, arguments: list[str]) -> int:
             f"{settings.sampling.mode} sampling of {settings.sampling.num_frames} frames, "
             f"{settings.transform.size} px {settings.transform.resize}, {one.spec.reader}"
         )
+        if one.num_superseded_bytes:
+            spare = one.num_superseded_bytes / 1e6
+            print(f"  {spare:.1f} MB are superseded; actionrnn features prune frees them")
         for path, reason in one.damaged.items():
             print(f"  damaged: {path.name}: {reason}")
     return 0

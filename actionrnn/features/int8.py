@@ -27,6 +27,7 @@ from actionrnn.video.errors import VideoError
 from actionrnn.video.isolate import DecodeWorker
 
 RUNTIME = "openvino-int8"
+NETWORKS = "int8-*.safetensors"
 CALIBRATION_CLIPS = 24
 CALIBRATION_PICTURES_PER_CLIP = 4
 CHECK_CLIPS = 100

@@ -50,10 +50,11 @@ class FeatureSettings:
         transform: which pixels.
         reader: `auto` is decord where it is installed, else PyAV.
         dtype: how features are stored.
-        runtime: what computes them: `torch` (float32), `torch-bf16`, `openvino` (about twice as
-            fast on Intel CPUs; needs `pip install 'actionrnn[openvino]'`), `openvino-int8`
-            (faster again; needs `pip install 'actionrnn[int8]'`; refused, with the figures, where
-            a sample shows that it costs accuracy); `auto` is torch, in bfloat16 on a GPU.
+        runtime: what computes them: `torch` (float32), `torch-bf16`, `openvino` (faster on Intel
+            CPUs, with features whose cosine with torch's is above 0.99999; needs
+            `pip install 'actionrnn[openvino]'`), `openvino-int8` (faster again; refused, with the
+            figures, where a sample shows that it costs accuracy; needs
+            `pip install 'actionrnn[int8]'`); `auto` is torch, in bfloat16 on a GPU.
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)

@@ -80,6 +80,19 @@ def test_pictures_have_the_size_of_the_weights_unless_another_is_given(tmp_path:
     assert spec_of(usual) == spec_of(replace(usual, transform=Transform(224)))
 
 
+def test_one_changed_weight_is_another_spec(tmp_path: Path) -> None:
+    values = torch.zeros(1000)
+    specs = []
+    for name in ("a", "b", "c"):
+        values[700] = float(name == "b") * 1e-7
+        save_file({"w": values}, tmp_path / f"{name}.safetensors")
+        (tmp_path / f"{name}.safetensors").rename(tmp_path / "w.safetensors")
+        config = BackboneConfig("squeezenet1_1", str(tmp_path / "w.safetensors"))
+        specs.append(spec_of(FeatureSettings(config)))
+    assert specs[0] == specs[2] != specs[1]
+    assert [line.partition(":")[0] for line in specs[0].difference(specs[1])] == ["weights_sha256"]
+
+
 class Own(nn.Module):
     """A network whose flow depends on its input, so that it cannot be traced."""
 
