@@ -75,7 +75,10 @@ class ActionCLI(LightningCLI):
             "--run.folder", type=str | None, default=None, help="this very folder instead"
         )
         parser.add_argument(
-            "--seeds", type=int, default=1, help="runs, one a seed: mean and spread (fit, folds)"
+            "--seeds",
+            type=int,
+            default=1,
+            help="runs, one a seed: mean and spread (fit, folds, compare)",
         )
         parser.add_class_arguments(FeatureSettings, "features")
         parser.add_class_arguments(ExtractionSettings, "extraction")
@@ -97,7 +100,9 @@ class ActionCLI(LightningCLI):
         settings = self.config[self.subcommand]
         self.ckpt_path: str | None = settings.get("ckpt_path")
         if settings["seeds"] != 1:
-            raise UsageError(f"--seeds {settings['seeds']}: from 1 on, for fit and folds only")
+            raise UsageError(
+                f"--seeds {settings['seeds']}: only fit, folds and compare repeat runs"
+            )
         run = settings["run"]
         if run["folder"]:
             self.folder = Path(run["folder"])

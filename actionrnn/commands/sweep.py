@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback
 from actionrnn.commands import repeat
 from actionrnn.commands.config import setting
 from actionrnn.commands.folds import chosen_columns
-from actionrnn.commands.search_space import Space, parse_space, read_space
+from actionrnn.commands.search_space import DEFAULT, Space, parse_space, read_space
 from actionrnn.commands.sweep_results import OBJECTIVE, after_trial, print_top, trials_table
 from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.models.finite import NotFinite
@@ -85,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
             "validation macro accuracy. Features are extracted once; test clips are never scored. "
             "Writes trials.csv and best.yaml, which fit --config and folds --config take."
         ),
+        epilog="The default space: " + ", ".join(DEFAULT) + ". A --space file has a line for each "
+        "setting, as in `model.cell: [lstm, gru]` or `model.dropout: {low: 0.0, high: 0.7}`; add "
+        "`log: true` to search by factors. The other settings: actionrnn fit --help",
         allow_abbrev=False,
     )
     parser.add_argument("--trials", type=int, default=30, help="in all, resumed ones among them")

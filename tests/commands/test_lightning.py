@@ -256,7 +256,7 @@ def test_seeds_must_be_a_number_and_start_new_runs(
         ([*tiny_fit, "--seeds=0"], "whole number from 1 on"),
         ([*tiny_fit, "--seeds=many"], "whole number from 1 on"),
         ([*tiny_fit, "--seeds=2", "--ckpt_path", last], "resume one of them by itself"),
-        (["test", "--ckpt_path", last, "--seeds=2"], "for fit and folds only"),
+        (["test", "--ckpt_path", last, "--seeds=2"], "only fit, folds and compare repeat runs"),
     ):
         assert main(words) == 2
         assert message in capsys.readouterr().err
