@@ -49,6 +49,7 @@ class FeatureStore:
         self._errors: dict[str, str] = {}
         self._maps: OrderedDict[int, NDArray[np.floating]] = OrderedDict()
         self._ram: Tensor | None = None
+        self._too_large: bool | None = None  # decided at the first batch
         # By name, which is by time: what the newest shard says of a clip counts.
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             try:
@@ -200,8 +201,9 @@ class FeatureStore:
         position = self._position[video_id]
         if video_id in self._errors:
             raise KeyError(f"{video_id} has no features: {self._errors[video_id]}")
-        count = int(self.lengths[position]) * self.num_views
-        rows = self._rows(position, 0, count)
+        number = int(self._shard_of[position])
+        first = int(self._start[position] - self._base[number])
+        rows = self._map(number)[first : first + int(self.lengths[position]) * self.num_views]
         return np.array(rows).reshape(self.num_views, -1, rows.shape[-1])
 
     def positions(self, video_ids: Sequence[str]) -> Tensor:
@@ -232,41 +234,53 @@ class FeatureStore:
         if self._ram is None and not self._load():
             return self._gather_mapped(positions, skipped_B, lengths_B), lengths_B
         assert self._ram is not None
-        longest = int(lengths_B.max())
-        step_T = torch.arange(longest)
-        row_BT = (self._start[positions] + skipped_B)[:, None] + step_T
-        valid_BT = step_T < lengths_B[:, None]
+        row_BT, valid_BT = self._rows_of(positions, skipped_B, lengths_B)
         padded = not bool(valid_BT.all())
-        if padded:
-            row_BT = torch.where(valid_BT, row_BT, 0)
         rows = self._ram.index_select(0, row_BT.flatten().to(self._ram.device)).float()
-        features_BTD = rows.view(len(positions), longest, -1)
+        features_BTD = rows.view(*row_BT.shape, -1)
         if padded:
             features_BTD.masked_fill_(~valid_BT[..., None].to(rows.device), 0.0)
         return features_BTD, lengths_B
 
+    def _rows_of(
+        self, positions: Tensor, skipped_B: Tensor, lengths_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Numbers of the rows of a batch, the first one again beyond a clip's end; which are valid.
+
+        Both have the shape (B, T) with T the longest length.
+        """
+        step_T = torch.arange(int(lengths_B.max()))
+        valid_BT = step_T < lengths_B[:, None]
+        first_B1 = (self._start[positions] + skipped_B)[:, None]
+        return torch.where(valid_BT, first_B1 + step_T, first_B1), valid_BT
+
     def _gather_mapped(self, positions: Tensor, skipped_B: Tensor, lengths_B: Tensor) -> Tensor:
-        features_BTD = np.zeros((len(positions), int(lengths_B.max()), self.feature_dim), "float32")
-        rows = zip(positions.tolist(), skipped_B.tolist(), lengths_B.tolist(), strict=True)
-        for row, (position, skipped, length) in enumerate(rows):
-            features_BTD[row, :length] = self._rows(position, skipped, length)
+        """As from memory, one shard after the other."""
+        rows, valid_BT = self._rows_of(positions, skipped_B, lengths_B)
+        row_BT = rows.numpy()
+        features_BTD = np.empty((*row_BT.shape, self.feature_dim), np.float32)
+        shard_B = self._shard_of[positions.numpy()]
+        for number in np.unique(shard_B):
+            here_B = shard_B == number
+            features_BTD[here_B] = self._map(int(number))[row_BT[here_B] - self._base[number]]
+        features_BTD[~valid_BT.numpy()] = 0.0
         return torch.from_numpy(features_BTD)
 
-    def _rows(self, position: int, skipped: int, count: int) -> NDArray[np.floating]:
-        """Rows of one clip in the mapped file, from its `skipped`-th on."""
-        number = int(self._shard_of[position])
+    def _map(self, number: int) -> NDArray[np.floating]:
+        """All rows of a shard, mapped; the maps used last stay open."""
         if number in self._maps:
             self._maps.move_to_end(number)
         else:
             self._maps[number] = self._shards[number].rows()
             if len(self._maps) > OPEN_MAPS:
                 self._maps.popitem(last=False)
-        first = int(self._start[position] - self._base[number]) + skipped
-        return self._maps[number][first : first + count]
+        return self._maps[number]
 
     def _load(self) -> bool:
         """Hold all features in memory if they fit well."""
-        if self.num_bytes > RAM_SHARE * available_bytes():
+        if self._too_large is None:
+            self._too_large = self.num_bytes > RAM_SHARE * available_bytes()
+        if self._too_large:
             return False
         dtype = {shard.dtype for shard in self._shards if shard.num_rows}.pop()
         ram = np.empty((int(self._base[-1]), self.feature_dim), dtype)

@@ -132,3 +132,16 @@ def test_batches_are_the_same_from_memory_and_from_disk(
     assert mapped._ram is None
     for one, other in zip(expected, found, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_on_a_gpu_the_store_is_held_there(
+    three_views: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(three_views, "hold_on", asked.append)
+    loader = loader_of(three_views, random_view=True)
+    list(loader)
+    assert asked == []
+    loader.device = "cuda:1"
+    list(loader)
+    assert asked == ["cuda:1"]
