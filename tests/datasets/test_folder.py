@@ -67,6 +67,8 @@ def test_the_verb_names_near_misses(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean folder" in capsys.readouterr().err
     assert main(["prepare", "folder", "--grop_regex", "x"]) == 2
     assert "did you mean group_regex" in capsys.readouterr().err
+    assert main(["prepare", "folder", "--group-regex", "x", "--check-files", "--source", "no"]) == 1
+    assert "--source no does not exist" in capsys.readouterr().err, "dashes do as well"
     assert main(["prepare", "fights"]) == 0
     assert "prepare fights --source PATH" in capsys.readouterr().out
 

@@ -18,7 +18,10 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.evaluation.predictions import Predictions
 
 Fold = Callable[[str, Path], "Folded"]
-QUICK = ["--model.hidden_size=8", "--trainer.max_epochs=1", "--trainer.logger=false"]
+QUICK = [
+    *("--model.hidden_size=8", "--trainer.max_epochs=1", "--trainer.logger=false"),
+    "--extraction.num_workers=1",
+]
 
 
 def parts(root: Path, column: str) -> dict[str, set[str]]:
