@@ -79,6 +79,11 @@ VERBS = {
         "order, bias, calibration, gradients: what a number rests on",
         "diagnose order --ckpt_path RUN/checkpoints/best.ckpt",
     ),
+    "explain": Verb(
+        "explain",
+        "why this class, and when: a sheet and a film of a clip",
+        "explain --ckpt_path RUN/checkpoints/best.ckpt clip.mp4",
+    ),
     "report": Verb("report", "one self-contained HTML page of a run", "report RUN"),
 }
 

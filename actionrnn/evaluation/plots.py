@@ -1,6 +1,7 @@
 """One matplotlib figure for each diagnosis and for the notebooks; matplotlib is an extra."""
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,15 +174,46 @@ def new_figure(
     Raises:
         ActionRNNError: if matplotlib is not installed.
     """
+    figure = empty_figure(width, height)
+    return figure, _bare(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def new_rows(
+    rows: list[tuple[float, list[float]]], width: float
+) -> "tuple[Figure, list[list[Axes]]]":
+    """An empty figure of rows, each of its height and with plots of these relative widths.
+
+    Raises:
+        ActionRNNError: if matplotlib is not installed.
+    """
+    heights = [height for height, _ in rows]
+    figure = empty_figure(width, sum(heights))
+    parts = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False).flat
+    axes = [
+        _bare(part.subplots(1, len(widths), width_ratios=widths, squeeze=False).flat)
+        for part, (_, widths) in zip(parts, rows, strict=True)
+    ]
+    return figure, axes
+
+
+def empty_figure(width: float, height: float) -> "Figure":
+    """A figure without plots, in inches.
+
+    Raises:
+        ActionRNNError: if matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise ActionRNNError("figures need matplotlib: pip install 'actionrnn[explain]'") from error
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axis in axes:
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _bare(axes: "Iterable[Axes]") -> "list[Axes]":
+    found = list(axes)
+    for axis in found:
         axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    return found
 
 
 def _bars(

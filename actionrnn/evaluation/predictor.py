@@ -84,7 +84,11 @@ class ActionPredictor:
 
     def probabilities(self, video: str | Path) -> Tensor:
         """Class probabilities of a video, averaged over its views, (K,), summing to 1."""
-        features_VTD = self.features(video).to(self.device)
+        return self.probabilities_of(self.features(video))
+
+    def probabilities_of(self, features_VTD: Tensor) -> Tensor:
+        """The same of a clip's features."""
+        features_VTD = features_VTD.to(self.device)
         lengths_V = torch.full((len(features_VTD),), features_VTD.shape[1], device=self.device)
         with torch.inference_mode():
             logits_VK = self.recognizer.head(features_VTD, lengths_V).logits_BK

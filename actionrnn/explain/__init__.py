@@ -1,1 +1,5 @@
-"""Why this class, and when: gates, saliency, gradient flow."""
+"""Why a class, and when: evidence, gates, saliency, heat maps, and whether to believe them."""
+
+from actionrnn.explain.clip import ExplainedClip, explain_clip
+
+__all__ = ["ExplainedClip", "explain_clip"]

@@ -16,6 +16,7 @@ from actionrnn.datasets.synthetic_actions import PAIRS
 from actionrnn.evaluation.bias import diagnose_bias
 from actionrnn.evaluation.order import diagnose_order
 from actionrnn.evaluation.trained import TrainedModel
+from actionrnn.explain.survey import survey
 
 pytestmark = pytest.mark.slow
 PARTNER = {pair.rising: pair.falling for pair in PAIRS}
@@ -92,3 +93,13 @@ def test_the_planted_shortcut_is_found(runs: Runs) -> None:
 def test_no_shortcut_is_seen_where_there_is_none(runs: Runs, variant: str) -> None:
     assert "SHORTCUT" not in runs.bias(variant)["verdict"]
     assert runs.bias(variant)["background"][0]["share"] < 0.6
+
+
+def test_occlusion_finds_the_decisive_span(runs: Runs) -> None:
+    found = survey(runs.model("decisive"))["methods"]
+    assert found["occlusion"]["found"] > found["occlusion"]["found_chance"] + 0.2
+    assert found["occlusion"]["mass"] > found["occlusion"]["found_chance"] + 0.1
+    for each in found.values():
+        assert each["deletion"] < each["random_deletion"]
+        assert each["insertion"] > each["random_insertion"]
+    assert "found" not in survey(runs.model("standard"), max_clips=3)["methods"]["occlusion"]

@@ -1,0 +1,152 @@
+"""`actionrnn explain --ckpt_path ... clip.mp4`: why this class, and when."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentParser
+from rich.table import Table
+
+from actionrnn.commands.action_cli import quiet_libraries
+from actionrnn.commands.parsing import usage_errors
+from actionrnn.errors import UsageError
+from actionrnn.evaluation.predictor import ActionPredictor
+from actionrnn.evaluation.summary import plain_console
+from actionrnn.evaluation.trained import TrainedModel
+from actionrnn.explain.clip import ExplainedClip, explain_clip
+from actionrnn.explain.film import write_film
+from actionrnn.explain.sheet import sheet
+from actionrnn.explain.survey import survey
+from actionrnn.training.run_folder import run_folder_of, write_json
+from actionrnn.video.errors import VideoError
+
+TAKES_VERB = False
+Part = Literal["val", "test", "train"]
+
+
+def main(arguments: list[str]) -> int:
+    """Explain video files; or, with `--num_clips`, judge explanations over a part of the split."""
+    options = _parse(arguments)
+    quiet_libraries()
+    folder = Path(options.output_dir or run_folder_of(options.ckpt_path) / "explanations")
+    folder.mkdir(parents=True, exist_ok=True)
+    if options.num_clips:
+        run = TrainedModel.load(options.ckpt_path, device=options.device)
+        result = survey(run, options["data.subset"], options.num_clips)
+        write_json(folder / "survey.json", result)
+        if options.json:
+            print(json.dumps(result))
+        else:
+            _print_survey(result)
+        print(f"written: {folder / 'survey.json'}", file=sys.stderr)
+    predictor = ActionPredictor.load(options.ckpt_path, options.device)
+    failures = 0
+    for video, target in zip(options.videos, _targets(folder, options.videos), strict=True):
+        try:
+            _explain(predictor, video, target, options)
+        except VideoError as error:
+            failures += 1
+            print(f"{video}\n  could not be read: {error.reason}", file=sys.stderr)
+    if failures:
+        print(f"{failures} of {len(options.videos)} videos could not be read", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _parse(arguments: list[str]) -> Any:
+    parser = ArgumentParser(prog="actionrnn explain", exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("videos", type=str, nargs="*", help="video files")
+    parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
+    parser.add_argument("--label", type=str | None, default=None, help="default: the predicted")
+    parser.add_argument("--output_dir", type=str | None, default=None, help="RUN/explanations")
+    parser.add_argument("--film", type=bool, default=True, help="write the annotated MP4")
+    parser.add_argument(
+        "--num_clips", type=int, default=0, help="judge explanations on so many clips of the split"
+    )
+    parser.add_argument("--data.subset", type=Part, default="test", help="of which part")
+    parser.add_argument("--device", type=str, default="auto", help="for the backbone")
+    parser.add_argument("--json", action="store_true", help="one JSON object a clip")
+    with usage_errors(parser):
+        options = parser.parse_args(arguments)
+    if not options.videos and not options.num_clips:
+        raise UsageError(
+            "explain needs a video, or --num_clips N for a survey of the test clips: "
+            "actionrnn explain --ckpt_path RUN/checkpoints/best.ckpt clip.mp4"
+        )
+    return options
+
+
+def _explain(predictor: ActionPredictor, video: str, target: Path, options: Any) -> None:
+    clip = explain_clip(predictor, video, options.label)
+    sheet(clip).savefig(f"{target}.png", dpi=110)
+    written = [f"{target}.png", f"{target}.json"]
+    if options.film:
+        write_film(clip, Path(f"{target}.mp4"), predictor.spec.settings.reader)
+        written.append(f"{target}.mp4")
+    write_json(Path(f"{target}.json"), clip.to_dict())
+    if options.json:
+        print(json.dumps(clip.to_dict()), flush=True)
+    else:
+        _print_clip(clip)
+    print(f"written: {', '.join(written)}", file=sys.stderr)
+
+
+def _targets(folder: Path, videos: list[str]) -> list[Path]:
+    """Where each video's files go, without ending: names that repeat are numbered."""
+    counts: Counter[str] = Counter()
+    targets = []
+    for video in videos:
+        stem = Path(video).stem or "clip"
+        counts[stem] += 1
+        targets.append(folder / (stem if counts[stem] == 1 else f"{stem}-{counts[stem]}"))
+    return targets
+
+
+def _print_clip(clip: ExplainedClip) -> None:
+    found = clip.saliencies
+    judged = [each.faithfulness for each in found.values()]
+    peaks = [clip.timestamps_T[int(each.values_T.argmax())] for each in found.values()]
+    table = Table("", *found, "random orders")
+    table.add_row("most telling moment", *(f"{seconds:.2f} s" for seconds in peaks), "")
+    for kind, better in (("deletion", "lower"), ("insertion", "higher")):
+        areas = [getattr(each, f"{kind}_area") for each in judged]
+        areas.append(getattr(judged[0], f"random_{kind}_area"))
+        table.add_row(f"{kind} ({better} is better)", *(f"{area:.2f}" for area in areas))
+    verdicts = ["yes" if each.is_faithful else "no" for each in judged]
+    table.add_row("better than random in both", *verdicts, "")
+    console = plain_console()
+    console.print(f"{clip.path}: {clip.class_names[clip.label]} {clip.probs_K[clip.label]:.1%}")
+    console.print(table)
+    for gate in clip.gates:
+        console.print(f"  {gate.title}")
+    for note in clip.notes:
+        console.print(f"  note: {note}")
+
+
+ROWS = {  # of the survey: its key, that of chance
+    "deletion (lower is better)": ("deletion", "random_deletion"),
+    "insertion (higher is better)": ("insertion", "random_insertion"),
+    "better than random in both": ("better_than_random", ""),
+    "planted span found": ("found", "found_chance"),
+    "saliency in the planted span": ("mass", "found_chance"),
+}
+
+
+def _print_survey(result: dict[str, Any]) -> None:
+    methods = result["methods"]
+    title = f"{result['subset']}: explanations of {result['num_clips']} clips"
+    table = Table("", *methods, "by chance", title=title)
+    for name, (key, chance) in ROWS.items():
+        if all(key in each for each in methods.values()):
+            first = next(iter(methods.values()))
+            values = [f"{each[key]:.2f}" for each in methods.values()]
+            table.add_row(name, *values, f"{first[chance]:.2f}" if chance else "")
+    console = plain_console()
+    console.print(table)
+    console.print(
+        "deletion: mean probability while frames are hidden, the most salient first; insertion: "
+        "while they are shown"
+    )
+    if result["num_unreadable"]:
+        console.print(f"{result['num_unreadable']} clips could not be read and are left out")

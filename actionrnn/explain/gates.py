@@ -1,0 +1,63 @@
+"""What the gates of a recurrent head did over a clip."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from actionrnn.models.gradients import gate_saturation
+from actionrnn.models.heads import Head
+
+
+@dataclass(frozen=True)
+class GateMap:
+    """One gate of one layer and direction over a clip.
+
+    Attributes:
+        layer: 0 is the nearest to the features.
+        direction: `forward` or `backward`.
+        gate: its name: `input`, `forget`, `output` (LSTM), `update`, `reset` (GRU), ...
+        values_TH: in the order of the frames.
+        low, high: the gate's range.
+        saturated_low, saturated_high: share of values in the outer tenth of the range; None for
+            a gate without bounds.
+    """
+
+    layer: int
+    direction: str
+    gate: str
+    values_TH: NDArray[np.float32]
+    low: float
+    high: float
+    saturated_low: float | None
+    saturated_high: float | None
+
+    @property
+    def title(self) -> str:
+        """Gate, layer, direction and how saturated it is, in words."""
+        where = f"{self.gate} gate, layer {self.layer} {self.direction}"
+        if self.saturated_low is None or self.saturated_high is None:
+            return where
+        return f"{where}: {self.saturated_low:.0%} low, {self.saturated_high:.0%} high"
+
+
+def gate_maps(head: Head, features_TD: Tensor) -> list[GateMap]:
+    """Every gate of every layer of a head on one clip; none for heads without recurrence."""
+    with torch.inference_mode():
+        cells = head.trace(features_TD[None], torch.tensor([len(features_TD)])).cells
+    maps = []
+    for trace in cells:
+        shares = {each.gate: each for each in gate_saturation(trace)}
+        for name, (low, high) in trace.cell.gate_ranges.items():
+            values_TH = trace.gate(name)[0].float().numpy()
+            share = shares.get(name)
+            maps.append(
+                GateMap(
+                    *(trace.layer, trace.direction, name, values_TH, low, high),
+                    share.low if share else None,
+                    share.high if share else None,
+                )
+            )
+    return maps
