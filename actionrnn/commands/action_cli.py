@@ -197,6 +197,7 @@ class ActionCLI(LightningCLI):
             "epochs": self.trainer.current_epoch,
             "num_parameters": sum(p.numel() for p in self.model.parameters()),
             "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
+            "leaked": self.datamodule.leaked,
             "best_epoch": self.best.epoch,
             "validation": self.best.figures,
         }

@@ -152,6 +152,7 @@ def test_the_same_file_in_train_and_test_is_refused(
     assert main(words) == 3
     assert table["video_id"][test] in capsys.readouterr().err
     assert main([*words, "--allow-leak"]) == 0
+    assert json.loads((tmp_path / "run" / "fit.json").read_text())["leaked"]
 
 
 def test_prepare_without_a_source_says_where_to_get_the_files(
