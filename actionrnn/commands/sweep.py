@@ -18,7 +18,14 @@ from actionrnn.commands import repeat
 from actionrnn.commands.config import setting
 from actionrnn.commands.folds import chosen_columns
 from actionrnn.commands.search_space import DEFAULT, Space, parse_space, read_space
-from actionrnn.commands.sweep_results import OBJECTIVE, after_trial, print_top, trials_table
+from actionrnn.commands.sweep_results import (
+    BROKEN_OFF,
+    OBJECTIVE,
+    after_trial,
+    num_done,
+    print_top,
+    trials_table,
+)
 from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.models.finite import NotFinite
 from actionrnn.training.run_folder import write_json
@@ -49,10 +56,9 @@ def main(arguments: list[str]) -> int:
     print(
         f"sweep folder: {folder}\nafter a break: actionrnn sweep --resume {folder}", file=sys.stderr
     )
-    finished = [trial for trial in study.trials if trial.state.is_finished()]
     study.optimize(
         _objective(optuna, sweep, space),
-        n_trials=max(0, options.trials - len(finished)),
+        n_trials=max(0, options.trials - num_done(study)),
         timeout=options.timeout,
         catch=(NotFinite,),
         callbacks=[lambda study, trial: after_trial(study, trial, folder, options.trials)],
@@ -139,8 +145,10 @@ def _study(optuna: Any, sweep: Sweep) -> Any:
     # A sampler that began again with the same seed would repeat its first suggestions.
     study.sampler = optuna.samplers.TPESampler(seed=sweep.seed + len(study.trials))
     for trial in study.trials:
-        if not trial.state.is_finished():  # it was running when the sweep was broken off
+        if not trial.state.is_finished():  # it ran when the sweep was broken off: once more
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            study.enqueue_trial(trial.params)
+            study.set_user_attr(BROKEN_OFF, study.user_attrs.get(BROKEN_OFF, 0) + 1)
     return study
 
 

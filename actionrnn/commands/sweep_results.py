@@ -10,7 +10,14 @@ from rich.table import Table
 from actionrnn.evaluation.summary import plain_console
 
 OBJECTIVE = "macro_accuracy"
+BROKEN_OFF = "broken_off"
 TOP = 10
+
+
+def num_done(study: Any) -> int:
+    """Trials that came to an end, good or bad; not those a broken-off sweep left half done."""
+    finished = len([trial for trial in study.trials if trial.state.is_finished()])
+    return finished - int(study.user_attrs.get(BROKEN_OFF, 0))
 
 
 def trials_table(study: Any) -> pd.DataFrame:
@@ -33,14 +40,16 @@ def trials_table(study: Any) -> pd.DataFrame:
 def after_trial(study: Any, trial: Any, folder: Path, num_trials: int) -> None:
     """After every trial: one line, and the table as it stands."""
     trials_table(study).to_csv(folder / "trials.csv", index=False)
-    done = sum(other.state.is_finished() for other in study.trials)
     score = trial.user_attrs.get(OBJECTIVE)
     result = f"{score:.3f}" if score is not None else trial.state.name.lower()
     chosen = " ".join(
         f"{name.rpartition('.')[2]}={value:.3g}" if isinstance(value, float) else str(value)
         for name, value in trial.params.items()
     )
-    print(f"trial {trial.number} ({done}/{num_trials}): {result}  {chosen}", file=sys.stderr)
+    print(
+        f"trial {trial.number} ({num_done(study)}/{num_trials}): {result}  {chosen}",
+        file=sys.stderr,
+    )
 
 
 def print_top(table: pd.DataFrame, columns: list[str]) -> None:

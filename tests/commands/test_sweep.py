@@ -79,6 +79,20 @@ def test_a_sweep_goes_on_where_it_stopped(
     assert "leave out --model.cell=gru" in capsys.readouterr().err
 
 
+def test_a_trial_that_was_broken_off_is_run_once_more(words: list[str], tmp_path: Path) -> None:
+    import optuna
+
+    folder = tmp_path / "sweep"
+    assert main(["sweep", *words, "--trials=1", f"--run.folder={folder}"]) == 0
+    study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{folder / 'study.db'}")
+    study.ask().suggest_categorical("model.cell", ["gru", "mingru"])  # and then the power failed
+    chosen = study.trials[1].params["model.cell"]
+    assert main(["sweep", "--resume", str(folder), "--trials=2"]) == 0
+    table = pd.read_csv(folder / "trials.csv").set_index("trial")
+    assert table.loc[[0, 1, 2], "state"].tolist() == ["complete", "fail", "complete"]
+    assert table.loc[2, "model.cell"] == chosen
+
+
 def test_same_seed_same_trials(words: list[str], tmp_path: Path) -> None:
     tables = []
     for name in ("one", "two"):
