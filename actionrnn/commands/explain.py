@@ -56,7 +56,8 @@ def main(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> Any:
     parser = ArgumentParser(prog="actionrnn explain", exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("videos", type=str, nargs="*", help="video files")
+    parser.add_argument("clips", type=str, nargs="*", help="video files")
+    parser.add_argument("--videos", type=str, nargs="+", default=[], help="the same, by name")
     parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
     parser.add_argument("--label", type=str | None, default=None, help="default: the predicted")
     parser.add_argument("--output_dir", type=str | None, default=None, help="RUN/explanations")
@@ -69,6 +70,7 @@ def _parse(arguments: list[str]) -> Any:
     parser.add_argument("--json", action="store_true", help="one JSON object a clip")
     with usage_errors(parser):
         options = parser.parse_args(arguments)
+    options.videos = [*options.clips, *options.videos]
     if not options.videos and not options.num_clips:
         raise UsageError(
             "explain needs a video, or --num_clips N for a survey of the test clips: "
@@ -111,8 +113,10 @@ def _print_clip(clip: ExplainedClip) -> None:
     table.add_row("most telling moment", *(f"{seconds:.2f} s" for seconds in peaks), "")
     for kind, better in (("deletion", "lower"), ("insertion", "higher")):
         areas = [getattr(each, f"{kind}_area") for each in judged]
-        areas.append(getattr(judged[0], f"random_{kind}_area"))
-        table.add_row(f"{kind} ({better} is better)", *(f"{area:.2f}" for area in areas))
+        cells = [f"{area:.2f}" for area in areas]
+        by_chance = getattr(judged[0], f"random_{kind}_area")
+        cells.append(f"{by_chance:.2f} ± {getattr(judged[0], f'random_{kind}_sd'):.2f}")
+        table.add_row(f"{kind} ({better} is better)", *cells)
     verdicts = ["yes" if each.is_faithful else "no" for each in judged]
     table.add_row("better than random in both", *verdicts, "")
     console = plain_console()
@@ -141,7 +145,10 @@ def _print_survey(result: dict[str, Any]) -> None:
         if all(key in each for each in methods.values()):
             first = next(iter(methods.values()))
             values = [f"{each[key]:.2f}" for each in methods.values()]
-            table.add_row(name, *values, f"{first[chance]:.2f}" if chance else "")
+            by_chance = f"{first[chance]:.2f}" if chance else ""
+            if f"{chance}_sd" in first:
+                by_chance += f" ± {first[f'{chance}_sd']:.2f}"
+            table.add_row(name, *values, by_chance)
     console = plain_console()
     console.print(table)
     console.print(

@@ -1,5 +1,6 @@
 """Why this class, and when: everything about one clip, as arrays."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,8 @@ def explain_clip(
     )
     probs_K = predictor.probabilities_of(features_VTD)
     chosen = int(probs_K.argmax()) if label is None else _index(label, predictor.class_names)
-    head = predictor.recognizer.head.cpu().eval()
+    # A copy: the predictor's own head stays on its device for the next clip.
+    head = deepcopy(predictor.recognizer.head).cpu().eval()
     features_TD = features_VTD[0].cpu()
     with torch.inference_mode():
         logits_TK = head(features_TD[None], torch.tensor([len(features_TD)])).logits_BTK[0]
@@ -160,9 +162,15 @@ def _notes(clip: ClipFrames, head: Head, gates: list[GateMap], heat: Tensor | No
             f"explained is the first of {len(clip.frames)} views; the probabilities are of all"
         )
     if head.config.head == "recurrent" and head.config.bidirectional:
-        notes.append("the second direction has seen the whole clip at every frame")
+        notes.append(
+            "probability so far: the second direction has seen the whole clip at every frame"
+        )
+    if head.config.head == "single_frame":
+        notes.append("probability so far: of each frame alone; the middle one decides")
     if not gates:
-        notes.append(f"a {head.config.head} head with cell {head.config.cell} has no gates")
+        notes.append(f"a {head.config.head} head has no gates")
     if heat is None:
         notes.append("this backbone's features have no places, so there is no heat map")
+    elif heat.max() <= 0:
+        notes.append("no place raises the class's logit, so the pictures bear no heat")
     return notes

@@ -54,6 +54,8 @@ def faithfulness(
 ) -> Faithfulness:
     """Hide and show a clip's frames in the order of a saliency, and in random orders.
 
+    The probabilities are those of this one view at temperature 1.
+
     Args:
         head: in eval mode.
         features_TD: features of one clip.

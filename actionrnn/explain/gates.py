@@ -37,7 +37,8 @@ class GateMap:
     @property
     def title(self) -> str:
         """Gate, layer, direction and how saturated it is, in words."""
-        where = f"{self.gate} gate, layer {self.layer} {self.direction}"
+        kind = "gate" if (self.low, self.high) == (0, 1) else "candidate"
+        where = f"{self.gate} {kind}, layer {self.layer} {self.direction}"
         if self.saturated_low is None or self.saturated_high is None:
             return where
         return f"{where}: {self.saturated_low:.0%} low, {self.saturated_high:.0%} high"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionrnn.evaluation.plots import BLUE, GREEN, GREY, RED, new_rows
+from actionrnn.evaluation.plots import GREY, new_rows
 from actionrnn.explain.clip import ExplainedClip
 
 if TYPE_CHECKING:
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 NUM_PICTURES = 8
 NUM_CLASSES = 3
-COLORS = (BLUE, RED, GREEN)
+# Okabe and Ito's: told apart by colour-blind readers too.
+COLORS = ("#0072b2", "#e69f00", "#009e73")
 HEAT_OPACITY = 0.6
 # Of a gate with many layers and directions, so many maps fit on a page.
 MAX_MAPS, MAPS_IN_ROW = 12, 4
@@ -33,6 +34,7 @@ def sheet(clip: ExplainedClip) -> "Figure":
     rows += [(2.7, [1.0] * MAPS_IN_ROW)] * num_rows
     figure, (pictures, evidence, saliency, *maps) = new_rows(rows, width=13.0)
     figure.suptitle(_title(clip), fontsize=12)
+    figure.supxlabel("\n".join(_footnotes(clip)), fontsize=9, color="#555555")
     for axis, frame in zip(pictures, shown, strict=True):
         _picture(axis, clip, frame)
     _evidence(evidence[0], clip)
@@ -90,6 +92,13 @@ def _title(clip: ExplainedClip) -> str:
     return title
 
 
+def _footnotes(clip: ExplainedClip) -> list[str]:
+    notes = [f"note: {note}" for note in clip.notes]
+    if len(clip.gates) > MAX_MAPS:
+        notes.append(f"note: the first {MAX_MAPS} of {len(clip.gates)} gate maps")
+    return notes
+
+
 def _picture(axis: "Axes", clip: ExplainedClip, frame: int) -> None:
     axis.imshow(overlaid(clip, frame))
     axis.set_title(f"{clip.timestamps_T[frame]:.2f} s", fontsize=9)
@@ -103,19 +112,20 @@ def _evidence(axis: "Axes", clip: ExplainedClip) -> None:
             clip.timestamps_T, clip.evidence_TK[:, label], "o-", color=color, ms=3, label=name
         )
     axis.set(title="probability so far", ylim=(-0.02, 1.02), xlabel="seconds")
-    axis.legend(frameon=False, fontsize=8, loc="best")
+    _legend(axis)
 
 
 def _saliency(axis: "Axes", clip: ExplainedClip) -> None:
     times_T = np.asarray(clip.timestamps_T)
-    width = 0.4 * float(np.median(np.diff(times_T))) if len(times_T) > 1 else 0.1
+    gaps = np.diff(np.unique(times_T))
+    width = 0.45 * float(gaps.min()) if len(gaps) else 0.1
     for number, (name, each) in enumerate(clip.saliencies.items()):
         offset = (number - (len(clip.saliencies) - 1) / 2) * width
         axis.bar(times_T + offset, each.values_T, width, color=COLORS[number], label=name)
     axis.axhline(0, color="black", linewidth=0.8)
     explained = short(clip.class_names[clip.label], 30)
     axis.set(title=f"what each frame adds to the logit of {explained}", xlabel="seconds")
-    axis.legend(frameon=False, fontsize=8, loc="best")
+    _legend(axis)
 
 
 def _curves(axis: "Axes", clip: ExplainedClip, kind: str) -> None:
@@ -127,11 +137,21 @@ def _curves(axis: "Axes", clip: ExplainedClip, kind: str) -> None:
     judged = next(iter(clip.saliencies.values())).faithfulness
     area = getattr(judged, f"random_{kind}_area")
     curve = getattr(judged, f"random_{kind}")
-    axis.plot(np.linspace(0, 1, len(curve)), curve, ":", color=GREY, label=f"random: {area:.2f}")
+    spread = getattr(judged, f"random_{kind}_sd")
+    label = f"random: {area:.2f} ± {spread:.2f}"
+    axis.plot(np.linspace(0, 1, len(curve)), curve, ":", color=GREY, label=label)
     better = "lower is better" if kind == "deletion" else "higher is better"
     what = "hidden" if kind == "deletion" else "shown"
     axis.set(title=f"{kind}: {better}", xlabel=f"share of frames {what}", ylim=(-0.02, 1.02))
-    axis.legend(frameon=False, fontsize=8, loc="best", title="mean probability", title_fontsize=8)
+    _legend(axis, "mean probability")
+
+
+def _legend(axis: "Axes", title: str | None = None) -> None:
+    """Beside the plot, where it hides no curve."""
+    axis.legend(
+        frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5),
+        title=title, title_fontsize=8, alignment="left",
+    )  # fmt: skip
 
 
 def _gate(axis: "Axes", gate: Any) -> Any:

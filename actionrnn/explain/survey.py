@@ -20,10 +20,11 @@ def survey(run: TrainedModel, subset: Subset = "test", max_clips: int = 100) -> 
 
     Returns:
         `methods`: for each, the mean area of the deletion and insertion curves and those of
-        random orders, and the share of clips on which it beats them in both. Where the manifest
-        tells the decisive span of each clip, `found`: the share of clips whose most salient
-        frame lies in it, `found_chance` (the mean share of the clip that the span takes up), and
-        `mass`, the mean share of positive saliency in it. `num_clips`, `num_unreadable`.
+        random orders (`_sd`: how much these vary within a clip, on average), and the share of
+        clips on which it beats them in both. Where the manifest tells the decisive span of each
+        clip, `found`: the share of clips whose most salient frame lies in it, `found_chance`
+        (the mean share of the clip that the span takes up), and `mass`, the mean share of
+        positive saliency in it. `num_clips`, `num_unreadable`.
     """
     part, store = run.data.part(subset), run.data.store
     inside_NVT = frames_in_span(part, store)
@@ -59,8 +60,10 @@ def _row(found: Any, inside_T: Any) -> dict[str, float]:
     row = {
         "deletion": judged.deletion_area,
         "random_deletion": judged.random_deletion_area,
+        "random_deletion_sd": judged.random_deletion_sd,
         "insertion": judged.insertion_area,
         "random_insertion": judged.random_insertion_area,
+        "random_insertion_sd": judged.random_insertion_sd,
         "better_than_random": float(judged.is_faithful),
     }
     if inside_T is None or not inside_T.any():
