@@ -96,7 +96,7 @@ class FrozenBackbone:
                 network = openvino.converted(self.pipeline, self._example())
             else:
                 network = openvino.read_quantized(int8)
-            return openvino.compiled(network, self.num_threads)
+            return openvino.compiled(network)
         self.pipeline.to(self.device).to(memory_format=torch.channels_last)
         pipeline: Callable[[Tensor], Tensor] = self.pipeline
         return pipeline
