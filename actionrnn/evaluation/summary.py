@@ -19,6 +19,7 @@ from actionrnn.evaluation.bootstrap import (
 )
 from actionrnn.evaluation.calibration import expected_calibration_error
 from actionrnn.evaluation.predictions import Predictions
+from actionrnn.models.metrics import AUC_MAX_CLASSES
 
 HEADLINES = {
     "accuracy": "clip accuracy (top-1)",
@@ -44,12 +45,13 @@ def headline_keys(scored: Predictions) -> list[str]:
     """The headline figures that say something about this table.
 
     Top-5 needs more than five classes; view accuracy differs from clip accuracy only where a
-    clip has several views; AUC needs clips of two classes.
+    clip has several views; AUC needs clips of two classes, and not too many classes.
     """
     several_views = int(scored.about["num_views"]) > 1
     dropped = {"top5_accuracy"} if len(scored.class_names) <= 5 else set()
     dropped |= set() if several_views else {"view_accuracy"}
-    dropped |= set() if scored.table["label"].nunique() > 1 else {"auc"}
+    has_auc = scored.table["label"].nunique() > 1 and len(scored.class_names) <= AUC_MAX_CLASSES
+    dropped |= set() if has_auc else {"auc"}
     return [key for key in HEADLINES if key not in dropped]
 
 

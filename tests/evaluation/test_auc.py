@@ -79,3 +79,9 @@ def test_the_summary_has_the_area_with_an_interval(make_predictions: MakePredict
     assert 0.5 < low < summary["auc"] < high < 1
     expected = by_scikit_learn(scored.logits(), scored.targets())
     assert summary["auc"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_many_classes_have_no_area(make_predictions: MakePredictions) -> None:
+    summary = summarise(make_predictions(num_clips=150, num_classes=102))
+    assert "auc" not in summary
+    assert "auc" not in summary["intervals"]
