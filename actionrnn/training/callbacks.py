@@ -105,9 +105,10 @@ class EpochLines(Callback):
 
 
 class StopOnSignal(Callback):
-    """SIGTERM: finish the step, save `last.ckpt`, leave with exit code 143.
+    """SIGTERM: Lightning ends between two steps; leave with exit code 143.
 
-    Lightning's own handling ends with exit code 0, which tells a scheduler that all is done.
+    The last finished epoch is in `last.ckpt` by then. Left alone, Lightning ends with exit code 0,
+    which tells a scheduler that all is done.
     """
 
     def __init__(self) -> None:
@@ -121,7 +122,9 @@ class StopOnSignal(Callback):
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
-        """Stop between two steps; the last finished epoch is in last.ckpt already."""
-        if self.received is not None:
-            raise SystemExit(128 + self.received)
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Give Lightning's way out its exit code."""
+        if self.received is not None and isinstance(exception, SystemExit):
+            exception.code = 128 + self.received
