@@ -123,6 +123,7 @@ class FrozenBackbone:
         ready = threading.Barrier(self.num_threads)
 
         def start() -> None:
+            torch.get_num_threads()  # a thread's first look copies the last setting made anywhere
             torch.set_num_threads(1)
             ready.wait()
 

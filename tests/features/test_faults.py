@@ -238,7 +238,7 @@ def test_an_interrupted_run_ends_soon_and_keeps_what_is_done(
 # In a mount namespace of its own: a small file system that is full at another byte every time,
 # then one that is mounted read-only.
 REAL_DISKS = textwrap.dedent("""
-    import os, random, subprocess, sys
+    import gc, os, random, subprocess, sys
     from pathlib import Path
     import numpy as np
     from actionrnn.errors import ActionRNNError
@@ -275,6 +275,8 @@ REAL_DISKS = textwrap.dedent("""
             for path in folder.glob("*.safetensors"):
                 path.unlink()
             known.clear()
+    del store  # a file that is deleted and still mapped keeps the disk writable
+    gc.collect()
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     try:
         write_shard(folder, [(Entry("new", "s", 4), values)])
