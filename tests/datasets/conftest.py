@@ -30,7 +30,9 @@ def scene(seed: int, num_frames: int = 3, size: tuple[int, int] = (48, 96)) -> n
 
 def video(path: Path, seed: int, num_frames: int = 3) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_video(path, scene(seed, num_frames), 25, CODECS[path.suffix.lower()])
+    codec = CODECS[path.suffix.lower()]
+    options = {"deadline": "realtime", "cpu-used": "8"} if codec == "libvpx" else {}
+    write_video(path, scene(seed, num_frames), 25, codec, options)
     return path
 
 

@@ -321,11 +321,11 @@ def test_extractions_killed_at_random_moments_two_at_once_lose_nothing(
 ) -> None:
     seed = str(random.SystemRandom().randrange(10**9))
     script = str(Path(__file__).with_name("fault_trials.py"))
-    command = [sys.executable, script, str(tiny_data), str(tmp_path), "--trials", "40"]
+    command = [sys.executable, script, str(tiny_data), str(tmp_path), "--trials", "15"]
     run = subprocess.run([*command, "--seed", seed], capture_output=True, text=True, check=False)
     assert run.returncode == 0, f"seed {seed}: {run.stderr}"
     found = json.loads(run.stdout)
-    assert found["killed"] + found["interrupted"] + found["finished"] == 80
-    assert found["killed"] >= 3  # which signal comes when is chance
-    assert found["clips_kept"] > 20
+    assert found["killed"] + found["interrupted"] + found["finished"] == 30
+    assert found["killed"] >= 1  # which signal comes when is chance
+    assert found["clips_kept"] > 5
     assert found["longest_end_seconds"] < 10
