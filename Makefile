@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	  echo "Run it again with the traceback: $(BIN)/actionrnn demo --debug"; exit 1; }
 
 test: $(VENV)/.installed-test
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS) || { echo; \
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS) || { echo; \
 	  echo "make test: tests failed; the list above names them."; \
 	  echo "Run one alone: $(BIN)/python -m pytest PATH::NAME -x"; exit 1; }
 

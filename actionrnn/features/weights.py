@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib
-import importlib.metadata
 import inspect
 import json
 import sys
@@ -238,12 +237,12 @@ def weights_identity(config: BackboneConfig) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     if _is_own(config.name):
         return _identity_of_own(config)
-    library = "timm" if config.name.startswith("timm:") else "torchvision"
+    is_timm = config.name.startswith("timm:")
+    version = str((_timm() if is_timm else torchvision).__version__)
     if config.weights == "random":
-        versions = [torch.__version__, importlib.metadata.version(library)]
-        parts = [config.name, str(config.seed), *versions]
-    elif library == "timm":
-        parts = [config.name, config.weights, str(_timm().__version__)]
+        parts = [config.name, str(config.seed), torch.__version__, version]
+    elif is_timm:
+        parts = [config.name, config.weights, version]
     else:
         parts = [str(_published(config).url)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
