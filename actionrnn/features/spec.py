@@ -111,7 +111,10 @@ class FeatureSpec:
         """
         known = {f.name for f in fields(cls)}
         if set(values) != known:
-            raise ValueError(f"not a feature spec: fields {sorted(values)}, wanted {sorted(known)}")
+            raise ValueError(
+                f"not a feature spec of this version: fields {sorted(values)}, wanted "
+                f"{sorted(known)}; extract the features, and train, again"
+            )
         settings = FeatureSettings.from_dict(values["settings"])
         return cls(**{**values, "settings": settings})
 
