@@ -41,6 +41,11 @@ def main(arguments: list[str]) -> int:
         else:
             _print_survey(result)
         print(f"written: {folder / 'survey.json'}", file=sys.stderr)
+    return _explain_all(folder, options) if options.videos else 0
+
+
+def _explain_all(folder: Path, options: Any) -> int:
+    """Explain each video; exit code 1 if one could not be read."""
     predictor = ActionPredictor.load(options.ckpt_path, options.device)
     failures = 0
     for video, target in zip(options.videos, _targets(folder, options.videos), strict=True):
@@ -86,9 +91,10 @@ def _explain(predictor: ActionPredictor, video: str, target: Path, options: Any)
     if options.film:
         write_film(clip, Path(f"{target}.mp4"), predictor.spec.settings.reader)
         written.append(f"{target}.mp4")
-    write_json(Path(f"{target}.json"), clip.to_dict())
+    figures = clip.to_dict()
+    write_json(Path(f"{target}.json"), figures)
     if options.json:
-        print(json.dumps(clip.to_dict()), flush=True)
+        print(json.dumps(figures), flush=True)
     else:
         _print_clip(clip)
     print(f"written: {', '.join(written)}", file=sys.stderr)

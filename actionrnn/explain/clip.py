@@ -16,7 +16,7 @@ from actionrnn.explain.faithfulness import Faithfulness, faithfulness
 from actionrnn.explain.gates import GateMap, gate_maps
 from actionrnn.explain.heatmap import heat_maps
 from actionrnn.explain.saliency import METHODS
-from actionrnn.features.extract import compute
+from actionrnn.features.extract import stored_features
 from actionrnn.models.heads import Head
 from actionrnn.video.clip import ClipFrames, read_clip
 
@@ -112,9 +112,7 @@ def explain_clip(
         *(path, settings.sampling, settings.transform, settings.reader),
         *(start_seconds, end_seconds),
     )
-    features_VTD = (
-        compute(predictor.backbone, clip.frames).to(getattr(torch, settings.dtype)).float()
-    )
+    features_VTD = stored_features(predictor.backbone, clip.frames, settings).float()
     probs_K = predictor.probabilities_of(features_VTD)
     chosen = int(probs_K.argmax()) if label is None else _index(label, predictor.class_names)
     # A copy: the predictor's own head stays on its device for the next clip.

@@ -112,6 +112,13 @@ def compute(backbone: FrozenBackbone, frames_VTCHW: Tensor) -> Tensor:
     return backbone(frames_VTCHW.flatten(0, 1)).view(*frames_VTCHW.shape[:2], -1)
 
 
+def stored_features(
+    backbone: FrozenBackbone, frames_VTCHW: Tensor, settings: FeatureSettings
+) -> Tensor:
+    """The same in the store's dtype, as `ensure_features` keeps them."""
+    return compute(backbone, frames_VTCHW).to(getattr(torch, settings.dtype))
+
+
 def extract_clip(
     path: Path,
     settings: FeatureSettings,
@@ -127,7 +134,7 @@ def extract_clip(
     clip = read_clip(
         path, settings.sampling, settings.transform, settings.reader, start_seconds, end_seconds
     )
-    return compute(backbone, clip.frames).to(getattr(torch, settings.dtype))
+    return stored_features(backbone, clip.frames, settings)
 
 
 def ensure_features(
