@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from actionrnn.video.errors import VideoShorter, VideoUnreadable
@@ -27,6 +28,7 @@ class PyAVReader:
         self.fps = found.fps
         self.warnings = self._notes = found.warnings
         self._seconds = (start_seconds, end_seconds)
+        self._reformatter = VideoReformatter()  # one for all: setting one up takes a millisecond
         self._first_stamp = min(found.stamps) if found.stamps else None
         self._choose(found.timestamps_seconds)
 
@@ -74,7 +76,8 @@ class PyAVReader:
 
     def _upright(self, frame: av.VideoFrame, number: int) -> NDArray[np.uint8]:
         try:
-            pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+            picture = self._reformatter.reformat(frame, format="rgb24", threads=1)
+            pixels = picture.to_ndarray().astype(np.uint8, copy=False)
             return upright(pixels, orientation_of(frame))
         except (av.FFmpegError, ValueError) as error:
             reason = f"frame {number} cannot be converted to RGB ({error})"
