@@ -1,6 +1,5 @@
 """The engine: processes decode, threads compute fixed-size batches across clips, both at once."""
 
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -30,7 +29,7 @@ Extracted = tuple[Entry, NDArray[np.floating] | None]
 
 
 class DecoderPool:
-    """Threads that each hold one decoding process.
+    """Threads that share decoding processes, which start to load at once.
 
     Args:
         num_workers: how many.
@@ -43,30 +42,27 @@ class DecoderPool:
         self.num_workers = num_workers
         self.busy = Busy(num_workers)
         self._threads = ThreadPoolExecutor(num_workers, "decoder")
-        self._own = threading.local()
-        self._workers: list[DecodeWorker] = []
+        self._workers = [DecodeWorker() for _ in range(num_workers)]
+        for worker in self._workers:
+            worker.start()
+        self._free = list(self._workers)
 
     def submit(self, clip: Clip) -> "Future[Any]":
         """Decode a clip: its frames, or why there are none; and the hash of its content."""
         return self._threads.submit(self._decode, clip)
 
     def _decode(self, clip: Clip) -> tuple[ClipFrames | VideoError, str]:
-        with self.busy:
-            content = content_of(clip)
-            try:
-                return self._worker(clip).ask(clip.request), content
-            except VideoError as error:
-                return error, content
-
-    def _worker(self, clip: Clip) -> DecodeWorker:
-        if not hasattr(self._own, "worker"):
-            self._own.worker = DecodeWorker()
-            self._workers.append(self._own.worker)
-        worker: DecodeWorker = self._own.worker
-        size = clip.source.partition("-")[0]
-        megabytes = int(size) / 1e6 if size.isdecimal() else 0.0
-        worker.timeout_seconds = TIMEOUT_SECONDS + TIMEOUT_SECONDS_PER_MEGABYTE * megabytes
-        return worker
+        worker = self._free.pop()
+        worker.timeout_seconds = _timeout_seconds(clip)
+        try:
+            with self.busy:
+                content = content_of(clip)
+                try:
+                    return worker.ask(clip.request), content
+                except VideoError as error:
+                    return error, content
+        finally:
+            self._free.append(worker)
 
     def close(self) -> None:
         """Stop at once, whatever is being decoded."""
@@ -75,8 +71,14 @@ class DecoderPool:
         for worker in self._workers:
             worker.close()
         self._threads.shutdown(wait=True)
-        for worker in self._workers:  # one that was just being started
+        for worker in self._workers:  # one that was just being started again
             worker.close()
+
+
+def _timeout_seconds(clip: Clip) -> float:
+    size = clip.source.partition("-")[0]
+    megabytes = int(size) / 1e6 if size.isdecimal() else 0.0
+    return TIMEOUT_SECONDS + TIMEOUT_SECONDS_PER_MEGABYTE * megabytes
 
 
 class _Pending:

@@ -189,7 +189,7 @@ def ensure_features(
     if todo:
         if progress:
             explain_missing(folder, spec, len(todo), len(clips))
-        workers = num_workers or num_cores()
+        workers = min(num_workers or num_cores(), len(todo))
         with closing(DecoderPool(workers)) as decoders:
             runtime = spec.settings.runtime
             backbone = FrozenBackbone(settings.backbone, chosen, runtime, batch_size, network)

@@ -86,6 +86,10 @@ class DecodeWorker:
         self._process: subprocess.Popen[bytes] | None = None
         self._last_words: IO[bytes] | None = None
 
+    def start(self) -> None:
+        """Start the process ahead of the first request, which then need not wait for it."""
+        self._running()
+
     def ask(self, request: Request[Answer]) -> Answer:
         """The answer to one request.
 

@@ -13,6 +13,9 @@ class DecoderHere:
 
     timeout_seconds = 0.0
 
+    def start(self) -> None:
+        pass
+
     def ask(self, request: Any) -> Any:
         return request.answer()
 

@@ -39,6 +39,9 @@ class DecoderHere:
 
     timeout_seconds = 0.0
 
+    def start(self) -> None:
+        pass
+
     def ask(self, request):  # type: ignore[no-untyped-def]
         return request.answer()
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,13 +187,14 @@ def test_memory_is_bounded_whatever_the_number_of_clips(
     (first, *_) = extract.clips_of(manifest, SETTINGS)
     backbone = FrozenBackbone(BackboneConfig("squeezenet1_1", "random"), batch_size=4)
     monkeypatch.setattr(engine, "MAX_WAITING_BYTES", 10 * 3 * 64 * 64)
-    made = Engine(backbone, SlowDecoders(2), "float32", "record")
     most = count = 0
-    for _entry, values in made.run(first for _ in range(60)):
-        count += 1
-        most = max(most, made._batcher.num_pictures)
-        assert values is not None
-        assert values.shape[:2] == (1, 5)
+    with closing(SlowDecoders(2)) as decoders:
+        made = Engine(backbone, decoders, "float32", "record")
+        for _entry, values in made.run(first for _ in range(60)):
+            count += 1
+            most = max(most, made._batcher.num_pictures)
+            assert values is not None
+            assert values.shape[:2] == (1, 5)
     assert count == 60
     assert most <= 10 + 3 * 5  # the limit, and the clips that were being decoded
 
