@@ -1,6 +1,7 @@
 """How fast features are extracted, against the limit of the machine and against the usual way.
 
     python tests/benchmarks/bench_features.py --data ../shared/data --rounds 3
+    python tests/benchmarks/bench_features.py --data ../shared/data --reader pyav --runtime openvino
 
 Every figure is a ratio within one run: rounds alternate between the ways, medians are compared.
 `limit` is the CPU time of decoding alone and of the backbone alone, over all cores. Where other
@@ -10,8 +11,10 @@ hold the start of its decoding processes (2 CPU seconds each), the limit's do no
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,6 +33,7 @@ import torchvision
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.extract import clips_of, ensure_features
+from actionrnn.features.int8 import RUNTIME, ensure_network
 from actionrnn.features.machine import num_cores
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.models.config import HeadConfig
@@ -54,12 +58,16 @@ def fights(data: Path, count: int) -> Manifest:
     return Manifest(data, table.assign(split1="train"), ["fight", "noFight"])
 
 
-def settings_of(data: Path, network: str, runtime: str) -> FeatureSettings:
+def settings_of(options: argparse.Namespace, network: str) -> FeatureSettings:
     """16 frames of the whole picture, 224 px."""
-    file = data / "weights" / f"{network}_imagenet.safetensors"
-    backbone = BackboneConfig(network, str(file) if file.is_file() else "random")
-    transform = Transform(size=224, resize="squash")
-    return FeatureSettings(backbone, Sampling(num_frames=16), transform, runtime=runtime)
+    file = options.data / "weights" / f"{network}_imagenet.safetensors"
+    return FeatureSettings(
+        BackboneConfig(network, str(file) if file.is_file() else "random"),
+        Sampling(num_frames=16),
+        Transform(size=224, resize="squash"),
+        options.reader,
+        runtime=options.runtime,
+    )
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
@@ -86,19 +94,31 @@ def backbone_alone(backbone: FrozenBackbone, count: int) -> float:
     return spent / 3 / 64 * 16 * count
 
 
-def engine(
-    arguments: list[str], network: str, runtime: str, **environment: str
-) -> dict[str, float]:
-    """The engine in a process of its own: wall and CPU seconds, memory."""
-    command = [sys.executable, __file__, *arguments, "--engine", network, runtime]
-    run = subprocess.run(
-        command, stdout=subprocess.PIPE, check=True, text=True, env={**os.environ, **environment}
-    )
-    found: dict[str, float] = json.loads(run.stdout)
+def start_engine(
+    options: argparse.Namespace,
+    network: str,
+    count: int,
+    int8: Path | None = None,
+    shard: str = "0/1",
+    **environment: str,
+) -> "subprocess.Popen[bytes]":
+    """The engine in a process of its own."""
+    command = [sys.executable, __file__, "--data", str(options.data), "--clips", str(count)]
+    command += ["--reader", options.reader, "--runtime", options.runtime]
+    command += ["--engine", network, "--shard", shard]
+    command += ["--int8", str(int8)] if int8 else []
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **environment})
+
+
+def result(running: "subprocess.Popen[bytes]") -> dict[str, float]:
+    """Its wall and CPU seconds, and memory."""
+    found: dict[str, float] = json.loads(running.communicate()[0])
     return found
 
 
-def run_engine(manifest: Manifest, settings: FeatureSettings, shard: str) -> None:
+def run_engine(
+    manifest: Manifest, settings: FeatureSettings, shard: str, int8: Path | None
+) -> None:
     """Extract once into a fresh folder, and print what it took."""
     share = tuple(int(part) for part in shard.split("/"))
     peaks: dict[int, float] = {}
@@ -106,6 +126,8 @@ def run_engine(manifest: Manifest, settings: FeatureSettings, shard: str) -> Non
     watch = threading.Thread(target=watch_children, args=(peaks, done))
     watch.start()
     with tempfile.TemporaryDirectory() as folder:
+        if int8 is not None:
+            shutil.copy(int8, folder)
         before = os.times()
         wall = seconds(
             lambda: ensure_features(manifest, settings, Path(folder), progress=False, shard=share)
@@ -180,17 +202,21 @@ def epoch_from_store(manifest: Manifest, settings: FeatureSettings) -> float:
         return median(seconds(epoch) for _ in range(3)) / len(ids)
 
 
-def compare(options: argparse.Namespace, network: str, arguments: list[str]) -> None:
-    """All the ways on one network."""
+def compare(options: argparse.Namespace, network: str, folder: Path) -> None:
+    """All the ways on one network; an int8 network is kept in `folder`."""
     manifest = fights(options.data, options.clips)
-    settings = settings_of(options.data, network, options.runtime)
-    backbone = FrozenBackbone(settings.backbone, runtime=options.runtime)
+    settings = settings_of(options, network)
+    int8 = None
+    if settings.runtime == RUNTIME:
+        labels = [str(label) for label in manifest.table["label"]]
+        int8, _ = ensure_network(folder, settings, clips_of(manifest, settings), labels)
+    backbone = FrozenBackbone(settings.backbone, runtime=settings.runtime, int8=int8)
     few = min(30, options.clips)
     rows: dict[str, list[float]] = {}
     for _ in range(options.rounds):
         decode = decode_alone(manifest, settings)
         compute = backbone_alone(backbone, options.clips)
-        found = engine([*arguments, "--shard", "0/1"], network, options.runtime)
+        found = result(start_engine(options, network, options.clips, int8))
         usual = usual_way(manifest, network, few)
         measured = {
             "decode_cpu": decode / options.clips,
@@ -207,10 +233,12 @@ def compare(options: argparse.Namespace, network: str, arguments: list[str]) -> 
         for name, value in measured.items():
             rows.setdefault(name, []).append(value)
     backbone.close()
-    fifth = [*arguments[:2], "--clips", str(options.clips // 5), "--shard", "0/1"]
-    small = engine(fifth, network, options.runtime)["own_mib"]
-    epoch = epoch_from_store(fights(options.data, 32), settings)
-    print(f"\n{network}, {options.runtime}, {options.clips} clips, load {os.getloadavg()[0]:.1f}")
+    small = result(start_engine(options, network, options.clips // 5, int8))["own_mib"]
+    epoch = epoch_from_store(
+        fights(options.data, 32), dataclasses.replace(settings, runtime="torch")
+    )
+    ways = f"{network}, {options.runtime}, {options.reader}"
+    print(f"\n{ways}, {options.clips} clips, load {os.getloadavg()[0]:.1f}")
     for name, values in rows.items():
         each = "  ".join(f"{value:9.3f}" for value in values)
         print(f"  {name:20} {median(values):9.3f}    ({each})")
@@ -220,22 +248,17 @@ def compare(options: argparse.Namespace, network: str, arguments: list[str]) -> 
     print("     an epoch with decoding and backbone in the loop, at the engine's own speed")
 
 
-def two_processes(options: argparse.Namespace, arguments: list[str]) -> None:
+def two_processes(options: argparse.Namespace) -> None:
     """One engine on all cores against two that share them."""
     ratios = []
+    count = min(options.clips, 120)
     for _ in range(options.rounds):
-        alone = engine([*arguments, "--shard", "0/1"], "mobilenet_v2", options.runtime)["wall"]
-        command = [sys.executable, __file__, *arguments, "--engine", "mobilenet_v2"]
+        alone = result(start_engine(options, "mobilenet_v2", count))["wall"]
         running = [
-            subprocess.Popen(
-                [*command, options.runtime, "--shard", f"{rank}/2"],
-                stdout=subprocess.PIPE,
-                env={**os.environ, "LOCAL_WORLD_SIZE": "2"},
-            )
+            start_engine(options, "mobilenet_v2", count, shard=f"{rank}/2", LOCAL_WORLD_SIZE="2")
             for rank in range(2)
         ]
-        walls = [json.loads(process.communicate()[0])["wall"] for process in running]
-        ratios.append(alone / max(walls))
+        ratios.append(alone / max(result(process)["wall"] for process in running))
     print(f"\none engine / the slower of two: {median(ratios):.2f}  {ratios}")
 
 
@@ -245,21 +268,23 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared" / "data")
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--reader", default="auto")
     parser.add_argument("--runtime", default="torch")
     parser.add_argument("--networks", nargs="+", default=["mobilenet_v2", "resnet18"])
     parser.add_argument("--skip-two", action="store_true")
-    parser.add_argument("--engine", nargs=2)
-    parser.add_argument("--shard", default="0/1")
+    parser.add_argument("--engine", help=argparse.SUPPRESS)
+    parser.add_argument("--shard", default="0/1", help=argparse.SUPPRESS)
+    parser.add_argument("--int8", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.engine:
         manifest = fights(options.data, options.clips)
-        run_engine(manifest, settings_of(options.data, *options.engine), options.shard)
+        run_engine(manifest, settings_of(options, options.engine), options.shard, options.int8)
         return
-    arguments = ["--data", str(options.data), "--clips", str(options.clips)]
-    for network in options.networks:
-        compare(options, network, arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        for network in options.networks:
+            compare(options, network, Path(folder))
     if not options.skip_two:
-        two_processes(options, [*arguments[:2], "--clips", str(min(options.clips, 120))])
+        two_processes(options)
 
 
 if __name__ == "__main__":
