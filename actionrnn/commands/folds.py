@@ -9,7 +9,7 @@ from actionrnn.commands import repeat
 from actionrnn.commands.config import setting
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import UsageError, near_miss
-from actionrnn.evaluation.folds import mean_over_folds
+from actionrnn.evaluation.folds import ensemble, mean_over_folds
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.summary import plain_console
 from actionrnn.training.data import expand_path
@@ -26,7 +26,8 @@ def main(arguments: list[str]) -> int:
             "Fits and tests each split column of the manifest (split1, split2, ...) and prints\n"
             "the mean over them, its 95 % interval over recordings, and the standard deviation:\n"
             "the protocol of UCF101 and HMDB51 (three splits) and of surveillance fights (five\n"
-            "folds by recording). --seeds N does it N times over, with the spread of the seeds."
+            "folds by recording). --seeds N does it N times over, with the spread of the seeds,\n"
+            "and how the N runs of a fold do together, as one model."
         )
         return 0
     columns = split_columns(arguments)
@@ -81,15 +82,16 @@ def summarise_folds(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Each fold's figures (mean over seeds), their mean, its interval, and the spreads.
 
     `sd` is over folds, `intervals` are those of the mean (over groups), and `seeds` holds the
-    mean over folds of each seed, with their mean and standard deviation.
+    mean over folds of each seed, with their mean and standard deviation. Of several seeds,
+    `together` holds the figures of each fold's ensemble.
     """
     folds = {column: repeat.spread(rows)["mean"] for column, rows in runs.items()}
     by_seed = {
         str(rows[0]["seed"]): repeat.spread(rows)["mean"]
         for rows in zip(*runs.values(), strict=True)
     }
-    tables = [Predictions.load(row["folder"]) for rows in runs.values() for row in rows]
-    pooled = mean_over_folds(tables)
+    tables = [[Predictions.load(row["folder"]) for row in rows] for rows in runs.values()]
+    pooled = mean_over_folds([table for fold in tables for table in fold])
     over_folds = repeat.spread(list(folds.values()))
     return {
         "folds": folds,
@@ -97,18 +99,25 @@ def summarise_folds(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         **over_folds,
         "intervals": {key: pooled[key]["interval"] for key in over_folds["mean"]},
         "seeds": {"each": by_seed, **repeat.spread(list(by_seed.values()))},
+        "together": (
+            mean_over_folds([ensemble(fold) for fold in tables]) if len(by_seed) > 1 else None
+        ),
     }
 
 
 def print_folds(summary: dict[str, Any]) -> None:
     """One row a fold, then the mean, the spread of folds and seeds, and the interval."""
     lines = {"95 %": {key: _narrow(bounds) for key, bounds in summary["intervals"].items()}}
-    if len(summary["seeds"]["each"]) > 1:
+    notes = ["sd: over folds; 95 %: of the mean, over recordings"]
+    if together := summary["together"]:
         sd = summary["seeds"]["sd"]
         lines = {"sd of seeds": {key: f"{value:.3f}" for key, value in sd.items()}, **lines}
+        lines["together"] = {key: f"{found['mean']:.3f}" for key, found in together.items()}
+        lines["its 95 %"] = {key: _narrow(found["interval"]) for key, found in together.items()}
+        notes.append("together: a fold's seeds as one model, by their mean probability")
     repeat.print_rows("fold, test", summary["folds"], summary["mean"], summary["sd"], lines.items())
     console = plain_console()
-    console.print("sd: over folds; 95 %: of the mean, over recordings")
+    console.print("\n".join(notes))
     if summary["leaked"]:
         console.print("LEAKED: training and test share recordings", style="bold red")
 

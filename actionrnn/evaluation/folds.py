@@ -1,5 +1,6 @@
 """Several tested runs together (folds, seeds): a mean figure, and how far to trust it."""
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -29,6 +30,20 @@ def mean_over_folds(folds: list[Predictions]) -> dict[str, dict[str, Any]]:
         bounds = interval(mean_R[1:], num_groups)
         found[key] = {"mean": mean_R[0].item(), "interval": list(bounds) if bounds else None}
     return found
+
+
+def ensemble(runs: list[Predictions]) -> Predictions:
+    """Several runs on the same clips as one model, by the mean of their probabilities.
+
+    Deep ensembles: Lakshminarayanan et al. 2017, arXiv 1612.01474.
+
+    Raises:
+        DataRejected: if they do not hold the same clips.
+    """
+    first, *others = runs
+    aligned = [same_clips(first, other, ("the first run", "another")) for other in others]
+    log_probs_RNK = torch.stack([each.logits().log_softmax(dim=-1) for each in [first, *aligned]])
+    return first.rescored(log_probs_RNK.logsumexp(dim=0) - math.log(len(runs)))
 
 
 def difference_over_folds(

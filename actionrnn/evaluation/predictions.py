@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from actionrnn.models.recognizer import clip_logits
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"actionrnn"
+COLUMNS = ["video_id", "path", "group", "split", "label", "pred", "correct", "error"]
+COLUMNS += ["probs", "logits", "view_logits"]
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,8 @@ class Predictions:
             temperature: what the checkpoint divides clip scores by.
             about: plain data kept with the table.
         """
-        names = part.class_names
         logits_NK = clip_logits(logits_NVK.double(), temperature)
-        readable_N = ~logits_NK.isnan().any(dim=1).numpy()
-        preds_N = predictions(logits_NK).numpy()
         label_N = part.table["label"].to_numpy(dtype=object)
-        pred_N = np.array([*names, ""], dtype=object)[preds_N]
         ids = part.table["video_id"].tolist()
         table = pd.DataFrame(
             {
@@ -78,16 +76,23 @@ class Predictions:
                 "group": part.table["group"].tolist(),
                 "split": subset,
                 "label": label_N,
-                "pred": pred_N,
-                "correct": (pred_N == label_N) & readable_N,
+                **_scores(logits_NK, label_N, part.class_names),
                 "error": [errors.get(video_id, "") for video_id in ids],
-                "probs": _rows(logits_NK.softmax(dim=1).float(), readable_N),
-                "logits": _rows(logits_NK.float(), readable_N),
-                "view_logits": _rows(logits_NVK.float().flatten(1), readable_N),
+                "view_logits": _rows(logits_NVK.float().flatten(1)),
             }
         )
         known = {"num_views": logits_NVK.shape[1], "temperature": temperature}
-        return cls(table, names, leaked, {**known, **(about or {})})
+        return cls(table[COLUMNS], part.class_names, leaked, {**known, **(about or {})})
+
+    def rescored(self, logits_NK: Tensor) -> "Predictions":
+        """The same clips with other scores, as of one view.
+
+        Args:
+            logits_NK: float64; NaN rows are clips that could not be read.
+        """
+        scores = _scores(logits_NK, self.table["label"].to_numpy(dtype=object), self.class_names)
+        table = self.table.assign(**scores, view_logits=scores["logits"])
+        return replace(self, table=table, about={**self.about, "num_views": 1, "temperature": 1.0})
 
     def logits(self) -> Tensor:
         """Clip scores (N, K) float64; NaN rows are unreadable clips."""
@@ -150,9 +155,26 @@ class Predictions:
         return cls(table.to_pandas(), about["class_names"], about["leaked"], about["about"])
 
 
-def _rows(values_NX: Tensor, readable_N: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
-    empty = np.zeros(0, np.float32)
-    return [row if ok else empty for row, ok in zip(values_NX.numpy(), readable_N, strict=True)]
+def _scores(
+    logits_NK: Tensor, label_N: np.ndarray[Any, Any], class_names: list[str]
+) -> dict[str, Any]:
+    """The columns that follow from the scores of clips; NaN rows could not be read."""
+    pred_N = np.array([*class_names, ""], dtype=object)[predictions(logits_NK).numpy()]
+    readable_N = ~logits_NK.isnan().any(dim=1).numpy()
+    return {
+        "pred": pred_N,
+        "correct": (pred_N == label_N) & readable_N,
+        "probs": _rows(logits_NK.softmax(dim=1).float()),
+        "logits": _rows(logits_NK.float()),
+    }
+
+
+def _rows(values_NX: Tensor) -> list[np.ndarray[Any, Any]]:
+    """One array a clip, empty for a NaN row."""
+    missing_N = values_NX.isnan().any(dim=1).tolist()
+    return [
+        row[:0] if none else row for row, none in zip(values_NX.numpy(), missing_N, strict=True)
+    ]
 
 
 def _stacked(column: "pd.Series[Any]", width: int) -> Tensor:

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from actionrnn.cli import main
+from actionrnn.evaluation.folds import ensemble, mean_over_folds
+from actionrnn.evaluation.predictions import Predictions
 
 
 @pytest.fixture
@@ -30,8 +32,14 @@ def test_seeds_are_averaged_within_a_fold_and_spread_over_folds(
 ) -> None:
     folder = tmp_path / "folds"
     assert main(["folds", *two_splits, "--seeds=2", f"--run.folder={folder}"]) == 0
-    assert "sd of seeds" in capsys.readouterr().out
+    assert "together: a fold's seeds as one model" in capsys.readouterr().out
     summary = json.loads((folder / "folds.json").read_text())
+    fold_tables = [
+        [Predictions.load(folder / split / f"seed{seed}") for seed in (0, 1)]
+        for split in summary["folds"]
+    ]
+    expected = mean_over_folds([ensemble(tables) for tables in fold_tables])
+    assert summary["together"] == expected
     found = {
         (split, seed): json.loads((folder / split / f"seed{seed}" / "metrics.json").read_text())
         for split in ("split1", "split2")

@@ -1,10 +1,13 @@
 """Several tested runs together: means, their intervals, paired differences."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from actionrnn.errors import DataRejected
 from actionrnn.evaluation.comparison import compare
-from actionrnn.evaluation.folds import difference_over_folds, mean_over_folds
+from actionrnn.evaluation.folds import difference_over_folds, ensemble, mean_over_folds
 from actionrnn.evaluation.summary import summarise
 from tests.evaluation.conftest import MakePredictions
 
@@ -51,6 +54,26 @@ def test_no_difference_is_noise_and_one_group_cannot_tell(
     assert difference_over_folds(folds, folds)["verdict"] == "noise"
     single = [make_predictions(num_groups=1)]
     assert difference_over_folds(single, single)["verdict"] == "?"
+
+
+def test_an_ensemble_is_the_mean_of_probabilities(make_predictions: MakePredictions) -> None:
+    runs = [make_predictions(seed=seed) for seed in (1, 2, 3)]
+    for run in runs[1:]:  # the same clips with other scores
+        run.table[["label", "group"]] = runs[0].table[["label", "group"]]
+    shuffled = replace(runs[1], table=runs[1].table.sample(frac=1.0, random_state=0))
+    found = ensemble([runs[0], shuffled, runs[2]])
+    probs = np.mean([run.logits().softmax(dim=1).numpy() for run in runs], axis=0)
+    for row, expected in zip(found.table.itertuples(), probs, strict=True):
+        assert len(row.probs) in (0, len(expected))
+        if len(row.probs):
+            np.testing.assert_allclose(row.probs, expected, rtol=1e-5)
+            assert row.pred == found.class_names[int(expected.argmax())]
+            assert row.correct == (row.pred == row.label)
+        else:
+            assert (row.pred, row.correct) == ("", False)
+    assert summarise(found)["accuracy"] == pytest.approx(found.table["correct"].mean())
+    with pytest.raises(DataRejected, match="the first run and another scored different clips"):
+        ensemble([runs[0], make_predictions(num_clips=100)])
 
 
 def test_folds_of_other_clips_are_refused(make_predictions: MakePredictions) -> None:
