@@ -18,6 +18,7 @@ TAKES_VERB = False
 SHORT_FORMS = {
     "--backbone": "--features.backbone.name",
     "--weights": "--features.backbone.weights",
+    "--reader": "--features.reader",
     "--runtime": "--features.runtime",
     "--device": "--extraction.device",
     "--workers": "--extraction.num_workers",
@@ -64,7 +65,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _description() -> str:
-    short = "\n".join(f"{short} is {long}" for short, long in SHORT_FORMS.items())
+    short = ", ".join(f"{short} is {long}" for short, long in SHORT_FORMS.items())
     return f"{__doc__}\n\n{short}"
 
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from actionrnn.cli import main
+from actionrnn.commands.extract import SHORT_FORMS
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.features import extract
 from actionrnn.features.clips import clips_of, content_of, readers_of, source_of
@@ -69,6 +70,13 @@ def test_shares_are_given_by_hand_or_by_the_launcher(
     assert sorted(stored(root).video_ids) == sorted(ids[0::3] + ids[1::3])
     assert main(words(root, "--shard", "3/3")) == 1
     assert "wanted i/n with 0 <= i < n" in capsys.readouterr().err
+
+
+def test_short_forms_stand_for_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["extract", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for option in SHORT_FORMS.values():
+        assert f"[{option} " in shown
 
 
 def test_unreadable_clips_stop_a_run_when_asked_and_too_many_reject_the_data(
