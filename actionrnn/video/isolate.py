@@ -1,10 +1,12 @@
 """Decoding in a process of its own: a decoder that hangs or crashes costs one clip, never the run.
 
 The process is started as a plain command, so nothing of the caller's state (threads, CUDA, an
-unguarded `__main__`) is copied or run again. Requests and answers are length-prefixed pickles.
+unguarded `__main__`) is copied or run again. Requests and answers are pickles, whose tensors travel
+beside them as they are.
 """
 
 import faulthandler
+import io
 import os
 import pickle
 import signal
@@ -16,6 +18,9 @@ import threading
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Protocol, TypeVar, cast
+
+import torch
+from torch import Tensor
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.video.clip import ClipFrames, read_clip
@@ -169,11 +174,22 @@ class DecodeWorker:
         self.close()
 
 
+class _Pickler(pickle.Pickler):
+    """Tensors as NumPy arrays, whose bytes protocol 5 leaves where they are."""
+
+    def reducer_override(self, value: object) -> Any:
+        return (torch.from_numpy, (value.numpy(),)) if type(value) is Tensor else NotImplemented
+
+
 def send(pipe: IO[bytes], message: object) -> None:
-    """Write one message."""
-    content = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    pipe.write(struct.pack("<Q", len(content)))
-    pipe.write(content)
+    """Write one message: sizes, pickle, buffers."""
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = io.BytesIO()
+    _Pickler(pickled, protocol=5, buffer_callback=buffers.append).dump(message)
+    parts = [pickled.getbuffer(), *(buffer.raw() for buffer in buffers)]
+    pipe.write(struct.pack(f"<{len(parts) + 1}Q", len(parts), *(part.nbytes for part in parts)))
+    for part in parts:
+        pipe.write(part)
     pipe.flush()
 
 
@@ -183,13 +199,15 @@ def receive(pipe: IO[bytes]) -> Any:
     Raises:
         EOFError: if the other side is gone.
     """
-    length = _exactly(pipe, 8)
-    return pickle.loads(_exactly(pipe, struct.unpack("<Q", length)[0]))
+    (count,) = struct.unpack("<Q", _exactly(pipe, 8))
+    sizes = struct.unpack(f"<{count}Q", _exactly(pipe, 8 * count))
+    pickled, *buffers = [_exactly(pipe, size) for size in sizes]
+    return pickle.loads(pickled, buffers=buffers)
 
 
-def _exactly(pipe: IO[bytes], count: int) -> bytes:
-    content = pipe.read(count)
-    if len(content) < count:
+def _exactly(pipe: IO[bytes], count: int) -> bytearray:
+    content = bytearray(count)
+    if cast(io.BufferedReader, pipe).readinto(content) < count:
         raise EOFError
     return content
 
