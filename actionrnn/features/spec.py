@@ -119,6 +119,11 @@ class FeatureSpec:
         return cls(**{**values, "settings": settings})
 
     @property
+    def num_cells(self) -> int:
+        """Cells of the grid that a feature's channels were pooled over."""
+        return self.settings.backbone.grid**2
+
+    @property
     def fingerprint(self) -> str:
         """16 hex digits that name the store; equal specs, and only those, share it."""
         text = json.dumps(self.to_dict(), sort_keys=True)

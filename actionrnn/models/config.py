@@ -23,6 +23,11 @@ class HeadConfig:
             `attentive_probe` (4 learned queries over the frames, order-blind).
         inputs: comma list, any of `features`, `delta` (x_t - x_{t-1}), `abs_delta` (its absolute
             value), concatenated in this order; differences are zero at the first frame.
+        input_power: every feature x becomes sign(x) |x|^p before all else, 0 < p <= 1. 0.5 is the
+            signed square root (Perronnin et al. 2010), which lets a few strong ones weigh less.
+        grid_pooling: what becomes of the cells of a grid (`features.backbone.grid`): `concat`
+            keeps them all; `max` and `mean` make one of them, of each kind of `inputs` by itself,
+            so that `abs_delta` with `max` is the strongest change anywhere in the picture.
         input_norm: `standardize` (mean and deviation of every input dimension, measured on the
             training clips), `layer` (layer norm of every frame, each kind by itself), `none`.
         input_dropout: share of input dimensions dropped in training, 0 <= p < 1.
@@ -47,6 +52,8 @@ class HeadConfig:
         "recurrent"
     )
     inputs: str = "features"
+    input_power: float = 1.0
+    grid_pooling: Literal["concat", "max", "mean"] = "concat"
     input_norm: Literal["standardize", "layer", "none"] = "standardize"
     input_dropout: float = 0.0
     dropout: float = 0.2
@@ -70,6 +77,8 @@ class HeadConfig:
         for name in ("input_dropout", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is out of range: 0 <= p < 1")
+        if not 0 < self.input_power <= 1:
+            raise ValueError(f"input_power {self.input_power} is out of range: 0 < p <= 1")
         for name, least in (("hidden_size", 1), ("num_layers", 1), ("chrono_max_frames", 3)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:

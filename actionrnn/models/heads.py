@@ -67,19 +67,22 @@ class Head(nn.Module):
         config: the settings.
         feature_dim: D of the features.
         num_classes: K.
+        num_cells: cells of the grid that the features were pooled over.
 
     Raises:
         ValueError: if a size is not positive.
     """
 
-    def __init__(self, config: HeadConfig, feature_dim: int, num_classes: int) -> None:
+    def __init__(
+        self, config: HeadConfig, feature_dim: int, num_classes: int, num_cells: int = 1
+    ) -> None:
         super().__init__()
         if feature_dim < 1 or num_classes < 1:
             raise ValueError(
                 f"feature_dim {feature_dim} and num_classes {num_classes} must be positive"
             )
         self.config = config
-        self.inputs = HeadInputs(feature_dim, config.input_kinds, config.input_norm)
+        self.inputs = HeadInputs(config, feature_dim, num_cells)
         self.input_dropout = FrameDropout(config.input_dropout, config.variational)
         self.encoder = _build_encoder(config, self.inputs.output_size)
         size = self.inputs.output_size if self.encoder is None else _output_size(self.encoder)
@@ -213,9 +216,9 @@ class Head(nn.Module):
         return zero_padding(hidden_BTH, lengths_B), state
 
 
-def build_head(config: HeadConfig, feature_dim: int, num_classes: int) -> Head:
+def build_head(config: HeadConfig, feature_dim: int, num_classes: int, num_cells: int = 1) -> Head:
     """A head with fresh weights, drawn from torch's global random numbers."""
-    return Head(config, feature_dim, num_classes)
+    return Head(config, feature_dim, num_classes, num_cells)
 
 
 def _build_encoder(config: HeadConfig, input_size: int) -> RecurrentStack | nn.Linear | None:

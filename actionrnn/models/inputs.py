@@ -1,16 +1,19 @@
 """What a head sees of the features: differences in time, one scale for every dimension."""
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from actionrnn.models.config import HeadConfig
 from actionrnn.models.lengths import at_frame, check_lengths, frame_mask, zero_padding
 
 # A dimension that hardly moves in training must not explode in test: its deviation counts as at
 # least this share of the mean deviation of its kind.
 LEAST_DEVIATION = 0.01
+# Keeps the slope of a power finite at zero; features are of the order of 0.1 to 10.
+LEAST_FEATURE = 1e-6
 
 
 class InputState(NamedTuple):
@@ -21,7 +24,7 @@ class InputState(NamedTuple):
 
 
 class HeadInputs(nn.Module):
-    """Padding to zero, differences, concatenation, normalisation, dropout: (B, T, kinds * D).
+    """Padding to zero, powers, differences, grid, concatenation, normalisation: (B, T, kinds * C).
 
     Backbones differ in the scale of their features by orders of magnitude, and differences are
     smaller than what they are differences of; so every dimension is standardised *after* the
@@ -29,28 +32,33 @@ class HeadInputs(nn.Module):
     measured them they are 0 and 1.
 
     Args:
-        feature_dim: D.
-        kinds: any of `features`, `delta`, `abs_delta`, in order.
-        norm: `standardize`, `layer` or `none`.
+        config: its `inputs`, `input_power`, `grid_pooling` and `input_norm`.
+        feature_dim: D, channels times cells.
+        num_cells: cells of the grid that features were pooled over; they vary fastest in D.
+
+    Raises:
+        ValueError: if D is not a multiple of the cells.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self,
-        feature_dim: int,
-        kinds: tuple[str, ...],
-        norm: Literal["standardize", "layer", "none"],
-    ) -> None:
+    def __init__(self, config: HeadConfig, feature_dim: int, num_cells: int = 1) -> None:
         super().__init__()
+        if feature_dim % num_cells:
+            raise ValueError(f"feature_dim {feature_dim} is no multiple of {num_cells} grid cells")
         self.feature_dim = feature_dim
-        self.kinds = kinds
-        self.norm = norm
-        self.output_size = feature_dim * len(kinds)
+        self.kinds = config.input_kinds
+        self.norm = config.input_norm
+        self.power = config.input_power
+        self.num_cells = num_cells
+        self.grid_pooling = config.grid_pooling
+        self.kind_size = feature_dim if self.grid_pooling == "concat" else feature_dim // num_cells
+        self.output_size = self.kind_size * len(self.kinds)
         # Groups: each kind by itself, or small differences would drown beside the features.
-        self.layer_norm = nn.GroupNorm(len(kinds), self.output_size) if norm == "layer" else None
-        if norm == "standardize":
+        by_kind = nn.GroupNorm(len(self.kinds), self.output_size)
+        self.layer_norm = by_kind if self.norm == "layer" else None
+        if self.norm == "standardize":
             self.register_buffer("mean", torch.zeros(self.output_size))
             self.register_buffer("std", torch.ones(self.output_size))
 
@@ -86,15 +94,30 @@ class HeadInputs(nn.Module):
         check_lengths(lengths_B, features_BTD.shape[0], features_BTD.shape[1])
 
     def _concatenate(self, features_BTD: Tensor, state: InputState | None) -> Tensor:
-        if self.kinds == ("features",):
-            return features_BTD
+        features_BTD = self._raised(features_BTD)
         before_BD = features_BTD[:, 0]
         if state is not None:
             started_B1 = state.num_frames_B[:, None] > 0
-            before_BD = torch.where(started_B1, state.frame_BD, before_BD)
-        delta_BTD = features_BTD.diff(dim=1, prepend=before_BD[:, None])
-        by_kind = {"features": features_BTD, "delta": delta_BTD, "abs_delta": delta_BTD.abs()}
-        return torch.cat([by_kind[kind] for kind in self.kinds], dim=2)
+            before_BD = torch.where(started_B1, self._raised(state.frame_BD), before_BD)
+        parts = [self._kind(kind, features_BTD, before_BD) for kind in self.kinds]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+    def _raised(self, features: Tensor) -> Tensor:
+        if self.power == 1:
+            return features
+        size: Tensor = (features.abs() + LEAST_FEATURE).pow(self.power) - LEAST_FEATURE**self.power
+        return features.sign() * size
+
+    def _kind(self, kind: str, features_BTD: Tensor, before_BD: Tensor) -> Tensor:
+        values_BTD = features_BTD
+        if kind != "features":
+            values_BTD = features_BTD.diff(dim=1, prepend=before_BD[:, None])
+        if kind == "abs_delta":
+            values_BTD = values_BTD.abs()
+        if self.grid_pooling == "concat":
+            return values_BTD
+        cells_BTCG = values_BTD.reshape(*values_BTD.shape[:2], -1, self.num_cells)
+        return cells_BTCG.amax(dim=3) if self.grid_pooling == "max" else cells_BTCG.mean(dim=3)
 
     def _normalise(self, inputs_BTD: Tensor) -> Tensor:
         if self.norm == "standardize":
@@ -147,7 +170,7 @@ class HeadInputs(nn.Module):
 
     def _floor(self, std_D: Tensor) -> Tensor:
         """At least `LEAST_DEVIATION` of the kind's mean; 1 where a whole kind never moves."""
-        std_KD = std_D.reshape(len(self.kinds), self.feature_dim)
+        std_KD = std_D.reshape(len(self.kinds), self.kind_size)
         floored_KD = torch.maximum(std_KD, LEAST_DEVIATION * std_KD.mean(dim=1, keepdim=True))
         return torch.where(floored_KD > 0, floored_KD, 1.0).flatten()
 

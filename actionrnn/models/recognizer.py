@@ -85,11 +85,11 @@ class ActionRecognizer(pl.LightningModule):
 
     # ---- building -----------------------------------------------------------------------------
 
-    def build(self, feature_dim: int, class_names: list[str]) -> None:
+    def build(self, feature_dim: int, class_names: list[str], num_cells: int = 1) -> None:
         """Make the head; its initial weights depend on the seed and the settings alone."""
         with torch.random.fork_rng():
             torch.manual_seed(int(os.environ.get("PL_GLOBAL_SEED", 0)))
-            self.head = build_head(self.head_config, feature_dim, len(class_names))
+            self.head = build_head(self.head_config, feature_dim, len(class_names), num_cells)
         self.feature_dim = feature_dim
         self.class_names = list(class_names)
 
@@ -118,7 +118,8 @@ class ActionRecognizer(pl.LightningModule):
     def configure_model(self) -> None:
         """Lightning's hook, called when the data is ready and before weights are restored."""
         if not self.class_names:
-            self.build(self.data.feature_dim, self.data.class_names)
+            data = self.data
+            self.build(data.feature_dim, data.class_names, data.store.spec.num_cells)
         elif self.class_names != self.data.class_names:
             raise ActionRNNError(
                 f"the model knows {len(self.class_names)} classes "

@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from actionrnn.errors import ActionRNNError
+from actionrnn.features.spec import FeatureSpec
 from actionrnn.models.recognizer import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ActionRecognizer
 
 
@@ -77,7 +78,8 @@ def load_recognizer(checkpoint: dict[str, Any]) -> ActionRecognizer:
     """The trained model of a checkpoint, in eval mode, without data or Trainer."""
     saved = checkpoint[CHECKPOINT_KEY]
     recognizer = ActionRecognizer(**saved["model"])
-    recognizer.build(saved["feature_dim"], saved["class_names"])
+    spec = FeatureSpec.from_dict(saved["feature_spec"])
+    recognizer.build(saved["feature_dim"], saved["class_names"], spec.num_cells)
     recognizer.load_state_dict(checkpoint["state_dict"])
     recognizer.identity = saved["identity"]
     recognizer.temperature = saved.get("temperature", 1.0)  # there once calibrated

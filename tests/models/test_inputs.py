@@ -1,5 +1,8 @@
 """What a head sees: differences in time, normalisation measured once, equal in every mode."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +12,10 @@ from actionrnn.models.heads import build_head
 from actionrnn.models.inputs import LEAST_DEVIATION, HeadInputs
 
 ALL_KINDS = ("features", "delta", "abs_delta")
+
+
+def make_inputs(kinds: tuple[str, ...], norm: str = "standardize", **options: Any) -> HeadInputs:
+    return HeadInputs(HeadConfig(inputs=",".join(kinds), input_norm=norm, **options), 4)
 
 
 def ragged(num_clips: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -40,7 +47,7 @@ def test_standardisation_is_mean_and_deviation_over_all_valid_frames(
     kinds: tuple[str, ...],
 ) -> None:
     batches = [ragged(num_clips, seed) for seed, num_clips in enumerate((5, 1, 8))]
-    inputs = HeadInputs(4, kinds, "standardize")
+    inputs = make_inputs(kinds)
     inputs.fit(batches)
     expected_ND = all_inputs(batches, kinds)
     deviation_KD = expected_ND.std(dim=0, correction=0).reshape(len(kinds), 4)
@@ -53,7 +60,7 @@ def test_standardisation_is_mean_and_deviation_over_all_valid_frames(
 
 def test_one_pass_over_small_batches_equals_one_big_batch() -> None:
     features_BTD, lengths_B = ragged(16, seed=0)
-    whole, parts = (HeadInputs(4, ALL_KINDS, "standardize") for _ in range(2))
+    whole, parts = (make_inputs(ALL_KINDS) for _ in range(2))
     whole.fit([(features_BTD, lengths_B)])
     parts.fit((features_BTD[i : i + 1], lengths_B[i : i + 1]) for i in range(16))
     torch.testing.assert_close(whole.mean, parts.mean)
@@ -62,14 +69,12 @@ def test_one_pass_over_small_batches_equals_one_big_batch() -> None:
 
 def test_not_fitted_is_the_identity() -> None:
     features_BTD = torch.randn(2, 3, 4)
-    outputs_BTD, _ = HeadInputs(4, ("features",), "standardize")(
-        features_BTD, torch.tensor([3, 3]), None
-    )
+    outputs_BTD, _ = make_inputs(("features",))(features_BTD, torch.tensor([3, 3]), None)
     assert torch.equal(outputs_BTD, features_BTD)
 
 
 def test_a_dimension_that_never_moved_cannot_explode() -> None:
-    inputs = HeadInputs(4, ("features",), "standardize")
+    inputs = make_inputs(("features",))
     still_BTD = torch.randn(8, 5, 4)
     still_BTD[:, :, 2] = 7.0
     inputs.fit([(still_BTD, torch.tensor([5] * 8))])
@@ -77,13 +82,13 @@ def test_a_dimension_that_never_moved_cannot_explode() -> None:
     moved_BTD[:, :, 2] = 8.0
     outputs_BTD, _ = inputs(moved_BTD, torch.tensor([5] * 8), None)
     assert outputs_BTD.abs().max() < 2 / LEAST_DEVIATION
-    frozen = HeadInputs(4, ("delta",), "standardize")
+    frozen = make_inputs(("delta",))
     frozen.fit([(torch.ones(2, 5, 4), torch.tensor([5, 5]))])
     assert torch.equal(frozen.std, torch.ones(4))
 
 
 def test_layer_norm_treats_each_kind_by_itself() -> None:
-    inputs = HeadInputs(64, ("features", "delta"), "layer")
+    inputs = HeadInputs(HeadConfig(inputs="features,delta", input_norm="layer"), 64)
     features_BTD = 1e3 + torch.randn(2, 6, 1) + 0.1 * torch.randn(2, 6, 64)
     outputs_BTD, _ = inputs(features_BTD, torch.tensor([6, 6]), None)
     by_kind = outputs_BTD[:, 1:].reshape(2, 5, 2, 64)
@@ -92,9 +97,11 @@ def test_layer_norm_treats_each_kind_by_itself() -> None:
     assert torch.all(outputs_BTD[:, 0, 64:] == 0)  # no motion at the first frame
 
 
-def test_the_measured_scale_reaches_every_mode() -> None:
+@pytest.mark.parametrize("options", [{}, {"input_power": 0.5, "grid_pooling": "max"}])
+def test_the_measured_scale_reaches_every_mode(options: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    head = build_head(HeadConfig(hidden_size=8, inputs=",".join(ALL_KINDS)), 4, 3).eval()
+    config = HeadConfig(hidden_size=8, inputs=",".join(ALL_KINDS), **options)
+    head = build_head(config, 4, 3, num_cells=2).eval()
     features_BTD, lengths_B = ragged(6, seed=3)
     before_BK = head(features_BTD, lengths_B).logits_BK
     head.fit_input_norm([(features_BTD, lengths_B)])
@@ -118,8 +125,8 @@ def test_half_precision_features_are_welcome() -> None:
 
 def test_nothing_to_measure_is_an_error() -> None:
     with pytest.raises(ValueError, match="given no training clip to measure"):
-        HeadInputs(4, ("features",), "standardize").fit([])
-    HeadInputs(4, ("features",), "none").fit([])
+        make_inputs(("features",)).fit([])
+    make_inputs(("features",), "none").fit([])
 
 
 def test_broken_training_features_are_named() -> None:
@@ -129,6 +136,44 @@ def test_broken_training_features_are_named() -> None:
     bad_BTD[2, 4, 0] = float("nan")  # padding, may hold anything
     lengths_B = torch.tensor([5, 5, 4])
     with pytest.raises(ValueError, match=r"training batch 1 are not finite in rows \[1\]"):
-        HeadInputs(4, ("features",), "standardize").fit(
-            [(good_BTD, lengths_B), (bad_BTD, lengths_B)]
-        )
+        make_inputs(("features",)).fit([(good_BTD, lengths_B), (bad_BTD, lengths_B)])
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+def test_cells_are_pooled_after_the_differences_of_each_kind(pooling: str) -> None:
+    """Two people who move by turns: no cell's strongest change is that of the whole picture."""
+    config = HeadConfig(inputs="features,abs_delta", input_norm="none", grid_pooling=pooling)
+    inputs = HeadInputs(config, feature_dim=12, num_cells=4)
+    features_BTD = torch.randn(3, 5, 12)
+    lengths_B = torch.tensor([5, 2, 4])
+    found_BTD, _ = inputs(features_BTD, lengths_B, None)
+    assert found_BTD.shape == (3, 5, inputs.output_size) == (3, 5, 6)
+    reduce = np.max if pooling == "max" else np.mean
+    for clip, length in enumerate(lengths_B.tolist()):
+        cells = features_BTD[clip, :length].numpy().reshape(length, 3, 4)
+        moved = np.abs(np.diff(cells, axis=0, prepend=cells[:1]))
+        expected = np.concatenate([reduce(cells, axis=2), reduce(moved, axis=2)], axis=1)
+        np.testing.assert_allclose(found_BTD[clip, :length].numpy(), expected, rtol=1e-6)
+
+
+def test_features_of_no_grid_are_one_cell() -> None:
+    features_BTD, lengths_B = torch.randn(2, 5, 4), torch.tensor([5, 3])
+    plain, _ = make_inputs(ALL_KINDS)(features_BTD, lengths_B, None)
+    pooled, _ = make_inputs(ALL_KINDS, grid_pooling="max")(features_BTD, lengths_B, None)
+    assert torch.equal(plain, pooled)
+    with pytest.raises(ValueError, match="feature_dim 10 is no multiple of 4 grid cells"):
+        HeadInputs(HeadConfig(), 10, 4)
+
+
+def test_a_power_is_taken_of_the_size_before_the_differences() -> None:
+    inputs = make_inputs(("features", "delta"), "none", input_power=0.5)
+    features_BTD = torch.tensor([[[4.0, -9.0, 0.0, 1.0], [1.0, 16.0, -1.0, 1.0]]])
+    found_BTD, _ = inputs(features_BTD, torch.tensor([2]), None)
+    expected = [[2, -3, 0, 1, 0, 0, 0, 0], [1, 4, -1, 1, -1, 7, -1, 0]]
+    torch.testing.assert_close(found_BTD[0], torch.tensor(expected).float(), atol=3e-3, rtol=0)
+    zeros_BTD = torch.zeros(1, 2, 4, requires_grad=True)
+    inputs(zeros_BTD, torch.tensor([2]), None)[0].sum().backward()
+    assert zeros_BTD.grad is not None
+    assert bool(zeros_BTD.grad.isfinite().all())
+    with pytest.raises(ValueError, match=r"input_power 0 is out of range: 0 < p <= 1"):
+        HeadConfig(input_power=0)
