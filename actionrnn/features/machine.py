@@ -1,5 +1,6 @@
 """What this process may use of the machine, and which share of the work is its own."""
 
+import ctypes
 import os
 import threading
 import time
@@ -36,6 +37,32 @@ def shard_of_environment(environment: Mapping[str, str] = os.environ) -> tuple[i
             share = int(environment[rank]), int(environment[world])
             return share if share[1] > 1 else None
     return None
+
+
+# Parameters of glibc's mallopt, see mallopt(3).
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+
+
+def keep_freed_memory() -> None:
+    """From now on, have freed memory wait for its next use instead of going back to the system.
+
+    glibc returns large blocks at once, and the system zeroes them anew for the next batch: half
+    of a small network's time on a CPU (measured: MobileNetV2 168 pictures/s, 384 with this and
+    batches of 16). Systems without glibc do as they do.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        # Only the main arena can hold blocks above 64 MiB.
+        library.mallopt(_ARENA_MAX, 1)
+        library.mallopt(_MMAP_THRESHOLD, 2**30)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def return_freed_memory() -> None:
+    """Give what waits for its next use back to the system."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -96,6 +96,16 @@ def backbone_alone(backbone: FrozenBackbone, count: int) -> float:
     return spent / 3 / 64 * 16 * count
 
 
+def start(
+    options: argparse.Namespace, count: int, *words: str, **environment: str
+) -> "subprocess.Popen[bytes]":
+    """One of the ways in a process of its own, whose memory is managed in its own way."""
+    command = [sys.executable, __file__, "--data", str(options.data), "--clips", str(count)]
+    return subprocess.Popen(
+        [*command, *words], stdout=subprocess.PIPE, env={**os.environ, **environment}
+    )
+
+
 def start_engine(
     options: argparse.Namespace,
     network: str,
@@ -105,15 +115,14 @@ def start_engine(
     **environment: str,
 ) -> "subprocess.Popen[bytes]":
     """The engine in a process of its own."""
-    command = [sys.executable, __file__, "--data", str(options.data), "--clips", str(count)]
-    command += ["--reader", options.reader, "--runtime", options.runtime]
-    command += ["--engine", network, "--shard", shard]
-    command += ["--int8", str(int8)] if int8 else []
-    return subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **environment})
+    words = ["--reader", options.reader, "--runtime", options.runtime]
+    words += ["--engine", network, "--shard", shard]
+    words += ["--int8", str(int8)] if int8 else []
+    return start(options, count, *words, **environment)
 
 
 def result(running: "subprocess.Popen[bytes]") -> dict[str, float]:
-    """Its wall and CPU seconds, and memory."""
+    """What it prints: wall and CPU seconds, memory."""
     found: dict[str, float] = json.loads(running.communicate()[0])
     return found
 
@@ -158,19 +167,20 @@ def watch_children(peaks: dict[int, float], done: threading.Event) -> None:
                     peaks[int(child)] = peak_mib(child)
 
 
-def usual_way(manifest: Manifest, network: str, layout: torch.memory_format) -> float:
-    """Wall seconds a clip: get_batch, float resize, an eager batch of 16; one after another.
+def usual_way(manifest: Manifest, network: str, channels_last: bool) -> None:
+    """get_batch, float resize, an eager batch of 16; one clip after another. Prints its seconds.
 
     Args:
         manifest: the clips.
         network: of torchvision.
-        layout: of the batch in memory. `contiguous` is NCHW, what `ToTensor` makes; frames that
-            are only permuted stay `channels_last`, which is faster on CPUs.
+        channels_last: the batch in memory is as `permute` leaves frames, which is faster on CPUs,
+            and not NCHW as `ToTensor` makes it.
     """
     from decord import VideoReader, cpu
 
     model = torchvision.models.get_model(network, weights=None).eval()
     trunk = torch.nn.Sequential(*list(model.children())[:-1])
+    layout = torch.channels_last if channels_last else torch.contiguous_format
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
 
     def work() -> None:
@@ -187,7 +197,7 @@ def usual_way(manifest: Manifest, network: str, layout: torch.memory_format) -> 
             with torch.no_grad():
                 trunk((pictures - mean) / std)
 
-    return seconds(work) / len(manifest.table)
+    print(json.dumps({"wall": seconds(work)}))
 
 
 def epoch_from_store(manifest: Manifest, settings: FeatureSettings) -> float:
@@ -225,19 +235,21 @@ def compare(options: argparse.Namespace, network: str, folder: Path) -> None:
         decode = decode_alone(manifest, settings)
         compute = backbone_alone(backbone, options.clips)
         found = result(start_engine(options, network, options.clips, int8))
-        usual = usual_way(manifest, network, torch.contiguous_format)
-        usual_last = usual_way(manifest, network, torch.channels_last)
+        usual, usual_last = (
+            result(start(options, options.clips, "--usual", network, *layout))["wall"]
+            for layout in ((), ("--channels_last",))
+        )
         measured = {
             "decode_cpu": decode / options.clips,
             "backbone_cpu": compute / options.clips,
             "engine_wall": found["wall"] / options.clips,
             "engine_cpu": found["cpu"] / options.clips,
-            "usual_wall": usual,
-            "usual_wall, ch. last": usual_last,
+            "usual_wall": usual / options.clips,
+            "usual_wall, ch. last": usual_last / options.clips,
             "limit/engine wall": (decode + compute) / num_cores() / found["wall"],
             "limit/engine cpu": (decode + compute) / found["cpu"],
-            "usual/engine": usual * options.clips / found["wall"],
-            "the same, ch. last": usual_last * options.clips / found["wall"],
+            "usual/engine": usual / found["wall"],
+            "the same, ch. last": usual_last / found["wall"],
             "own_mib": found["own_mib"],
             "worker_mib": found["worker_mib"],
         }
@@ -300,10 +312,15 @@ def main() -> None:
     parser.add_argument("--engine", help=argparse.SUPPRESS)
     parser.add_argument("--shard", default="0/1", help=argparse.SUPPRESS)
     parser.add_argument("--int8", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--usual", help=argparse.SUPPRESS)
+    parser.add_argument("--channels_last", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.engine:
         manifest = fights(options.data, options.clips)
         run_engine(manifest, settings_of(options, options.engine), options.shard, options.int8)
+        return
+    if options.usual:
+        usual_way(fights(options.data, options.clips), options.usual, options.channels_last)
         return
     with tempfile.TemporaryDirectory() as folder:
         for network in options.networks:

@@ -106,6 +106,21 @@ def test_every_way_to_score_a_clip_gives_the_same_probabilities(
     assert f"{probability:.1%}" in shown
 
 
+def test_a_head_that_pools_the_grid_of_its_features_is_rebuilt_from_its_checkpoint(
+    tiny_fit: list[str], tiny_data: Path, tmp_path: Path
+) -> None:
+    words = ["--features.backbone.grid=2", "--model.grid_pooling=max", "--model.input_power=0.5"]
+    assert main([*tiny_fit, f"--run.folder={tmp_path}", *words]) == 0
+    assert main(["test", "--ckpt_path", checkpoint(tmp_path)]) == 0
+    model = actionrnn.load(checkpoint(tmp_path))
+    inputs = model.recognizer.head.inputs
+    assert inputs.feature_dim == 4 * inputs.output_size
+    scored = Predictions.load(tmp_path)
+    row = scored.table.iloc[3]
+    expected = dict(zip(scored.class_names, row["probs"], strict=True))
+    assert dict(model.predict(tiny_data / row["path"])) == pytest.approx(expected, abs=1e-5)
+
+
 def test_validate_repeats_the_last_validation_of_fit(
     tiny_fit: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
