@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "actionrnn"
 LAYERS = (
     "errors",
+    "memory",
     "video",
     "datasets",
     "features",
@@ -56,7 +57,7 @@ def test_every_package_has_a_layer() -> None:
     assert found - {"__init__"} == set(LAYERS)
 
 
-@pytest.mark.parametrize("name", ["cli.py", "__init__.py", "__main__.py", "errors.py"])
+@pytest.mark.parametrize("name", ["cli.py", "__init__.py", "__main__.py", "errors.py", "memory.py"])
 def test_the_front_door_imports_nothing_heavy(name: str) -> None:
     top_level = ast.Module(
         [n for n in ast.parse((PACKAGE / name).read_text()).body if not isinstance(n, ast.If)], []

@@ -24,7 +24,6 @@ from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.predictor import print_ranking
 from actionrnn.evaluation.summary import print_summary, summarise
-from actionrnn.features.machine import keep_freed_memory
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.models.recognizer import ActionRecognizer
 from actionrnn.training.callbacks import BestFigures, EpochLines, RunCSVLogger, StopOnSignal
@@ -173,7 +172,6 @@ class ActionCLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train; extraction of missing features comes first and is not in the seconds."""
-        keep_freed_memory()
         # Vanishing gradients end as denormal numbers, which a CPU adds up to 8 times slower.
         torch.set_flush_denormal(True)
         try:

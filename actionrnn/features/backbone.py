@@ -10,12 +10,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from actionrnn.errors import ActionRNNError
-from actionrnn.features.machine import (
-    Busy,
-    keep_freed_memory,
-    num_cores,
-    return_freed_memory,
-)
+from actionrnn.features.machine import Busy, num_cores
 from actionrnn.features.network import Pipeline, cut
 from actionrnn.features.spec import BackboneConfig
 from actionrnn.features.weights import (
@@ -24,6 +19,7 @@ from actionrnn.features.weights import (
     preprocessing_of,
     weights_identity,
 )
+from actionrnn.memory import keep_freed_memory, return_freed_memory
 
 __all__ = ["FrozenBackbone", "build_model", "weights_identity"]
 

@@ -1,11 +1,9 @@
 """What this process may use of the machine, and which share of the work is its own."""
 
-import ctypes
 import os
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 
 import torch
@@ -38,37 +36,6 @@ def shard_of_environment(environment: Mapping[str, str] = os.environ) -> tuple[i
             share = int(environment[rank]), int(environment[world])
             return share if share[1] > 1 else None
     return None
-
-
-# Parameters of glibc's mallopt, see mallopt(3).
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-
-
-def _malloc(function: str) -> Callable[..., int] | None:
-    """A function of glibc's malloc; None on systems without glibc."""
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    return getattr(library, function, None)
-
-
-def keep_freed_memory() -> None:
-    """From now on, have freed memory wait for its next use instead of going back to the system.
-
-    glibc returns large blocks at once, and the system zeroes them anew for the next batch: half
-    of a small network's time on a CPU (measured: MobileNetV2 168 pictures/s, 384 with this and
-    batches of 16). Systems without glibc do as they do.
-    """
-    mallopt = _malloc("mallopt")
-    if mallopt is not None:
-        mallopt(_ARENA_MAX, 1)  # only the main arena can hold blocks above 64 MiB
-        mallopt(_MMAP_THRESHOLD, 2**30)
-        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def return_freed_memory() -> None:
-    """Give what waits for its next use back to the system."""
-    malloc_trim = _malloc("malloc_trim")
-    if malloc_trim is not None:
-        malloc_trim(0)
 
 
 def parse_shard(text: str) -> tuple[int, int]:

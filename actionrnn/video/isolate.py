@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from actionrnn.errors import ActionRNNError
+from actionrnn.memory import keep_freed_memory
 from actionrnn.video.clip import ClipFrames, read_clip
 from actionrnn.video.errors import VideoError
 from actionrnn.video.sampling import Sampling
@@ -214,6 +215,7 @@ def _exactly(pipe: IO[bytes], count: int) -> bytearray:
 
 def serve() -> None:
     """Answer requests on stdin until it closes; stray prints of decoders go to stderr."""
+    keep_freed_memory()
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import closing
@@ -17,7 +15,7 @@ import torch
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
-from actionrnn.features import engine, extract, machine
+from actionrnn.features import engine, extract
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.engine import DecoderPool, Engine
 from actionrnn.features.extract import ensure_features, extract_clip
@@ -199,41 +197,6 @@ def test_memory_is_bounded_whatever_the_number_of_clips(
             assert values.shape[:2] == (1, 5)
     assert count == 60
     assert most <= 10 + 3 * 5  # the limit, and the clips that were being decoded
-
-
-FAULTS = """
-import resource
-import numpy as np
-from actionrnn.features.machine import keep_freed_memory, return_freed_memory
-
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(2**24)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-usual = min(faults() for _ in range(3))
-keep_freed_memory()
-faults()
-kept = faults()
-return_freed_memory()
-print(usual, kept, faults())
-"""
-
-
-@pytest.mark.skipif(machine._malloc("mallopt") is None, reason="no glibc")
-def test_freed_memory_is_kept_and_returned() -> None:
-    """Page faults of 128 MiB tell where its memory comes from."""
-    found = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, check=True)
-    usual, kept, returned = map(int, found.stdout.split())
-    assert kept < 0.1 * usual
-    assert returned > 0.5 * usual
-
-
-def test_systems_without_glibc_do_as_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.sys, "platform", "win32")
-    monkeypatch.setattr(machine.ctypes, "CDLL", pytest.fail)
-    machine.keep_freed_memory()
-    machine.return_freed_memory()
 
 
 def test_the_share_of_a_process_is_read_from_its_launcher() -> None:
