@@ -160,6 +160,6 @@ def _gate(axis: "Axes", gate: Any) -> Any:
     image = axis.imshow(
         gate.values_TH[:, units].T, aspect="auto", vmin=bounds[0], vmax=bounds[1], cmap="viridis"
     )
-    axis.set_title(gate.title, fontsize=9)
+    axis.set_title(gate.title.replace(": ", "\n"), fontsize=9)
     axis.set(xlabel="frame", ylabel="unit")
     return image
