@@ -12,6 +12,7 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+os.environ.setdefault("MKL_CBWR", "AUTO")  # as the command line does
 # The tests of several files run side by side, one to a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
