@@ -56,8 +56,9 @@ class HeadInputs(nn.Module):
         self.kind_size = feature_dim if self.grid_pooling == "concat" else feature_dim // num_cells
         self.output_size = self.kind_size * len(self.kinds)
         # Groups: each kind by itself, or small differences would drown beside the features.
-        by_kind = nn.GroupNorm(len(self.kinds), self.output_size)
-        self.layer_norm = by_kind if self.norm == "layer" else None
+        self.layer_norm = (
+            nn.GroupNorm(len(self.kinds), self.output_size) if self.norm == "layer" else None
+        )
         if self.norm == "standardize":
             self.register_buffer("mean", torch.zeros(self.output_size))
             self.register_buffer("std", torch.ones(self.output_size))
@@ -95,11 +96,15 @@ class HeadInputs(nn.Module):
 
     def _concatenate(self, features_BTD: Tensor, state: InputState | None) -> Tensor:
         features_BTD = self._raised(features_BTD)
+        if self.kinds == ("features",):
+            return self._pooled(features_BTD)
         before_BD = features_BTD[:, 0]
         if state is not None:
             started_B1 = state.num_frames_B[:, None] > 0
             before_BD = torch.where(started_B1, self._raised(state.frame_BD), before_BD)
-        parts = [self._kind(kind, features_BTD, before_BD) for kind in self.kinds]
+        delta_BTD = features_BTD.diff(dim=1, prepend=before_BD[:, None])
+        by_kind = {"features": features_BTD, "delta": delta_BTD, "abs_delta": delta_BTD.abs()}
+        parts = [self._pooled(by_kind[kind]) for kind in self.kinds]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
     def _raised(self, features: Tensor) -> Tensor:
@@ -108,12 +113,7 @@ class HeadInputs(nn.Module):
         size: Tensor = (features.abs() + LEAST_FEATURE).pow(self.power) - LEAST_FEATURE**self.power
         return features.sign() * size
 
-    def _kind(self, kind: str, features_BTD: Tensor, before_BD: Tensor) -> Tensor:
-        values_BTD = features_BTD
-        if kind != "features":
-            values_BTD = features_BTD.diff(dim=1, prepend=before_BD[:, None])
-        if kind == "abs_delta":
-            values_BTD = values_BTD.abs()
+    def _pooled(self, values_BTD: Tensor) -> Tensor:
         if self.grid_pooling == "concat":
             return values_BTD
         cells_BTCG = values_BTD.reshape(*values_BTD.shape[:2], -1, self.num_cells)
