@@ -1,14 +1,13 @@
 """The command line: which verbs there are, and how an error leaves. No logic, no heavy import."""
 
 import importlib
-import os
 import sys
 import traceback
 from typing import NamedTuple
 
 from actionrnn import __version__
 from actionrnn.errors import ActionRNNError, DataRejected, UsageError, near_miss
-from actionrnn.memory import keep_freed_memory
+from actionrnn.process import prepare_process
 
 
 class Verb(NamedTuple):
@@ -91,13 +90,7 @@ VERBS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code (0 ok, 1 failure, 2 usage, 3 data rejected)."""
-    # Read by OpenMP when PyTorch loads. Threads that spin while they wait make a training step
-    # 20 times slower as soon as another process wants a core (measured: 518 ms against 22 ms).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Read by MKL at its first product. Without it the bits of a row of a small one depend on its
-    # place in the batch on AMD processors; it costs nothing that could be measured.
-    os.environ.setdefault("MKL_CBWR", "AUTO")
-    keep_freed_memory()
+    prepare_process()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text())

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from actionrnn.process import prepare_process
+
 # A busy machine is slow, and that is no failure.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
-os.environ.setdefault("MKL_CBWR", "AUTO")  # as the command line does
+prepare_process()
 # The tests of several files run side by side, one to a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

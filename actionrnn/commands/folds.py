@@ -1,12 +1,17 @@
 """`actionrnn folds --config ...`: fit and test every fold of a dataset, then mean and spread."""
 
+import argparse
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from actionrnn.commands import repeat
+from actionrnn.commands.choice import choose
 from actionrnn.commands.config import setting
+from actionrnn.commands.search_space import read_space
+from actionrnn.commands.sweep import TRIALS_HELP, as_words
+from actionrnn.commands.sweep_results import OBJECTIVE
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import UsageError, near_miss
 from actionrnn.evaluation.folds import ensemble, mean_over_folds
@@ -20,27 +25,57 @@ TAKES_VERB = False
 
 def main(arguments: list[str]) -> int:
     """Everything `fit` takes; one run folder per split column below one folder."""
-    if not arguments or "--help" in arguments or "-h" in arguments:
-        print(
-            "usage: actionrnn folds --config FILE [--seeds N] [every setting of fit]\n\n"
-            "Fits and tests each split column of the manifest (split1, split2, ...) and prints\n"
-            "the mean over them, its 95 % interval over recordings, and the standard deviation:\n"
-            "the protocol of UCF101 and HMDB51 (three splits) and of surveillance fights (five\n"
-            "folds by recording). --seeds N does it N times over, with the spread of the seeds,\n"
-            "and how the N runs of a fold do together, as one model."
-        )
-        return 0
-    columns = split_columns(arguments)
-    folder = repeat.folder_of(arguments, "folds")
-    runs = {
-        column: repeat.over_seeds(arguments, folder / column, partial(run_fold, column, arguments))
-        for column in columns
-    }
+    options, words = _parser().parse_known_args(arguments)
+    columns = split_columns(words)
+    folder = repeat.folder_of(words, "folds")
+    chosen = {column: chosen_settings(options, words, column, folder) for column in columns}
+    runs = {}
+    for column, (settings, _) in chosen.items():
+        one = partial(run_fold, column, [*words, *as_words(settings)])
+        runs[column] = repeat.over_seeds(words, folder / column, one)
     summary = summarise_folds(runs)
+    if options.space is not None:
+        summary["chosen"] = {
+            column: {"settings": settings, f"inner_{OBJECTIVE}": score}
+            for column, (settings, score) in chosen.items()
+        }
     write_json(folder / "folds.json", summary)
     print_folds(summary)
     print(f"written: {folder / 'folds.json'}", file=sys.stderr)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="actionrnn folds",
+        usage="actionrnn folds --config FILE [--seeds N] [--space FILE] [every setting of fit]",
+        description=(
+            "Fits and tests each split column of the manifest (split1, split2, ...) and prints "
+            "the mean over them, its 95 % interval over recordings, and the standard deviation: "
+            "the protocol of UCF101 and HMDB51 (three splits) and of surveillance fights (five "
+            "folds by recording). --seeds N does it N times over, with the spread of the seeds, "
+            "and how the N runs of a fold do together, as one model. "
+            "With --space each fold first chooses its settings, by cross-validation over its own "
+            "training and validation clips: no test clip is looked at, in any fold's choice."
+        ),
+        epilog="a command with --space that was broken off goes on with the same --run.folder",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--space", help="YAML of what each fold chooses, as for actionrnn sweep")
+    parser.add_argument("--trials", type=int, default=30, help=f"of each fold, {TRIALS_HELP}")
+    parser.add_argument("--inner", type=int, default=4, help="inner folds, by recording")
+    return parser
+
+
+def chosen_settings(
+    options: argparse.Namespace, words: list[str], column: str, folder: Path
+) -> tuple[dict[str, Any], float | None]:
+    """What a fold chooses and its inner score; nothing without `--space`."""
+    if options.space is None:
+        return {}, None
+    space, seed = read_space(options.space), repeat.seeds(words)[0]
+    where = folder / "choice" / column
+    return choose(words, column, where, space, options.trials, options.inner, seed)
 
 
 def split_columns(arguments: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """What `actionrnn sweep` may choose: settings of `fit`, each with choices or a range."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,12 @@ def parse_space(content: dict[str, Any]) -> Space:
     if not content:
         raise ActionRNNError("the search space is empty: --space FILE needs a line for a setting")
     return {name: _entry(name, value) for name, value in content.items()}
+
+
+def num_combinations(space: Space) -> int | None:
+    """How many there are; None if a range makes them countless."""
+    choices = [entry for entry in space.values() if isinstance(entry, Choice)]
+    return math.prod(len(c.values) for c in choices) if len(choices) == len(space) else None
 
 
 def _entry(name: str, value: Any) -> Choice | Range:

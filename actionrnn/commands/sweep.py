@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import shutil
 import statistics
 import sys
@@ -17,7 +18,14 @@ from pytorch_lightning.callbacks import Callback
 from actionrnn.commands import repeat
 from actionrnn.commands.config import setting
 from actionrnn.commands.folds import chosen_columns
-from actionrnn.commands.search_space import DEFAULT, Space, parse_space, read_space
+from actionrnn.commands.search_space import (
+    DEFAULT,
+    Choice,
+    Space,
+    num_combinations,
+    parse_space,
+    read_space,
+)
 from actionrnn.commands.sweep_results import (
     BROKEN_OFF,
     OBJECTIVE,
@@ -32,6 +40,7 @@ from actionrnn.training.run_folder import write_json
 
 TAKES_VERB = False
 WARMUP_EPOCHS = 5
+TRIALS_HELP = "in all, those of a broken-off sweep among them; a smaller space is gone through once"
 
 
 @dataclass(frozen=True)
@@ -49,21 +58,52 @@ class Sweep:
 def main(arguments: list[str]) -> int:
     """Start or resume a sweep, run its trials, write its tables."""
     options, words = _parser().parse_known_args(arguments)
-    optuna = import_optuna()
+    import_optuna()
     sweep = _resumed(options.resume, words) if options.resume else _started(options, words)
-    folder, space = Path(sweep.folder), parse_space(sweep.space)
-    study = _study(optuna, sweep)
     print(
-        f"sweep folder: {folder}\nafter a break: actionrnn sweep --resume {folder}", file=sys.stderr
+        f"sweep folder: {sweep.folder}\nafter a break: actionrnn sweep --resume {sweep.folder}",
+        file=sys.stderr,
     )
-    study.optimize(
-        _objective(optuna, sweep, space),
-        n_trials=max(0, options.trials - num_done(study)),
-        timeout=options.timeout,
-        catch=(NotFinite,),
-        callbacks=[lambda study, trial: after_trial(study, trial, folder, options.trials)],
-    )
-    return _finish(study, sweep)
+    return _finish(search(sweep, options.trials, options.timeout), sweep)
+
+
+def search(sweep: Sweep, num_trials: int, timeout: float | None = None) -> Any:
+    """Run the trials that are not yet done; returns the Optuna study.
+
+    A space of no more combinations than trials is gone through, each combination once.
+
+    Args:
+        sweep: what to search.
+        num_trials: in all, those done before among them.
+        timeout: seconds after which no trial is started.
+
+    Raises:
+        ActionRNNError: if no trial came to an end with a score.
+    """
+    optuna = import_optuna()
+    folder, space = Path(sweep.folder), parse_space(sweep.space)
+    num_trials = min(num_trials, num_combinations(space) or num_trials)
+    study = _study(optuna, sweep, num_trials)
+    if num_trials > num_done(study):
+        study.optimize(
+            _objective(optuna, sweep, space),
+            n_trials=num_trials - num_done(study),
+            timeout=timeout,
+            catch=(NotFinite,),
+            callbacks=[lambda study, trial: after_trial(study, trial, folder, num_trials)],
+        )
+    table = trials_table(study)
+    if OBJECTIVE not in table:
+        raise ActionRNNError(
+            f"no trial of {folder} came to an end: " + ("none was run" if table.empty else
+            "all were stopped for a loss that is no number; search lower learning rates")
+        )  # fmt: skip
+    return study
+
+
+def best_trial(study: Any) -> Any:
+    """The one with the best score, of equal ones the first."""
+    return study.trials[int(trials_table(study).iloc[0]["trial"])]
 
 
 def import_optuna() -> Any:
@@ -96,13 +136,18 @@ def _parser() -> argparse.ArgumentParser:
         "`log: true` to search by factors. The other settings: actionrnn fit --help",
         allow_abbrev=False,
     )
-    parser.add_argument("--trials", type=int, default=30, help="in all, resumed ones among them")
+    parser.add_argument(
+        "--trials",
+        type=int,
+        default=30,
+        help="in all, resumed ones among them; a smaller space is gone through once (default: 30)",
+    )
     parser.add_argument("--timeout", type=float, help="seconds after which no trial is started")
     parser.add_argument(
         "--splits",
         help="the mean over these columns: all, or split1,split2 (default: --data.split alone). "
-        "In cross-validation a clip tested in one fold is validated in another; to choose "
-        "without any look at a fold's test clips, sweep that --data.split by itself",
+        "In cross-validation a clip tested in one fold is validated in another; folds --space "
+        "chooses each fold's settings without any look at its test clips",
     )
     parser.add_argument("--space", help="YAML of what to search, instead of the default space")
     parser.add_argument("--prune", action="store_true", help="stop trials worse than the median")
@@ -134,7 +179,7 @@ def _resumed(folder: str, words: list[str]) -> Sweep:
     return Sweep(**{**json.loads(file.read_text()), "folder": folder})
 
 
-def _study(optuna: Any, sweep: Sweep) -> Any:
+def _study(optuna: Any, sweep: Sweep, num_trials: int) -> Any:
     study = optuna.create_study(
         study_name="sweep",
         storage=f"sqlite:///{Path(sweep.folder, 'study.db').resolve()}",
@@ -142,8 +187,13 @@ def _study(optuna: Any, sweep: Sweep) -> Any:
         direction="maximize",
         pruner=_pruner(optuna, sweep),
     )
-    # A sampler that began again with the same seed would repeat its first suggestions.
-    study.sampler = optuna.samplers.TPESampler(seed=sweep.seed + len(study.trials))
+    space = parse_space(sweep.space)
+    if (num_combinations(space) or math.inf) <= num_trials:
+        grid = {name: entry.values for name, entry in space.items() if isinstance(entry, Choice)}
+        study.sampler = optuna.samplers.GridSampler(grid, seed=sweep.seed)
+    else:
+        # A sampler that began again with the same seed would repeat its first suggestions.
+        study.sampler = optuna.samplers.TPESampler(seed=sweep.seed + len(study.trials))
     for trial in study.trials:
         if not trial.state.is_finished():  # it ran when the sweep was broken off: once more
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
@@ -179,8 +229,8 @@ def _objective(optuna: Any, sweep: Sweep, space: Space) -> Callable[[Any], float
     """The function that fits one trial on every split column and gives the mean score."""
 
     def score(trial: Any) -> float:
-        picked = [f"--{name}={entry.suggest(name, trial)}" for name, entry in space.items()]
-        words = ["--trainer.logger=false", *sweep.words, *picked]
+        params = {name: entry.suggest(name, trial) for name, entry in space.items()}
+        words = ["--trainer.logger=false", *sweep.words, *as_words(params)]
         by_epoch = sweep.prune and len(sweep.columns) == 1
         watchers = [ReportEpochs(trial, optuna.TrialPruned)] if by_epoch else []
         rows: list[dict[str, Any]] = []
@@ -201,6 +251,11 @@ def _objective(optuna: Any, sweep: Sweep, space: Space) -> Callable[[Any], float
     return score
 
 
+def as_words(params: dict[str, Any]) -> list[str]:
+    """Settings as words of a command."""
+    return [f"--{name}={value}" for name, value in params.items()]
+
+
 def _note(trial: Any, rows: list[dict[str, Any]]) -> None:
     found = repeat.spread([row["validation"] for row in rows])
     for key, value in found["mean"].items():
@@ -211,14 +266,9 @@ def _note(trial: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def _finish(study: Any, sweep: Sweep) -> int:
-    folder, table = Path(sweep.folder), trials_table(study)
-    if OBJECTIVE not in table:
-        raise ActionRNNError(
-            f"no trial of {folder} came to an end: " + ("none was run" if table.empty else
-            "all were stopped for a loss that is no number; search lower learning rates")
-        )  # fmt: skip
-    _write_best(int(table.iloc[0]["trial"]), sweep)
-    print_top(table, sweep.columns)
+    folder = Path(sweep.folder)
+    _write_best(best_trial(study).number, sweep)
+    print_top(trials_table(study), sweep.columns)
     best = folder / "best.yaml"
     print(
         f"written: {folder / 'trials.csv'}, {best}\n"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.manifest import Manifest, ManifestError
 
 # Random orders of the groups that are tried, and the average miss of a class that is good enough.
 _ORDERS, _CLOSE_ENOUGH = 16, 0.01
@@ -153,6 +153,31 @@ def fold_columns(
         split = np.where(fold == number, "test", "train").tolist()
         columns[f"split{number + 1}"] = carve_val(split, labels, groups, val, seed)
     return columns
+
+
+def inner_folds(manifest: Manifest, column: str, num_folds: int, seed: int = 0) -> Manifest:
+    """The train and val clips of one split alone, to choose settings with.
+
+    Args:
+        manifest: with the column.
+        column: such as `split1`; its test clips are left out altogether.
+        num_folds: K.
+        seed: of `grouped_folds`.
+
+    Returns:
+        Paths are absolute; in `splitk` of 1 to K the k-th fold is val and the others train.
+
+    Raises:
+        ManifestError: see `grouped_folds`.
+    """
+    table = manifest.table[manifest.table[column].isin(("train", "val"))].reset_index(drop=True)
+    fold = grouped_folds(table["label"].tolist(), table["group"].tolist(), num_folds, seed)
+    root = manifest.root.resolve()
+    table["path"] = [str(root / path) for path in table["path"]]
+    table = table.drop(columns=manifest.splits)
+    for number in range(num_folds):
+        table[f"split{number + 1}"] = np.where(fold == number, "val", "train")
+    return Manifest(root, table, manifest.class_names)
 
 
 def set_aside(column: Sequence[str], groups: Sequence[str]) -> tuple[list[str], list[int]]:

@@ -24,7 +24,10 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+from actionrnn.process import prepare_process
+
+if "--usual" not in sys.argv:
+    prepare_process()
 
 import pandas as pd
 import torch

@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 from statistics import median
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+from actionrnn.process import prepare_process
+
+prepare_process()
 
 import numpy as np
 import torch

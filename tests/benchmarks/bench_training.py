@@ -16,7 +16,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+from actionrnn.process import prepare_process
+
+prepare_process()
 
 import numpy as np
 import pandas as pd

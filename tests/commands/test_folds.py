@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from actionrnn.cli import main
 from actionrnn.evaluation.folds import ensemble, mean_over_folds
 from actionrnn.evaluation.predictions import Predictions
+from actionrnn.features.store import FeatureStore
 
 
 @pytest.fixture
@@ -54,6 +56,50 @@ def test_seeds_are_averaged_within_a_fold_and_spread_over_folds(
         assert [each[key] for each in summary["seeds"]["each"].values()] == pytest.approx(seeds)
         low, high = summary["intervals"][key]
         assert low - 1e-6 <= summary["mean"][key] <= high + 1e-6
+
+
+@pytest.mark.slow
+def test_each_fold_chooses_its_settings_without_its_test_clips(
+    two_splits: list[str],
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "space.yaml").write_text("model.cell: [gru, mingru]\n")
+    folder = tmp_path / "folds"
+    words = ["folds", *two_splits, f"--space={tmp_path / 'space.yaml'}", "--inner=2"]
+    words.append(f"--run.folder={folder}")
+    seen: dict[str, set[str]] = {}
+    plain = FeatureStore.positions
+
+    def noted(self: FeatureStore, video_ids: list[str]) -> object:
+        tested = [split for split in ("split1", "split2") if (folder / split).exists()]
+        seen.setdefault(f"{len(list(folder.glob('choice/*')))} {tested}", set()).update(video_ids)
+        return plain(self, video_ids)
+
+    monkeypatch.setattr(FeatureStore, "positions", noted)
+    assert main(words) == 0
+    table = pd.read_csv(tmp_path / "data" / "manifest.csv", dtype=str).set_index("video_id")
+    assert set(table.loc[sorted(seen["1 []"]), "split1"]) == {"train", "val"}
+    assert set(table.loc[sorted(seen["2 []"]), "split2"]) == {"train", "val"}
+
+    summary = json.loads((folder / "folds.json").read_text())
+    for split, choice in summary["chosen"].items():
+        trials = pd.read_csv(folder / "choice" / split / "trials.csv")
+        assert choice["inner_macro_accuracy"] == trials["macro_accuracy"].max()
+        assert choice["settings"] == {"model.cell": trials["model.cell"][0]}
+        config = yaml.safe_load((folder / split / "config.yaml").read_text())
+        assert config["model"]["cell"] == trials["model.cell"][0]
+        inner = pd.read_csv(folder / "choice" / split / "inner" / "manifest.csv", dtype=str)
+        assert set(table.loc[inner["video_id"], split]) == {"train", "val"}
+        assert (inner["split1"] != inner["split2"]).all()
+    assert "split2 takes --model.cell=" in capsys.readouterr().err
+
+    assert main([*words, "--trainer.max_epochs=3"]) == 2
+    assert "is of other settings; take another --run.folder" in capsys.readouterr().err
+    assert main([*words, "--inner=99"]) == 1
+    assert "groups cannot make 99 folds" in capsys.readouterr().err
 
 
 @pytest.mark.slow

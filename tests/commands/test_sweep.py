@@ -93,6 +93,19 @@ def test_a_trial_that_was_broken_off_is_run_once_more(words: list[str], tmp_path
     assert table.loc[2, "model.cell"] == chosen
 
 
+def test_a_small_space_is_gone_through_once(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text("model.cell: [gru, mingru]\nmodel.hidden_size: [4, 8]\n")
+    folder = tmp_path / "sweep"
+    small = [f"--space={tmp_path / 'small.yaml'}", f"--run.folder={folder}"]
+    assert main(["sweep", *words, *small, "--trials=9"]) == 0
+    table = pd.read_csv(folder / "trials.csv")
+    pairs = set(zip(table["model.cell"], table["model.hidden_size"], strict=True))
+    assert pairs == {("gru", 4), ("gru", 8), ("mingru", 4), ("mingru", 8)}
+    assert len(table) == 4
+    assert main(["sweep", "--resume", str(folder)]) == 0
+    assert len(pd.read_csv(folder / "trials.csv")) == 4
+
+
 def test_same_seed_same_trials(words: list[str], tmp_path: Path) -> None:
     tables = []
     for name in ("one", "two"):
@@ -131,7 +144,7 @@ def test_all_splits_are_averaged_and_hopeless_trials_pruned(
 def test_a_trial_whose_loss_is_no_number_is_counted_and_the_rest_go_on(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "wild.yaml").write_text("model.learning_rate: [1.0e+30]\n")
+    (tmp_path / "wild.yaml").write_text("model.learning_rate: [1.0e+30, 1.0e+31]\n")
     wild = [f"--space={tmp_path / 'wild.yaml'}", "--model.cell=mingru", "--trials=2"]
     assert main(["sweep", *words, *wild, f"--run.folder={tmp_path / 'sweep'}"]) == 1
     assert "search lower learning rates" in capsys.readouterr().err

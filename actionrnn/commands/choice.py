@@ -1,0 +1,67 @@
+"""What `actionrnn folds --space FILE` does first: a fold's settings, chosen inside the fold."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from actionrnn.commands.config import setting
+from actionrnn.commands.search_space import parse_space
+from actionrnn.commands.sweep import Sweep, as_words, best_trial, search
+from actionrnn.commands.sweep_results import print_top, trials_table
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.splits import inner_folds
+from actionrnn.errors import UsageError
+from actionrnn.training.data import expand_path
+from actionrnn.training.run_folder import write_json
+
+
+def choose(
+    arguments: list[str],
+    column: str,
+    folder: Path,
+    space: dict[str, Any],
+    num_trials: int,
+    num_inner: int,
+    seed: int,
+) -> tuple[dict[str, Any], float]:
+    """The settings that do best in cross-validation over a fold's train and val clips.
+
+    The sweep reads a manifest of its own, which has no test clip of the fold in it.
+
+    Args:
+        arguments: the words of a `folds` command.
+        column: the fold, such as `split1`.
+        folder: for the inner manifest and the sweep; one that was broken off there goes on.
+        space: what to choose, see `parse_space`.
+        num_trials: see `search`.
+        num_inner: inner folds, by group.
+        seed: of the inner folds, of the trials and of the search.
+
+    Returns:
+        The value of every setting of the space, and their mean macro accuracy over inner folds.
+
+    Raises:
+        UsageError: if the folder holds a choice by other settings.
+        ActionRNNError: if the clips do not make so many folds, or no trial gives a score.
+    """
+    parse_space(space)
+    root = expand_path(setting("data.root", arguments))
+    given = setting("data.features_dir", arguments)
+    features = expand_path(given) if given else root / "features"
+    inner = inner_folds(Manifest.load(root), column, num_inner, seed)
+    where = folder / "inner"
+    inner.save(where)
+    words = [*arguments, f"--data.root={where}", f"--data.features_dir={features}"]
+    sweep = Sweep(str(folder), words, inner.splits, space, False, seed)
+    file = folder / "sweep.json"
+    if file.exists() and json.loads(file.read_text()) != asdict(sweep):
+        raise UsageError(f"{file} is of other settings; take another --run.folder")
+    write_json(file, asdict(sweep))
+    print(f"{column}: choosing settings by {num_inner} inner folds", file=sys.stderr)
+    study = search(sweep, num_trials)
+    print_top(trials_table(study), [f"{num_inner} inner folds of {column}"])
+    best = best_trial(study)
+    print(f"{column} takes {' '.join(as_words(best.params))}", file=sys.stderr)
+    return best.params, best.value

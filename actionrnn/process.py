@@ -1,0 +1,23 @@
+"""What a process of this project sets for itself before PyTorch loads."""
+
+import os
+
+from actionrnn.memory import keep_freed_memory
+
+
+def prepare_process() -> None:
+    """Set how threads wait, how products are summed, and how memory is kept.
+
+    The command line does this first of all; a program of your own that extracts features or
+    trains on a CPU does well to call it before it imports torch. Environment variables that are
+    set already are left as they are.
+    """
+    # Read by OpenMP when PyTorch loads. Threads that spin while they wait make a training step
+    # 20 times slower as soon as another process wants a core (measured: 518 ms against 22 ms).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Read by MKL at its first product. Without it the bits of a row of a small one depend on its
+    # place in the batch on AMD processors; it costs nothing that could be measured.
+    os.environ.setdefault("MKL_CBWR", "AUTO")
+    # Where libraries have had threads of their own, later threads may take over the arenas of
+    # those, which give large blocks back (measured: extraction 13 % slower).
+    keep_freed_memory()
