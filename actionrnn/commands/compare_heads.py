@@ -16,8 +16,9 @@ from rich.table import Column, Table
 
 from actionrnn.commands import repeat
 from actionrnn.commands.config import setting
-from actionrnn.commands.folds import chosen_columns, run_fold
+from actionrnn.commands.folds import run_fold
 from actionrnn.commands.parsing import usage_errors
+from actionrnn.commands.split_columns import chosen_columns
 from actionrnn.errors import UsageError, near_miss
 from actionrnn.evaluation.cost import CELLS, CONTROLS, cells_by_length, measure_costs
 from actionrnn.evaluation.folds import difference_over_folds, mean_over_folds

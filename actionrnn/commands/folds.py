@@ -8,16 +8,13 @@ from typing import Any
 
 from actionrnn.commands import repeat
 from actionrnn.commands.choice import choose
-from actionrnn.commands.config import setting
 from actionrnn.commands.search_space import read_space
+from actionrnn.commands.split_columns import split_columns
 from actionrnn.commands.sweep import TRIALS_HELP, as_words
 from actionrnn.commands.sweep_results import OBJECTIVE
-from actionrnn.datasets.manifest import Manifest
-from actionrnn.errors import UsageError, near_miss
 from actionrnn.evaluation.folds import ensemble, mean_over_folds
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.summary import plain_console
-from actionrnn.training.data import expand_path
 from actionrnn.training.run_folder import write_json
 
 TAKES_VERB = False
@@ -76,34 +73,6 @@ def chosen_settings(
     space, seed = read_space(options.space), repeat.seeds(words)[0]
     where = folder / "choice" / column
     return choose(words, column, where, space, options.trials, options.inner, seed)
-
-
-def split_columns(arguments: list[str]) -> list[str]:
-    """Every split column of the dataset of a command line.
-
-    Raises:
-        UsageError: if it names no dataset.
-    """
-    root = setting("data.root", arguments)
-    if root is None:
-        raise UsageError("which dataset? Give --config FILE, --data FILE or --data.root DIR")
-    return Manifest.load(expand_path(root)).splits
-
-
-def chosen_columns(splits: str | None, arguments: list[str]) -> list[str]:
-    """The split columns that `--splits` names (`all`, or a comma list), else `--data.split`.
-
-    Raises:
-        UsageError: if the dataset has no such column.
-    """
-    known = split_columns(arguments)
-    if splits == "all":
-        return known
-    wanted = str(splits or setting("data.split", arguments) or "split1").split(",")
-    for column in wanted:
-        if column not in known:
-            raise UsageError(f"no split column {column!r}{near_miss(column, known)}")
-    return wanted
 
 
 def run_fold(column: str, arguments: list[str], folder: Path, seed: int) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from pytorch_lightning.callbacks import Callback
 
 from actionrnn.commands import repeat
 from actionrnn.commands.config import setting
-from actionrnn.commands.folds import chosen_columns
 from actionrnn.commands.search_space import (
     DEFAULT,
     Choice,
@@ -26,6 +25,7 @@ from actionrnn.commands.search_space import (
     parse_space,
     read_space,
 )
+from actionrnn.commands.split_columns import chosen_columns
 from actionrnn.commands.sweep_results import (
     BROKEN_OFF,
     OBJECTIVE,
@@ -230,6 +230,11 @@ def _objective(optuna: Any, sweep: Sweep, space: Space) -> Callable[[Any], float
 
     def score(trial: Any) -> float:
         params = {name: entry.suggest(name, trial) for name, entry in space.items()}
+        for twin in trial.study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)):
+            if twin.params == params:  # it would score the same: runs depend on the seed alone
+                for key, value in twin.user_attrs.items():
+                    trial.set_user_attr(key, value)
+                return float(twin.value)
         words = ["--trainer.logger=false", *sweep.words, *as_words(params)]
         by_epoch = sweep.prune and len(sweep.columns) == 1
         watchers = [ReportEpochs(trial, optuna.TrialPruned)] if by_epoch else []

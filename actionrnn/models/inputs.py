@@ -63,6 +63,20 @@ class HeadInputs(nn.Module):
             self.register_buffer("mean", torch.zeros(self.output_size))
             self.register_buffer("std", torch.ones(self.output_size))
 
+    @property
+    def shrinks(self) -> bool:
+        """Whether `reduce` leaves less than there was; it is then worth doing once for all."""
+        return self.output_size < self.feature_dim
+
+    @torch.no_grad()
+    def reduce(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        """All that depends on the features alone: powers, differences, grid, concatenation.
+
+        Of a head that `shrinks`, `forward` takes the result in place of the features.
+        """
+        self._check(features_BTD, lengths_B)
+        return self._concatenate(zero_padding(features_BTD, lengths_B), None)
+
     def initial_state(self, batch_size: int, like: Tensor) -> InputState:
         """The state before the first frame."""
         return InputState(
@@ -75,9 +89,16 @@ class HeadInputs(nn.Module):
     ) -> tuple[Tensor, InputState | None]:
         """Inputs of the first layer, and the state after each clip's last frame if one was given.
 
+        Args:
+            features_BTD: features; without a state, also what `reduce` made of them.
+            lengths_B: valid frames of each clip.
+            state: to go on from.
+
         Raises:
             ValueError: if the features are not (B, T, D) or the lengths do not fit them.
         """
+        if state is None and self.shrinks and features_BTD.shape[-1] == self.output_size:
+            return self._normalise(features_BTD), None
         self._check(features_BTD, lengths_B)
         features_BTD = zero_padding(features_BTD, lengths_B)
         inputs_BTD = self._normalise(self._concatenate(features_BTD, state))

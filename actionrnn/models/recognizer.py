@@ -6,7 +6,7 @@ and checkpoints must not carry it.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NoReturn
 
 import pytorch_lightning as pl
@@ -127,6 +127,14 @@ class ActionRecognizer(pl.LightningModule):
                 f"{len(self.data.class_names)} ({', '.join(self.data.class_names[:5])}, ...): "
                 f"classes must be the same, in the same order"
             )
+
+    @property
+    def reduction(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """What training may do once for every clip: `HeadInputs.reduce`, where it shrinks.
+
+        None with mixup, which mixes the features themselves.
+        """
+        return self.head.inputs.reduce if self.head.inputs.shrinks and not self.mixup else None
 
     # ---- training -----------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Which clips make up each batch, and the batches themselves, gathered whole from the store."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -9,12 +10,16 @@ from torch import Tensor
 
 from actionrnn.features.store import FeatureStore
 
+# (features (B, T, D), lengths (B,)) to something smaller, (B, T, C), that a head takes instead.
+Reduce = Callable[[Tensor, Tensor], Tensor]
+
 
 class Batch(NamedTuple):
     """A batch of clips, every view of a clip side by side.
 
     Attributes:
-        features_BVTD: float32, zero after each view's own length.
+        features_BVTD: float32, zero after each view's own length (or what `Reduce` makes of
+            them).
         lengths_BV: int64, valid frames of each view, 1 <= length <= T.
         target_B: int64 class indices.
         index_B: int64 row of each clip in its split, the key by which results are collected.
@@ -97,6 +102,8 @@ class FeatureLoader:
         order: the rows of each batch.
         random_view: one random view a clip and epoch (training) instead of all views.
         device: where batches are wanted. On a GPU whose memory takes the store, nothing travels.
+        reduce: done once for every clip instead of in every epoch, where the results take no more
+            memory than the features in the store.
     """
 
     def __init__(
@@ -108,6 +115,7 @@ class FeatureLoader:
         order: BatchOrder,
         random_view: bool = False,
         device: str = "cpu",
+        reduce: Reduce | None = None,
     ) -> None:
         self.store = store
         self.video_ids = video_ids
@@ -118,6 +126,8 @@ class FeatureLoader:
         self.sampler = order  # the Trainer calls sampler.set_epoch
         self.batch_sampler = None
         self.random_view = random_view
+        self._reduce = reduce
+        self._reduced_NVTC: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -125,6 +135,8 @@ class FeatureLoader:
     def __iter__(self) -> Iterator[Batch]:
         if self.device.startswith("cuda"):
             self.store.hold_on(self.device)
+        if self._reduce is not None and self._reduced_NVTC is None:
+            self._reduced_NVTC, self._reduce = self._all_reduced(self._reduce), None
         num_views = self.store.num_views
         view_N = self.sampler.random_views(num_views) if self.random_view else None
         for rows in self.sampler:
@@ -133,13 +145,36 @@ class FeatureLoader:
 
     def _gather(self, views: list[int] | list[Tensor], rows: Tensor) -> Batch:
         position_B = self._position_N[rows]
-        gathered = [self.store.gather(position_B, view) for view in views]
+        if self._reduced_NVTC is None:
+            gathered = [self.store.gather(position_B, view) for view in views]
+        else:
+            lengths_B = self.store.lengths[position_B]
+            longest = int(lengths_B.max())
+            of_rows = [self._reduced_NVTC[rows, view, :longest] for view in views]
+            gathered = [(reduced_BTC, lengths_B) for reduced_BTC in of_rows]
         return Batch(
             _side_by_side([features for features, _ in gathered]),
             _side_by_side([lengths for _, lengths in gathered]),
             self.target_N[rows],
             self.index_N[rows],
         )
+
+    def _all_reduced(self, reduce: Reduce) -> Tensor | None:
+        """Every view of every clip, (N, V, T, C), zero after its end; None if that is too large."""
+        lengths_N = self.store.lengths[self._position_N]
+        num_views = self.store.num_views
+        result_NVTC = None
+        for rows in torch.arange(len(lengths_N)).split(self.sampler.batch_size):
+            for view in range(num_views):
+                features_BTD, lengths_B = self.store.gather(self._position_N[rows], view)
+                reduced_BTC = reduce(features_BTD, lengths_B)
+                if result_NVTC is None:
+                    shape = len(lengths_N), num_views, int(lengths_N.max()), reduced_BTC.shape[2]
+                    if 4 * math.prod(shape) > self.store.num_bytes:
+                        return None
+                    result_NVTC = reduced_BTC.new_zeros(shape)
+                result_NVTC[rows, view, : reduced_BTC.shape[1]] = reduced_BTC
+        return result_NVTC
 
 
 def _side_by_side(views: list[Tensor]) -> Tensor:

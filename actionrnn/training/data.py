@@ -21,7 +21,7 @@ from actionrnn.features.extract import ensure_features
 from actionrnn.features.int8 import RUNTIME
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
-from actionrnn.training.batches import BatchOrder, FeatureLoader
+from actionrnn.training.batches import BatchOrder, FeatureLoader, Reduce
 
 Subset = Literal["train", "val", "test", "unused", "all"]
 
@@ -299,11 +299,15 @@ class ActionDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> FeatureLoader:
         """Training clips, shuffled or balanced, one random view each."""
-        return self.loader("train", train=True)
+        return self.loader("train", train=True, reduce=self._reduction())
 
     def val_dataloader(self) -> FeatureLoader:
         """Validation clips in order, all views."""
-        return self.loader("val")
+        return self.loader("val", reduce=self._reduction())
+
+    def _reduction(self) -> Reduce | None:
+        """What the Trainer's model would do anew with every clip in every epoch."""
+        return getattr(self.trainer.lightning_module, "reduction", None) if self.trainer else None
 
     def test_dataloader(self) -> FeatureLoader:
         """Clips of `subset` in order, all views."""
@@ -313,8 +317,20 @@ class ActionDataModule(pl.LightningDataModule):
         """Clips of `subset` in order, all views."""
         return self.loader(self.subset)
 
-    def loader(self, subset: Subset, train: bool = False, whole: bool = False) -> FeatureLoader:
+    def loader(
+        self,
+        subset: Subset,
+        train: bool = False,
+        whole: bool = False,
+        reduce: Reduce | None = None,
+    ) -> FeatureLoader:
         """Batches of one part; this process's share of it, or all of it where `whole`.
+
+        Args:
+            subset: the part.
+            train: in random order, one random view a clip.
+            whole: all of it, in every process.
+            reduce: see `FeatureLoader`.
 
         Raises:
             DataRejected: if the part has no clip, or none that can be read.
@@ -346,4 +362,4 @@ class ActionDataModule(pl.LightningDataModule):
         )
         video_ids = [ids[row] for row in readable]
         device = str(trainer.strategy.root_device) if trainer else "cpu"
-        return FeatureLoader(self.store, video_ids, target_N, index_N, order, train, device)
+        return FeatureLoader(self.store, video_ids, target_N, index_N, order, train, device, reduce)
