@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch import Tensor
 
 import actionrnn
 from actionrnn.cli import main
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
+from actionrnn.models.recognizer import ActionRecognizer
+from actionrnn.training.batches import Batch
 from actionrnn.training.data import ActionDataModule
 
 
@@ -27,6 +30,10 @@ def flat(config: dict, prefix: str = "") -> dict:
         else:
             found[prefix + key] = value
     return found
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    return torch.load(checkpoint(run), weights_only=True)["state_dict"]
 
 
 def checkpoint(run: Path) -> str:
@@ -121,6 +128,27 @@ def test_a_head_that_pools_the_grid_of_its_features_is_rebuilt_from_its_checkpoi
     assert dict(model.predict(tiny_data / row["path"])) == pytest.approx(expected, abs=1e-5)
 
 
+def test_reducing_clips_once_changes_no_bit_of_a_run(
+    tiny_fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--features.backbone.grid=2", "--model.grid_pooling=max", "--model.input_power=0.5"]
+    words += ["--model.inputs=abs_delta"]
+    widths: list[int] = []
+    plain = ActionRecognizer.training_step
+
+    def noted(self: ActionRecognizer, batch: Batch, batch_idx: int) -> Tensor:
+        widths.append(batch.features_BVTD.shape[-1])
+        return plain(self, batch, batch_idx)
+
+    monkeypatch.setattr(ActionRecognizer, "training_step", noted)
+    assert main([*tiny_fit, f"--run.folder={tmp_path / 'once'}", *words]) == 0
+    monkeypatch.setattr(ActionRecognizer, "reduction", None)
+    assert main([*tiny_fit, f"--run.folder={tmp_path / 'anew'}", *words]) == 0
+    assert set(widths) == {512, 4 * 512}
+    once, anew = (weights(tmp_path / name) for name in ("once", "anew"))
+    assert all(torch.equal(once[key], anew[key]) for key in anew)
+
+
 def test_validate_repeats_the_last_validation_of_fit(
     tiny_fit: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,6 +176,9 @@ def test_the_metrics_are_those_of_the_predictions(tiny_run: Path) -> None:
         (["--data.root", "nowhere"], "actionrnn prepare"),
         (["--config", "nowhere.yaml"], "nowhere.yaml does not exist"),
         (["--model.dropout", "1.5"], "1.5"),
+        (["--model.grid_pooling", "maxx"], "did you mean max"),
+        (["--model.input_power", "2"], "input_power 2"),
+        (["--features.backbone.grid", "0"], "grid 0"),
         (["--trainer.max_epochs", "many"], "trainer.max_epochs"),
         (["--features.backbone.name", "resnet19"], "did you mean resnet1"),
         (["--features.backbone.weights", "no.safetensors"], "no such file"),

@@ -1,20 +1,23 @@
 """Groups stay whole, classes stay even, the seed decides."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.manifest import Manifest, ManifestError
 from actionrnn.datasets.splits import (
     carve,
     carve_val,
     fold_columns,
     fraction_column,
     grouped_folds,
+    inner_folds,
     set_aside,
 )
 
@@ -82,6 +85,28 @@ def test_fold_columns_never_share_a_group() -> None:
         assert not parts["val"] & parts["test"]
         tested += [row for row, name in enumerate(split) if name == "test"]
     assert sorted(tested) == list(range(len(labels))), "every clip is tested once"
+
+
+def test_inner_folds_hold_no_test_clip_and_validate_every_other_one_once() -> None:
+    labels, groups = clips(2)
+    table = pd.DataFrame({"video_id": [f"c{row}" for row in range(len(labels))]})
+    table = table.assign(path="a/" + table["video_id"], label=labels, group=groups)
+    manifest = Manifest(
+        Path("/data"),
+        table.assign(**fold_columns(labels, groups, 5, val=0.2)),
+        sorted(set(labels)),
+    )
+    inner = inner_folds(manifest, "split3", 4)
+    own = manifest.table[manifest.table["split3"] != "test"]
+    assert inner.table["video_id"].tolist() == own["video_id"].tolist()
+    assert inner.splits == ["split1", "split2", "split3", "split4"]
+    assert inner.video_paths() == [Path("/data") / path for path in own["path"]]
+    for column in inner.splits:
+        inner.check_split(column)
+        assert set(inner.table[column]) == {"train", "val"}
+    assert ((inner.table[inner.splits] == "val").sum(axis=1) == 1).all()
+    with pytest.raises(ManifestError, match="cannot make 99 folds"):
+        inner_folds(manifest, "split3", 99)
 
 
 def test_what_cannot_be_split_is_said() -> None:

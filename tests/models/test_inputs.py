@@ -156,6 +156,29 @@ def test_cells_are_pooled_after_the_differences_of_each_kind(pooling: str) -> No
         np.testing.assert_allclose(found_BTD[clip, :length].numpy(), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kinds", [("abs_delta",), ("features", "abs_delta")])
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+def test_what_is_reduced_once_gives_the_same_bits(kinds: tuple[str, ...], pooling: str) -> None:
+    config = HeadConfig(inputs=",".join(kinds), input_power=0.5, grid_pooling=pooling)
+    inputs = HeadInputs(config, feature_dim=12, num_cells=4)
+    features_BTD, lengths_B = torch.randn(3, 5, 12), torch.tensor([5, 1, 4])
+    inputs.fit([(features_BTD, lengths_B)])
+    assert inputs.shrinks
+    expected_BTC, _ = inputs(features_BTD, lengths_B, None)
+    reduced_BTC = inputs.reduce(features_BTD, lengths_B)
+    found_BTC, _ = inputs(reduced_BTC, lengths_B, None)
+    assert reduced_BTC.shape[2] < 12
+    for clip, length in enumerate(lengths_B.tolist()):
+        assert torch.equal(found_BTC[clip, :length], expected_BTC[clip, :length])
+    with pytest.raises(ValueError, match=r"features must be \(clips, frames, 12\)"):
+        inputs(reduced_BTC, lengths_B, inputs.initial_state(3, features_BTD))
+
+
+def test_without_a_grid_nothing_shrinks() -> None:
+    assert not make_inputs(("abs_delta",)).shrinks
+    assert not HeadInputs(HeadConfig(grid_pooling="concat"), 12, 4).shrinks
+
+
 def test_features_of_no_grid_are_one_cell() -> None:
     features_BTD, lengths_B = torch.randn(2, 5, 4), torch.tensor([5, 3])
     plain, _ = make_inputs(ALL_KINDS)(features_BTD, lengths_B, None)

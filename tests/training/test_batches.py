@@ -9,7 +9,7 @@ import torch
 from actionrnn.features.shard import Entry, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
-from actionrnn.training.batches import Batch, BatchOrder, FeatureLoader
+from actionrnn.training.batches import Batch, BatchOrder, FeatureLoader, Reduce
 
 
 def rows(order: BatchOrder) -> list[int]:
@@ -76,11 +76,14 @@ def three_views(tmp_path: Path) -> FeatureStore:
     return FeatureStore.open(folder)
 
 
-def loader_of(store: FeatureStore, random_view: bool, seed: int = 0) -> FeatureLoader:
+def loader_of(
+    store: FeatureStore, random_view: bool, seed: int = 0, reduce: Reduce | None = None
+) -> FeatureLoader:
     ids = [f"c{k}" for k in range(1, 20)]  # the split lacks the first clip
     order = BatchOrder(len(ids), 8, shuffle=random_view, seed=seed)
     target_N = torch.arange(1, 20) % 4
-    return FeatureLoader(store, ids, target_N, torch.arange(len(ids)), order, random_view)
+    index_N = torch.arange(len(ids))
+    return FeatureLoader(store, ids, target_N, index_N, order, random_view, reduce=reduce)
 
 
 def test_training_sees_one_random_view_a_clip_and_another_the_next_epoch(
@@ -132,6 +135,35 @@ def test_batches_are_the_same_from_memory_and_from_disk(
     assert mapped._ram is None
     for one, other in zip(expected, found, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("random_view", [False, True])
+@pytest.mark.parametrize("too_large", [False, True])
+def test_clips_are_reduced_once_if_the_results_fit(
+    three_views: FeatureStore,
+    monkeypatch: pytest.MonkeyPatch,
+    random_view: bool,
+    too_large: bool,
+) -> None:
+    seen: list[int] = []
+
+    def reduce(features_BTD: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+        seen.append(len(features_BTD))
+        return features_BTD.square()
+
+    # Padded to 3 frames, 19 clips are more than the store's 20 of 2 or 3.
+    if not too_large:
+        monkeypatch.setattr(FeatureStore, "num_bytes", 10**6)
+    loader = loader_of(three_views, random_view, reduce=reduce)
+    plain = loader_of(three_views, random_view)
+    for epoch in range(3):
+        for each in (loader, plain):
+            each.sampler.set_epoch(epoch)
+        for found, expected in zip(loader, plain, strict=True):
+            wanted = expected.features_BVTD if too_large else expected.features_BVTD.square()
+            assert torch.equal(found.features_BVTD, wanted)
+            assert all(torch.equal(a, b) for a, b in zip(found[1:], expected[1:], strict=True))
+    assert sum(seen) == (8 if too_large else 3 * 19)
 
 
 def test_on_a_gpu_the_store_is_held_there(
