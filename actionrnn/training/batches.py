@@ -167,7 +167,7 @@ class FeatureLoader:
         for rows in torch.arange(len(lengths_N)).split(self.sampler.batch_size):
             for view in range(num_views):
                 features_BTD, lengths_B = self.store.gather(self._position_N[rows], view)
-                reduced_BTC = reduce(features_BTD, lengths_B)
+                reduced_BTC = reduce(features_BTD, lengths_B.to(features_BTD.device))
                 if result_NVTC is None:
                     shape = len(lengths_N), num_views, int(lengths_N.max()), reduced_BTC.shape[2]
                     if 4 * math.prod(shape) > self.store.num_bytes:

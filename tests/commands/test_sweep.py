@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from actionrnn.cli import main
+from actionrnn.commands import sweep
 from actionrnn.commands.search_space import DEFAULT, Choice, Range, parse_space, read_space
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.store import FeatureStore
@@ -104,6 +105,21 @@ def test_a_small_space_is_gone_through_once(words: list[str], tmp_path: Path) ->
     assert len(table) == 4
     assert main(["sweep", "--resume", str(folder)]) == 0
     assert len(pd.read_csv(folder / "trials.csv")) == 4
+
+
+def test_settings_that_were_tried_are_not_trained_again(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "two.yaml").write_text("model.cell: [gru, mingru]\n")
+    monkeypatch.setattr(sweep, "num_combinations", lambda space: None)
+    folder = tmp_path / "sweep"
+    two = [f"--space={tmp_path / 'two.yaml'}", f"--run.folder={folder}", "--trials=4"]
+    assert main(["sweep", *words, *two]) == 0
+    table = pd.read_csv(folder / "trials.csv")
+    assert len(table) == 4
+    assert len(list(folder.glob("trials/*"))) == table["model.cell"].nunique() <= 2
+    assert (table.groupby("model.cell")["auc"].nunique() == 1).all()
+    assert yaml.safe_load((folder / "best.yaml").read_text())["model"]["cell"] in ("gru", "mingru")
 
 
 def test_same_seed_same_trials(words: list[str], tmp_path: Path) -> None:
