@@ -11,8 +11,10 @@ from torchvision.models import get_model_weights, list_models
 
 from actionrnn.cli import main
 from actionrnn.commands.action_cli import ActionCLI
-from actionrnn.commands.config import load_config
+from actionrnn.commands.config import load_config, read_yaml
 from actionrnn.commands.prepare import RECIPES
+from actionrnn.commands.search_space import parse_space
+from actionrnn.commands.sweep import as_words
 from actionrnn.datasets import PREPARERS
 from actionrnn.models.recognizer import ActionRecognizer
 
@@ -20,6 +22,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 DATA = sorted((CONFIGS / "data").glob("*.yaml"))
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
 LOGGERS = sorted((CONFIGS / "logger").glob("*.yaml"))
+SWEEPS = sorted((CONFIGS / "sweep").glob("*.yaml"))
 DATA_KEYS = set(load_config(str(CONFIGS / "data" / "synthetic.yaml")))
 
 
@@ -41,7 +44,7 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def test_no_config_is_forgotten() -> None:
-    tested = [*DATA, *EXPERIMENTS, *LOGGERS]
+    tested = [*DATA, *EXPERIMENTS, *LOGGERS, *SWEEPS]
     assert sorted(CONFIGS.rglob("*.yaml")) == sorted(tested)
     assert len(tested) >= 5
 
@@ -51,6 +54,19 @@ def test_every_experiment_builds(path: Path, built: Any) -> None:
     config = built("--config", str(path))
     assert config.run.name == path.stem
     assert f"configs/experiment/{path.name}" in path.read_text(), "the header shows the command"
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=name)
+@pytest.mark.parametrize("chosen", [0, -1])
+def test_every_sweep_is_of_settings_that_there_are(path: Path, chosen: int, built: Any) -> None:
+    text = path.read_text()
+    (config,) = re.findall(r"--config (\S+)", text)
+    assert f"--space configs/sweep/{path.name}" in text, "the header shows the command"
+    space = parse_space(read_yaml(str(path)))
+    settings = {name: entry.values[chosen] for name, entry in space.items()}
+    found = built("--config", str(CONFIGS.parent / config), *as_words(settings))
+    for name, value in settings.items():
+        assert found[name] == value
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
