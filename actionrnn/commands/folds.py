@@ -10,7 +10,7 @@ from actionrnn.commands import repeat
 from actionrnn.commands.choice import choose
 from actionrnn.commands.search_space import read_space
 from actionrnn.commands.split_columns import split_columns
-from actionrnn.commands.sweep import TRIALS_HELP, as_words
+from actionrnn.commands.sweep import NUM_TRIALS, TRIALS_HELP, as_words
 from actionrnn.commands.sweep_results import OBJECTIVE
 from actionrnn.evaluation.folds import ensemble, mean_over_folds
 from actionrnn.evaluation.predictions import Predictions
@@ -59,8 +59,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--space", help="YAML of what each fold chooses, as for actionrnn sweep")
-    parser.add_argument("--trials", type=int, default=30, help=f"of each fold, {TRIALS_HELP}")
-    parser.add_argument("--inner", type=int, default=4, help="inner folds, by recording")
+    parser.add_argument(
+        "--trials",
+        type=int,
+        default=NUM_TRIALS,
+        help=f"of each fold, {TRIALS_HELP} (default: {NUM_TRIALS})",
+    )
+    parser.add_argument("--inner", type=int, default=4, help="inner folds, by group (default: 4)")
     return parser
 
 

@@ -40,6 +40,7 @@ from actionrnn.training.run_folder import write_json
 
 TAKES_VERB = False
 WARMUP_EPOCHS = 5
+NUM_TRIALS = 30
 TRIALS_HELP = "in all, those of a broken-off sweep among them; a smaller space is gone through once"
 
 
@@ -137,10 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--trials",
-        type=int,
-        default=30,
-        help="in all, resumed ones among them; a smaller space is gone through once (default: 30)",
+        "--trials", type=int, default=NUM_TRIALS, help=f"{TRIALS_HELP} (default: {NUM_TRIALS})"
     )
     parser.add_argument("--timeout", type=float, help="seconds after which no trial is started")
     parser.add_argument(
