@@ -8,12 +8,12 @@ from typing import Any
 
 from actionrnn.commands.config import setting
 from actionrnn.commands.search_space import parse_space
-from actionrnn.commands.sweep import Sweep, as_words, best_trial, search
+from actionrnn.commands.sweep import Sweep, as_words, best_trial, import_optuna, search
 from actionrnn.commands.sweep_results import print_top, trials_table
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import inner_folds
 from actionrnn.errors import UsageError
-from actionrnn.training.data import expand_path
+from actionrnn.training.data import ActionDataModule
 from actionrnn.training.run_folder import write_json
 
 
@@ -46,14 +46,14 @@ def choose(
         UsageError: if the folder holds a choice by other settings.
         ActionRNNError: if the clips do not make so many folds, or no trial gives a score.
     """
+    import_optuna()
     parse_space(space)
-    root = expand_path(setting("data.root", arguments))
-    given = setting("data.features_dir", arguments)
-    features = expand_path(given) if given else root / "features"
-    inner = inner_folds(Manifest.load(root), column, num_inner, seed)
+    root, features_dir = (setting(f"data.{name}", arguments) for name in ("root", "features_dir"))
+    data = ActionDataModule(root, features_dir=features_dir)
+    inner = inner_folds(Manifest.load(data.root), column, num_inner, seed)
     where = folder / "inner"
     inner.save(where)
-    words = [*arguments, f"--data.root={where}", f"--data.features_dir={features}"]
+    words = [*arguments, f"--data.root={where}", f"--data.features_dir={data.features_dir}"]
     sweep = Sweep(str(folder), words, inner.splits, space, False, seed)
     file = folder / "sweep.json"
     if file.exists() and json.loads(file.read_text()) != asdict(sweep):

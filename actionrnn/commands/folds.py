@@ -25,17 +25,15 @@ def main(arguments: list[str]) -> int:
     options, words = _parser().parse_known_args(arguments)
     columns = split_columns(words)
     folder = repeat.folder_of(words, "folds")
-    chosen = {column: chosen_settings(options, words, column, folder) for column in columns}
+    chosen = choose_settings(options, words, columns, folder) if options.space else {}
     runs = {}
-    for column, (settings, _) in chosen.items():
+    for column in columns:
+        settings = chosen[column]["settings"] if chosen else {}
         one = partial(run_fold, column, [*words, *as_words(settings)])
         runs[column] = repeat.over_seeds(words, folder / column, one)
     summary = summarise_folds(runs)
-    if options.space is not None:
-        summary["chosen"] = {
-            column: {"settings": settings, f"inner_{OBJECTIVE}": score}
-            for column, (settings, score) in chosen.items()
-        }
+    if chosen:
+        summary["chosen"] = chosen
     write_json(folder / "folds.json", summary)
     print_folds(summary)
     print(f"written: {folder / 'folds.json'}", file=sys.stderr)
@@ -69,15 +67,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def chosen_settings(
-    options: argparse.Namespace, words: list[str], column: str, folder: Path
-) -> tuple[dict[str, Any], float | None]:
-    """What a fold chooses and its inner score; nothing without `--space`."""
-    if options.space is None:
-        return {}, None
+def choose_settings(
+    options: argparse.Namespace, words: list[str], columns: list[str], folder: Path
+) -> dict[str, dict[str, Any]]:
+    """What each fold chooses by itself from `--space`, and its score over the inner folds."""
     space, seed = read_space(options.space), repeat.seeds(words)[0]
-    where = folder / "choice" / column
-    return choose(words, column, where, space, options.trials, options.inner, seed)
+    chosen = {}
+    for column in columns:
+        where = folder / "choice" / column
+        found = choose(words, column, where, space, options.trials, options.inner, seed)
+        chosen[column] = {"settings": found[0], f"inner_{OBJECTIVE}": found[1]}
+    return chosen
 
 
 def run_fold(column: str, arguments: list[str], folder: Path, seed: int) -> dict[str, Any]:

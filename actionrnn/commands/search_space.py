@@ -1,7 +1,8 @@
 """What `actionrnn sweep` may choose: settings of `fit`, each with choices or a range."""
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,10 +72,17 @@ def parse_space(content: dict[str, Any]) -> Space:
     return {name: _entry(name, value) for name, value in content.items()}
 
 
-def num_combinations(space: Space) -> int | None:
-    """How many there are; None if a range makes them countless."""
-    choices = [entry for entry in space.values() if isinstance(entry, Choice)]
-    return math.prod(len(c.values) for c in choices) if len(choices) == len(space) else None
+def num_combinations(space: Space) -> float:
+    """How many there are; infinite where there is a range."""
+    return math.prod(
+        len(entry.values) if isinstance(entry, Choice) else math.inf for entry in space.values()
+    )
+
+
+def combinations(space: Space) -> Iterator[dict[str, Any]]:
+    """Every combination of a space of choices alone."""
+    values = [entry.values for entry in space.values() if isinstance(entry, Choice)]
+    return (dict(zip(space, picked, strict=True)) for picked in itertools.product(*values))
 
 
 def _entry(name: str, value: Any) -> Choice | Range:

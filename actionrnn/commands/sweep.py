@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 import shutil
 import statistics
 import sys
@@ -19,8 +18,8 @@ from actionrnn.commands import repeat
 from actionrnn.commands.config import setting
 from actionrnn.commands.search_space import (
     DEFAULT,
-    Choice,
     Space,
+    combinations,
     num_combinations,
     parse_space,
     read_space,
@@ -83,12 +82,14 @@ def search(sweep: Sweep, num_trials: int, timeout: float | None = None) -> Any:
     """
     optuna = import_optuna()
     folder, space = Path(sweep.folder), parse_space(sweep.space)
-    num_trials = min(num_trials, num_combinations(space) or num_trials)
-    study = _study(optuna, sweep, num_trials)
-    if num_trials > num_done(study):
+    study = _study(optuna, sweep)
+    left = num_trials - num_done(study)
+    if num_combinations(space) <= num_trials:
+        num_trials, left = int(num_combinations(space)), _enqueue_untried(optuna, study, space)
+    if left > 0:
         study.optimize(
             _objective(optuna, sweep, space),
-            n_trials=num_trials - num_done(study),
+            n_trials=left,
             timeout=timeout,
             catch=(NotFinite,),
             callbacks=[lambda study, trial: after_trial(study, trial, folder, num_trials)],
@@ -117,7 +118,8 @@ def import_optuna() -> Any:
         import optuna
     except ModuleNotFoundError as error:
         raise ActionRNNError(
-            "actionrnn sweep needs Optuna, which is not installed: pip install 'actionrnn[sweep]'"
+            "searching settings needs Optuna, which is not installed: "
+            "pip install 'actionrnn[sweep]'"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
@@ -177,7 +179,7 @@ def _resumed(folder: str, words: list[str]) -> Sweep:
     return Sweep(**{**json.loads(file.read_text()), "folder": folder})
 
 
-def _study(optuna: Any, sweep: Sweep, num_trials: int) -> Any:
+def _study(optuna: Any, sweep: Sweep) -> Any:
     study = optuna.create_study(
         study_name="sweep",
         storage=f"sqlite:///{Path(sweep.folder, 'study.db').resolve()}",
@@ -185,19 +187,21 @@ def _study(optuna: Any, sweep: Sweep, num_trials: int) -> Any:
         direction="maximize",
         pruner=_pruner(optuna, sweep),
     )
-    space = parse_space(sweep.space)
-    if (num_combinations(space) or math.inf) <= num_trials:
-        grid = {name: entry.values for name, entry in space.items() if isinstance(entry, Choice)}
-        study.sampler = optuna.samplers.GridSampler(grid, seed=sweep.seed)
-    else:
-        # A sampler that began again with the same seed would repeat its first suggestions.
-        study.sampler = optuna.samplers.TPESampler(seed=sweep.seed + len(study.trials))
+    # A sampler that began again with the same seed would repeat its first suggestions.
+    study.sampler = optuna.samplers.TPESampler(seed=sweep.seed + len(study.trials))
     for trial in study.trials:
         if not trial.state.is_finished():  # it ran when the sweep was broken off: once more
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params)
             study.set_user_attr(BROKEN_OFF, study.user_attrs.get(BROKEN_OFF, 0) + 1)
     return study
+
+
+def _enqueue_untried(optuna: Any, study: Any, space: Space) -> int:
+    """Have a trial wait for each combination that has none yet; returns how many wait."""
+    for params in combinations(space):
+        study.enqueue_trial(params, skip_if_exists=True)
+    return len(study.get_trials(states=(optuna.trial.TrialState.WAITING,)))
 
 
 def _pruner(optuna: Any, sweep: Sweep) -> Any:

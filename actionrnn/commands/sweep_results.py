@@ -21,7 +21,7 @@ def num_done(study: Any) -> int:
 
 
 def trials_table(study: Any) -> pd.DataFrame:
-    """One row a trial, the best first, those without a score last."""
+    """One row a trial that was begun, the best first, those without a score last."""
     rows = [
         {
             "trial": trial.number,
@@ -30,6 +30,7 @@ def trials_table(study: Any) -> pd.DataFrame:
             **trial.params,
         }
         for trial in study.trials
+        if trial.state.name != "WAITING"
     ]
     table = pd.DataFrame(rows)
     if OBJECTIVE not in table:

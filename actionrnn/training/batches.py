@@ -150,8 +150,7 @@ class FeatureLoader:
         else:
             lengths_B = self.store.lengths[position_B]
             longest = int(lengths_B.max())
-            of_rows = [self._reduced_NVTC[rows, view, :longest] for view in views]
-            gathered = [(reduced_BTC, lengths_B) for reduced_BTC in of_rows]
+            gathered = [(self._reduced_NVTC[rows, view, :longest], lengths_B) for view in views]
         return Batch(
             _side_by_side([features for features, _ in gathered]),
             _side_by_side([lengths for _, lengths in gathered]),

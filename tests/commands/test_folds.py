@@ -100,6 +100,9 @@ def test_each_fold_chooses_its_settings_without_its_test_clips(
     assert json.loads((folder / "folds.json").read_text()) == summary
     assert main([*words, "--trainer.max_epochs=3"]) == 2
     assert "is of other settings; take another --run.folder" in capsys.readouterr().err
+    (tmp_path / "space.yaml").write_text("model.cel: [gru]\n")
+    assert main([*words, f"--run.folder={tmp_path / 'typo'}"]) == 2
+    assert "no setting --model.cel; did you mean model.cell" in capsys.readouterr().err
     assert main([*words, "--inner=99"]) == 1
     assert "groups cannot make 99 folds" in capsys.readouterr().err
 

@@ -1,6 +1,7 @@
 """`actionrnn sweep`: what it searches, what it keeps, and that test clips stay unseen."""
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from actionrnn.commands.search_space import DEFAULT, Choice, Range, parse_space,
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.store import FeatureStore
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 SPACE = """
 model.cell: [gru, mingru]
 model.learning_rate: {low: 1e-3, high: 1.0e-2, log: true}
@@ -107,11 +109,24 @@ def test_a_small_space_is_gone_through_once(words: list[str], tmp_path: Path) ->
     assert len(pd.read_csv(folder / "trials.csv")) == 4
 
 
+def test_a_small_space_is_gone_through_after_a_search_of_a_part_of_it(
+    words: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "small.yaml").write_text("model.cell: [gru, mingru]\nmodel.hidden_size: [4, 8]\n")
+    folder = tmp_path / "sweep"
+    small = [f"--space={tmp_path / 'small.yaml'}", f"--run.folder={folder}"]
+    assert main(["sweep", *words, *small, "--trials=3"]) == 0
+    assert main(["sweep", "--resume", str(folder), "--trials=4"]) == 0
+    table = pd.read_csv(folder / "trials.csv")
+    assert len(table[["model.cell", "model.hidden_size"]].drop_duplicates()) == 4
+    assert set(table["state"]) == {"complete"}
+
+
 def test_settings_that_were_tried_are_not_trained_again(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "two.yaml").write_text("model.cell: [gru, mingru]\n")
-    monkeypatch.setattr(sweep, "num_combinations", lambda space: None)
+    monkeypatch.setattr(sweep, "num_combinations", lambda space: math.inf)
     folder = tmp_path / "sweep"
     two = [f"--space={tmp_path / 'two.yaml'}", f"--run.folder={folder}", "--trials=4"]
     assert main(["sweep", *words, *two]) == 0
@@ -169,11 +184,18 @@ def test_a_trial_whose_loss_is_no_number_is_counted_and_the_rest_go_on(
 
 
 def test_without_optuna_it_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert main(["sweep", "--data.root=nowhere"]) == 1
     assert "pip install 'actionrnn[sweep]'" in capsys.readouterr().err
+    space = ["--space", str(CONFIGS / "sweep" / "fights.yaml")]
+    assert main(["folds", f"--data.root={tiny_data}", *space, f"--run.folder={tmp_path}"]) == 1
+    assert "pip install 'actionrnn[sweep]'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_mistakes_are_named_before_anything_is_trained(
