@@ -33,7 +33,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Root of a prepared synthetic dataset of 60 small clips."""
-    from actionrnn.datasets.synthetic import prepare
+    from actionrnn.datasets.synthetic.prepare import prepare
 
     root = tmp_path_factory.mktemp("tiny") / "data"
     prepare(None, root, num_clips=60, size=32, min_frames=9, max_frames=15, difficulty="easy")

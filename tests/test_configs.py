@@ -16,7 +16,7 @@ from actionrnn.commands.prepare import RECIPES
 from actionrnn.commands.search_space import parse_space
 from actionrnn.commands.sweep import as_words
 from actionrnn.datasets import PREPARERS
-from actionrnn.models.recognizer import ActionRecognizer
+from actionrnn.training.recognizer import ActionRecognizer
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 DATA = sorted((CONFIGS / "data").glob("*.yaml"))

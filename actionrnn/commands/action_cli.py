@@ -25,15 +25,15 @@ from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.predictor import print_ranking
 from actionrnn.evaluation.summary import print_summary, summarise
 from actionrnn.features.spec import FeatureSettings
-from actionrnn.models.recognizer import ActionRecognizer
+from actionrnn.files import publish_json
 from actionrnn.training.callbacks import BestFigures, EpochLines, RunCSVLogger, StopOnSignal
 from actionrnn.training.checkpoint import AtomicCheckpointIO
 from actionrnn.training.data import ActionDataModule, ExtractionSettings
+from actionrnn.training.recognizer import ActionRecognizer
 from actionrnn.training.run_folder import (
     new_run_folder,
     run_folder_of,
     write_environment,
-    write_json,
 )
 
 TRAINER_DEFAULTS = {
@@ -181,7 +181,7 @@ class ActionCLI(LightningCLI):
         seconds = self.timer.time_elapsed("train")
         if not self.trainer.is_global_zero:
             return
-        write_json(self.folder / "fit.json", self._fit_figures(seconds))
+        publish_json(self.folder / "fit.json", self._fit_figures(seconds))
         if self.quiet:
             return
         best = self.folder / "checkpoints" / "best.ckpt"
@@ -218,7 +218,7 @@ class ActionCLI(LightningCLI):
         predictions = self._predictions(self.datamodule.subset)
         summary = summarise(predictions)
         predictions.save(self.folder / "predictions.parquet")
-        write_json(self.folder / "metrics.json", summary)
+        publish_json(self.folder / "metrics.json", summary)
         print_summary(summary)
         say(f"written: {self.folder / 'predictions.parquet'}, {self.folder / 'metrics.json'}")
 

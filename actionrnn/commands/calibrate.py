@@ -6,16 +6,12 @@ from jsonargparse import ArgumentParser
 from rich.table import Table
 
 from actionrnn.commands.parsing import usage_errors
+from actionrnn.diagnosis.calibration import FIGURES, store_temperature
 from actionrnn.errors import DataRejected
-from actionrnn.evaluation.calibration import (
-    FIGURES,
-    calibration_figures,
-    fit_temperature,
-    store_temperature,
-)
+from actionrnn.evaluation.calibration import calibration_figures, fit_temperature
 from actionrnn.evaluation.summary import plain_console
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.models.recognizer import clip_logits
+from actionrnn.training.recognizer import clip_logits
 
 TAKES_VERB = False
 

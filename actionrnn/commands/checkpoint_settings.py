@@ -4,8 +4,8 @@ from typing import Any
 
 from actionrnn.commands.config import load_config
 from actionrnn.features.spec import FeatureSpec
-from actionrnn.models.recognizer import CHECKPOINT_KEY
 from actionrnn.training.checkpoint import read_checkpoint
+from actionrnn.training.recognizer import CHECKPOINT_KEY
 from actionrnn.training.run_folder import run_folder_of
 
 

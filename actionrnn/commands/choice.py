@@ -13,8 +13,8 @@ from actionrnn.commands.sweep_results import print_top, trials_table
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import inner_folds
 from actionrnn.errors import UsageError
+from actionrnn.files import publish_json
 from actionrnn.training.data import ActionDataModule
-from actionrnn.training.run_folder import write_json
 
 
 def choose(
@@ -58,7 +58,7 @@ def choose(
     file = folder / "sweep.json"
     if file.exists() and json.loads(file.read_text()) != asdict(sweep):
         raise UsageError(f"{file} is of other settings; take another --run.folder")
-    write_json(file, asdict(sweep))
+    publish_json(file, asdict(sweep))
     print(f"{column}: choosing settings by {num_inner} inner folds", file=sys.stderr)
     study = search(sweep, num_trials)
     print_top(trials_table(study), [f"{num_inner} inner folds of {column}"])

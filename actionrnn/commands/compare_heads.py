@@ -19,14 +19,14 @@ from actionrnn.commands.config import setting
 from actionrnn.commands.folds import run_fold
 from actionrnn.commands.parsing import usage_errors
 from actionrnn.commands.split_columns import chosen_columns
+from actionrnn.diagnosis.cost import CELLS, CONTROLS, cells_by_length, measure_costs
 from actionrnn.errors import UsageError, near_miss
-from actionrnn.evaluation.cost import CELLS, CONTROLS, cells_by_length, measure_costs
 from actionrnn.evaluation.folds import difference_over_folds, mean_over_folds
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.summary import plain_console
 from actionrnn.evaluation.trained import TrainedModel
+from actionrnn.files import publish_json
 from actionrnn.models.config import HeadConfig
-from actionrnn.training.run_folder import write_json
 
 HEADS = (*CELLS, *CONTROLS)
 FIGURES = ("accuracy", "macro_accuracy", "auc")
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(result))
     if has_data:
         folder = Path(result["folder"])
-        write_json(folder / "compare.json", result)
+        publish_json(folder / "compare.json", result)
         pd.DataFrame(result["heads"]).to_csv(folder / "compare.csv", index=False)
         print(f"written: {folder / 'compare.json'}, {folder / 'compare.csv'}", file=sys.stderr)
     return 0

@@ -10,9 +10,9 @@ from jsonargparse import ArgumentParser
 from actionrnn.commands.action_cli import quiet_libraries
 from actionrnn.commands.parsing import import_function, usage_errors
 from actionrnn.errors import UsageError, near_miss
-from actionrnn.evaluation.tables import print_diagnosis
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.training.run_folder import write_json
+from actionrnn.files import publish_json
+from actionrnn.report.tables import print_diagnosis
 
 TAKES_VERB = False
 Part = Literal["val", "test", "train"]
@@ -28,23 +28,23 @@ class Kind(NamedTuple):
 
 KINDS = {
     "order": Kind(
-        "actionrnn.evaluation.order:diagnose_order",
-        "actionrnn.evaluation.plots:order_figure",
+        "actionrnn.diagnosis.order:diagnose_order",
+        "actionrnn.report.plots:order_figure",
         "does the model use the order of the frames, and which classes need it?",
     ),
     "bias": Kind(
-        "actionrnn.evaluation.bias:diagnose_bias",
-        "actionrnn.evaluation.plots:bias_figure",
+        "actionrnn.diagnosis.bias:diagnose_bias",
+        "actionrnn.report.plots:bias_figure",
         "does it need the action, or only the scene? where does it fail? which labels are odd?",
     ),
     "calibration": Kind(
-        "actionrnn.evaluation.calibration:diagnose_calibration",
-        "actionrnn.evaluation.plots:calibration_figure",
+        "actionrnn.diagnosis.calibration:diagnose_calibration",
+        "actionrnn.report.plots:calibration_figure",
         "is a probability of 0.8 right in 8 of 10?",
     ),
     "gradients": Kind(
-        "actionrnn.evaluation.gradients:diagnose_gradients",
-        "actionrnn.evaluation.plots:gradients_figure",
+        "actionrnn.diagnosis.gradients:diagnose_gradients",
+        "actionrnn.report.plots:gradients_figure",
         "does the learning signal reach the first frame?",
     ),
 }
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
     result = import_function(KINDS[name].diagnose)(run, options["data.subset"], **extra)
     folder = run.folder / "diagnostics"
     folder.mkdir(exist_ok=True)
-    write_json(folder / f"{name}.json", result)
+    publish_json(folder / f"{name}.json", result)
     if options.json:
         print(json.dumps(result))
     else:

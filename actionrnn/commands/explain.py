@@ -15,11 +15,12 @@ from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.summary import plain_console
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.explain.clip import ExplainedClip, explain_clip
-from actionrnn.explain.film import write_film
-from actionrnn.explain.sheet import sheet
+from actionrnn.explain.evidence import ExplainedClip, explain_clip
 from actionrnn.explain.survey import survey
-from actionrnn.training.run_folder import run_folder_of, write_json
+from actionrnn.files import publish_json
+from actionrnn.report.film import write_film
+from actionrnn.report.sheet import sheet
+from actionrnn.training.run_folder import run_folder_of
 from actionrnn.video.errors import VideoError
 
 TAKES_VERB = False
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
     if options.num_clips:
         run = TrainedModel.load(options.ckpt_path, device=options.device)
         result = survey(run, options["data.subset"], options.num_clips)
-        write_json(folder / "survey.json", result)
+        publish_json(folder / "survey.json", result)
         if options.json:
             print(json.dumps(result))
         else:
@@ -92,7 +93,7 @@ def _explain(predictor: ActionPredictor, video: str, target: Path, options: Any)
         write_film(clip, Path(f"{target}.mp4"), predictor.spec.settings.reader)
         written.append(f"{target}.mp4")
     figures = clip.to_dict()
-    write_json(Path(f"{target}.json"), figures)
+    publish_json(Path(f"{target}.json"), figures)
     if options.json:
         print(json.dumps(figures), flush=True)
     else:

@@ -15,7 +15,7 @@ from actionrnn.commands.sweep_results import OBJECTIVE
 from actionrnn.evaluation.folds import ensemble, mean_over_folds
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.summary import plain_console
-from actionrnn.training.run_folder import write_json
+from actionrnn.files import publish_json
 
 TAKES_VERB = False
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     summary = summarise_folds(runs)
     if chosen:
         summary["chosen"] = chosen
-    write_json(folder / "folds.json", summary)
+    publish_json(folder / "folds.json", summary)
     print_folds(summary)
     print(f"written: {folder / 'folds.json'}", file=sys.stderr)
     return 0

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 from actionrnn.commands.parsing import import_function, spelled_out, usage_errors
 from actionrnn.datasets import PREPARERS
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.source import SourceNeeded
+from actionrnn.datasets.source.locate import SourceNeeded
 from actionrnn.errors import UsageError, near_miss
 
 TAKES_VERB = False

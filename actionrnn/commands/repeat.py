@@ -16,7 +16,8 @@ from actionrnn.commands.action_cli import run
 from actionrnn.commands.config import setting
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.summary import plain_console
-from actionrnn.training.run_folder import new_run_folder, write_json
+from actionrnn.files import publish_json
+from actionrnn.training.run_folder import new_run_folder
 
 FIGURES = {
     "accuracy": "accuracy",
@@ -104,7 +105,7 @@ def fit_seeds(arguments: list[str]) -> int:
         "seeds": {str(row["seed"]): shown(row["validation"]) for row in rows},
         **spread(figures),
     }
-    write_json(folder / "seeds.json", summary)
+    publish_json(folder / "seeds.json", summary)
     print_rows("seed, validation", summary["seeds"], summary["mean"], summary["sd"])
     print(f"written: {folder / 'seeds.json'}", file=sys.stderr)
     return 0

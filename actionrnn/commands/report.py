@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.parsing import usage_errors
-from actionrnn.evaluation.report.page import write_report
+from actionrnn.report.html.page import write_report
 
 TAKES_VERB = False
 

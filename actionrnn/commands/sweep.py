@@ -34,8 +34,8 @@ from actionrnn.commands.sweep_results import (
     trials_table,
 )
 from actionrnn.errors import ActionRNNError, UsageError
-from actionrnn.models.finite import NotFinite
-from actionrnn.training.run_folder import write_json
+from actionrnn.files import publish_json
+from actionrnn.training.finite import NotFinite
 
 TAKES_VERB = False
 WARMUP_EPOCHS = 5
@@ -166,7 +166,7 @@ def _started(options: argparse.Namespace, words: list[str]) -> Sweep:
     if (folder / "sweep.json").exists():
         raise UsageError(f"{folder} holds a sweep: actionrnn sweep --resume {folder}")
     sweep = Sweep(str(folder), words, columns, space, options.prune, seed)
-    write_json(folder / "sweep.json", asdict(sweep))
+    publish_json(folder / "sweep.json", asdict(sweep))
     return sweep
 
 

@@ -1,173 +1,98 @@
-"""Clips that show the same although their files differ: re-encoded, resized, cut from one take.
+"""Which clips of a manifest show the same, and which splits they cross."""
 
-A clip's fingerprint is a difference hash (dHash) of a few frames spread over it: is a pixel of
-the tiny grey picture brighter than its left neighbour? Re-encoding flips few of these bits, other
-pictures agree in about half of them.
-"""
-
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from actionrnn.datasets.content_hash import CONTENT, with_content
+from actionrnn.datasets.groups import pairs_of_equal
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.progress import progress
-from actionrnn.video.errors import VideoError, VideoShorter
-from actionrnn.video.reader import open_video
-from actionrnn.video.sampling import sample_uniform
-
-NUM_FRAMES, LONGEST_SECONDS = 5, 20.0
-# Share of equal bits from which two clips count as showing the same. Measured on surveillance
-# fights: 35,236 pairs from different recordings reach 0.63 at most; of 1,079 pairs from one
-# recording 238 reach 0.75.
-SIMILARITY = 0.75
-# Cosine of mean features from which two clips count as close. Measured on surveillance fights with
-# ImageNet MobileNetV2: pairs from different recordings reach 0.83 at most; of 1,079 pairs from one
-# recording 104 reach 0.93.
-COSINE = 0.93
-_SIDE = 12
-# A step between neighbours below this many grey levels is noise: the bit says nothing.
-_NOISE_LEVELS = 3
-# Fewest telling bits of a fingerprint: a black clip is like every other black clip.
-_FEWEST_BITS = 100
-_ROWS_AT_ONCE = 1024
-_READERS = min(8, os.cpu_count() or 1)
-
-
-Segment = tuple[Path, float | None, float | None]
-"""A file, and from where to where in seconds."""
+from actionrnn.datasets.picture_hash import (
+    NearDuplicate,
+    across,
+    find_near_duplicates,
+    fingerprints,
+    segments_of,
+    similar_features,
+)
 
 
 @dataclass(frozen=True)
-class NearDuplicate:
-    """Two clips that show much the same.
+class Finding:
+    """Two clips that are the same, or look it.
 
     Attributes:
-        first, second: row numbers in the manifest's table, first < second.
-        similarity: share of equal bits, or cosine, up to 1.
+        kind: equal bytes, equal looks (fingerprint), or close features (cosine).
+        first, second: `video_id`s.
+        similarity: 1 for equal bytes, else share of equal bits or cosine.
+        crosses: split columns that put the two into different parts, `split1 (train, test)`.
+        same_group: both have one group, so that a split by group keeps them together.
     """
 
-    first: int
-    second: int
+    kind: Literal["identical", "looks alike", "close features"]
+    first: str
+    second: str
     similarity: float
+    crosses: tuple[str, ...]
+    same_group: bool
+
+    def __str__(self) -> str:
+        where = f"; in different parts of {', '.join(self.crosses)}" if self.crosses else ""
+        return f"{self.first} ~ {self.second}: {self.kind} ({self.similarity:.2f}){where}"
 
 
-def fingerprint(
-    path: Path, start_seconds: float | None = None, end_seconds: float | None = None
-) -> NDArray[np.float32]:
-    """Signs of brightness steps, -1, 0 (too small to tell) or 1, float32 (bits,).
+def find_duplicates(
+    manifest: Manifest, features: NDArray[np.float32] | None = None
+) -> tuple[list[Finding], dict[str, str]]:
+    """Identical and near-identical clips, those that cross a split first.
 
-    Of a long clip the first 20 seconds count. PyAV decodes: files that make decord hang do not
-    stop it.
+    Args:
+        manifest: whose clips are compared, `unused` ones too.
+        features: one row per clip, such as its mean cached feature (n, D): then closeness is the
+            cosine of these, and no video is decoded.
 
-    Raises:
-        VideoError: if the clip cannot be read.
+    Returns:
+        The findings, and by `video_id` why a clip could not be read.
     """
-    last = (start_seconds or 0.0) + LONGEST_SECONDS
-    end_seconds = last if end_seconds is None else min(end_seconds, last)
-    video = open_video(path, "pyav", start_seconds, end_seconds)
-    try:
-        try:
-            frames = video.read(sample_uniform(video.num_frames, NUM_FRAMES))
-        except VideoShorter as shorter:
-            if not shorter.num_frames:
-                raise
-            frames = video.read(sample_uniform(shorter.num_frames, NUM_FRAMES))
-    finally:
-        video.close()
-    return np.concatenate([_steps(frame) for frame in frames])
+    content = with_content(manifest).table.get(CONTENT)
+    equal = pairs_of_equal([] if content is None else content.tolist())
+    faults: dict[str, str] = {}
+    kind: Literal["looks alike", "close features"] = "close features"
+    if features is None:
+        kind = "looks alike"
+        signs, by_row = fingerprints(segments_of(manifest))
+        near = find_near_duplicates(signs)
+        faults = {str(manifest.table["video_id"].iloc[row]): why for row, why in by_row.items()}
+    else:
+        near = similar_features(features)
+    known = set(equal)
+    findings = _findings("identical", [NearDuplicate(a, b, 1.0) for a, b in equal], manifest)
+    findings += _findings(kind, [p for p in near if (p.first, p.second) not in known], manifest)
+    return sorted(findings, key=lambda found: not found.crosses), faults
 
 
-def fingerprints(segments: Sequence[Segment]) -> tuple[NDArray[np.float32], dict[int, str]]:
-    """Fingerprints float32 (n, bits); and by row why a clip has none (its row is zero)."""
-    found = np.zeros((len(segments), NUM_FRAMES * 2 * _SIDE * _SIDE), dtype=np.float32)
-    faults: dict[int, str] = {}
-
-    def take(segment: Segment) -> NDArray[np.float32] | str:
-        try:
-            return fingerprint(*segment)
-        except VideoError as error:
-            return error.reason
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        results = progress(pool.map(take, segments), len(segments), "looking for near-duplicates")
-        for row, result in enumerate(results):
-            if isinstance(result, str):
-                faults[row] = result
-            else:
-                found[row] = result
-    return found, faults
-
-
-def segments_of(manifest: Manifest) -> list[Segment]:
-    """File, start and end of every clip of a manifest."""
-
-    def bound(seconds: float) -> float | None:
-        return None if np.isnan(seconds) else float(seconds)
-
-    table = manifest.table
-    starts, ends = map(bound, table["start_seconds"]), map(bound, table["end_seconds"])
-    return list(zip(manifest.video_paths(), starts, ends, strict=True))
-
-
-def find_near_duplicates(
-    signs: NDArray[np.float32], similarity: float = SIMILARITY
-) -> list[NearDuplicate]:
-    """Pairs of fingerprints that agree in at least `similarity` of the bits that tell.
-
-    A bit counts where either clip has a step; where one has none, it counts as half agreed.
-    """
-    telling = np.abs(signs)
-    pairs = []
-    for rows in _blocks(len(signs)):
-        product = signs[rows] @ signs.T
-        both = telling[rows].sum(1)[:, None] + telling.sum(1)[None] - telling[rows] @ telling.T
-        share = np.where(both >= _FEWEST_BITS, 0.5 + product / np.maximum(2 * both, 1), 0)
-        pairs += _pairs(share, rows.start, similarity)
-    return pairs
-
-
-def similar_features(features: NDArray[np.float32], cosine: float = COSINE) -> list[NearDuplicate]:
-    """Pairs of rows of `features` (n, D), such as clips' mean features, this close by cosine."""
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    unit = features / np.maximum(norms, 1e-12)
-    blocks = ((unit[rows] @ unit.T, rows.start) for rows in _blocks(len(unit)))
-    return [pair for share, start in blocks for pair in _pairs(share, start, cosine)]
-
-
-def across(pairs: Sequence[NearDuplicate], manifest: Manifest, column: str) -> list[NearDuplicate]:
-    """The pairs whose clips lie in different parts of a split, `unused` clips left out."""
-    split = manifest.table[column].tolist()
+def _findings(
+    kind: Literal["identical", "looks alike", "close features"],
+    pairs: Sequence[NearDuplicate],
+    manifest: Manifest,
+) -> list[Finding]:
+    crosses: dict[NearDuplicate, list[str]] = {pair: [] for pair in pairs}
+    for column in manifest.splits:
+        part = manifest.table[column].tolist()
+        for pair in across(pairs, manifest, column):
+            crosses[pair].append(f"{column} ({part[pair.first]}, {part[pair.second]})")
+    ids, groups = manifest.table["video_id"].tolist(), manifest.table["group"].tolist()
     return [
-        pair
+        Finding(
+            kind,
+            ids[pair.first],
+            ids[pair.second],
+            pair.similarity,
+            tuple(crosses[pair]),
+            bool(groups[pair.first]) and groups[pair.first] == groups[pair.second],
+        )
         for pair in pairs
-        if split[pair.first] != split[pair.second]
-        and "unused" not in (split[pair.first], split[pair.second])
-    ]
-
-
-def _steps(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Signs of the steps to the right and down of a grey picture of 13 x 13."""
-    grey = Image.fromarray(frame).convert("L").resize((_SIDE + 1, _SIDE + 1), Image.Resampling.BOX)
-    levels = np.asarray(grey, dtype=np.int16)
-    steps = np.stack([np.diff(levels, axis=1)[:_SIDE], np.diff(levels, axis=0)[:, :_SIDE]])
-    signs: NDArray[np.float32] = (np.sign(steps) * (np.abs(steps) >= _NOISE_LEVELS)).ravel()
-    return signs.astype(np.float32)
-
-
-def _blocks(num_rows: int) -> Iterator[slice]:
-    return (slice(k, min(k + _ROWS_AT_ONCE, num_rows)) for k in range(0, num_rows, _ROWS_AT_ONCE))
-
-
-def _pairs(share: NDArray[np.float32], start: int, least: float) -> list[NearDuplicate]:
-    firsts, seconds = np.nonzero(share >= least)
-    return [
-        NearDuplicate(start + int(a), int(b), float(share[a, b]))
-        for a, b in zip(firsts, seconds, strict=True)
-        if start + a < b
     ]

@@ -9,12 +9,12 @@ from typing import Literal
 
 import pandas as pd
 
-from actionrnn.datasets.contents import CONTENT, equal_files, unreadable
+from actionrnn.datasets.content_hash import CONTENT, equal_files, unreadable
 from actionrnn.datasets.groups import join_groups, pairs_of_equal
 from actionrnn.datasets.manifest import Manifest, ManifestError
-from actionrnn.datasets.progress import tell
-from actionrnn.datasets.report import Report, class_table, lacking_classes
+from actionrnn.datasets.prepare_report import Report, class_table, lacking_classes
 from actionrnn.datasets.splits import carve_val, set_aside
+from actionrnn.progress import tell
 
 Missing = Literal["keep", "drop"]
 # Rows of the class table on the terminal; the report has them all.

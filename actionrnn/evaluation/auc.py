@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from actionrnn.models.metrics import ranking_scores
+from actionrnn.training.metrics import ranking_scores
 
 
 def weighted_auroc(

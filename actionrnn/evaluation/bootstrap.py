@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from actionrnn.models.metrics import predictions, top_k_hits
+from actionrnn.training.metrics import predictions, top_k_hits
 
 NUM_DRAWS = 2000
 LEVEL = 0.95

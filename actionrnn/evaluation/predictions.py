@@ -1,7 +1,6 @@
 """The predictions table: one row a clip, the only thing metrics, plots and notebooks read."""
 
 import json
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from torch import Tensor
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
-from actionrnn.models.metrics import classification_metrics, predictions
-from actionrnn.models.recognizer import clip_logits
+from actionrnn.files import published
+from actionrnn.training.metrics import classification_metrics, predictions
+from actionrnn.training.recognizer import clip_logits
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"actionrnn"
@@ -123,9 +123,8 @@ class Predictions:
             "about": self.about,
         }
         metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(about).encode()}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        pq.write_table(table.replace_schema_metadata(metadata), temporary)
-        os.replace(temporary, path)
+        with published(path) as temporary:
+            pq.write_table(table.replace_schema_metadata(metadata), temporary)
 
     @classmethod
     def load(cls, path: Path | str) -> "Predictions":

@@ -15,8 +15,8 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.extract import choose_device, extract_clip, load_backbone
 from actionrnn.features.spec import FeatureSpec
-from actionrnn.models.recognizer import CHECKPOINT_KEY, ActionRecognizer, clip_logits
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
+from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer, clip_logits
 from actionrnn.video.errors import VideoError
 
 

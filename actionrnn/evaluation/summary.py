@@ -19,7 +19,7 @@ from actionrnn.evaluation.bootstrap import (
 )
 from actionrnn.evaluation.calibration import expected_calibration_error
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.models.metrics import AUC_MAX_CLASSES
+from actionrnn.training.metrics import AUC_MAX_CLASSES
 
 HEADLINES = {
     "accuracy": "clip accuracy (top-1)",

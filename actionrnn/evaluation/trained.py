@@ -10,10 +10,10 @@ from torch import Tensor
 
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.features.spec import FeatureSpec
-from actionrnn.models.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.batches import Batch
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
 from actionrnn.training.data import ActionDataModule, ExtractionSettings, Subset
+from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.run_folder import run_folder_of
 
 Change = Callable[[Batch], Batch]

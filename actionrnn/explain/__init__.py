@@ -1,5 +1,5 @@
 """Why a class, and when: evidence, gates, saliency, heat maps, and whether to believe them."""
 
-from actionrnn.explain.clip import ExplainedClip, explain_clip
+from actionrnn.explain.evidence import ExplainedClip, explain_clip
 
 __all__ = ["ExplainedClip", "explain_clip"]

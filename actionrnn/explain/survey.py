@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from actionrnn.evaluation.frame_order import frames_in_span
+from actionrnn.diagnosis.frame_order import frames_in_span
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.explain.clip import saliencies
+from actionrnn.explain.evidence import saliencies
 from actionrnn.explain.saliency import METHODS
 from actionrnn.training.data import Subset
 

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
-from actionrnn.features.clips import source_of
+from actionrnn.features.clip_files import source_of
 from actionrnn.features.extract import CLIPS_PER_SHARD, FAILURES_NAME, imported_spec
 from actionrnn.features.int8 import NETWORKS, int8_version
 from actionrnn.features.shard import NAME, SUFFIX, Entry, unwritable, write_shard

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clips import Clip, content_of
+from actionrnn.features.clip_files import Clip, content_of
 from actionrnn.features.machine import Busy
 from actionrnn.features.shard import Entry
-from actionrnn.video.clip import ClipFrames
+from actionrnn.video.decode import ClipFrames
 from actionrnn.video.errors import VideoError
 from actionrnn.video.isolate import DecodeWorker
 

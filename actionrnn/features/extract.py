@@ -17,7 +17,7 @@ from torch import Tensor
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clips import Clip, clips_of, content_of, readers_of
+from actionrnn.features.clip_files import Clip, clips_of, content_of, readers_of
 from actionrnn.features.engine import DecoderPool, Engine, Extracted
 from actionrnn.features.int8 import RUNTIME, ensure_network, int8_version, network_path
 from actionrnn.features.machine import choose_device, num_cores
@@ -27,7 +27,7 @@ from actionrnn.features.shard import unwritable, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
 from actionrnn.features.store import FeatureStore, read_spec
 from actionrnn.features.weights import preprocessing_of, weights_identity
-from actionrnn.video.clip import read_clip
+from actionrnn.video.decode import read_clip
 
 __all__ = ["choose_device", "clips_of", "compute", "ensure_features", "extract_clip", "spec_of"]
 

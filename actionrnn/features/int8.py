@@ -18,7 +18,7 @@ from torch import Tensor
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clips import Clip
+from actionrnn.features.clip_files import Clip
 from actionrnn.features.openvino import quantize, quantizer_version, runtime_version
 from actionrnn.features.shard import unwritable
 from actionrnn.features.spec import FeatureSettings

@@ -1,1 +1,1 @@
-"""What the Lightning Trainer needs around the model: data, callbacks, checkpoints."""
+"""The LightningModule around a head: data, metrics, callbacks, checkpoints."""

@@ -1,7 +1,6 @@
 """Checkpoints: plain data, published atomically, rebuilt without a Trainer."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.spec import FeatureSpec
-from actionrnn.models.recognizer import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ActionRecognizer
+from actionrnn.files import published
+from actionrnn.training.recognizer import CHECKPOINT_FORMAT, CHECKPOINT_KEY, ActionRecognizer
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -28,18 +28,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             OSError: if the folder cannot be written; nothing is swallowed.
         """
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".saving-", suffix=".ckpt")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with published(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

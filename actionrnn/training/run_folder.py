@@ -1,6 +1,5 @@
 """The folder of one run: `runs/<name>/<time>/` with everything needed to trust and repeat it."""
 
-import json
 import os
 import platform
 import subprocess
@@ -9,6 +8,8 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from actionrnn.files import publish_json
 
 RUN_FOLDER_VARIABLE = "ACTIONRNN_RUN_FOLDER"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "decord", "av", "numpy")
@@ -78,13 +79,6 @@ def _git_commit() -> str | None:
     return found.stdout.strip() or None
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON beside the target and rename it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=False) + "\n")
-    os.replace(temporary, path)
-
-
 def write_environment(folder: Path, argv: list[str] | None = None) -> None:
     """Write `env.json`, once a run."""
-    write_json(folder / "env.json", describe_environment(argv or sys.argv))
+    publish_json(folder / "env.json", describe_environment(argv or sys.argv))

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.memory import keep_freed_memory
-from actionrnn.video.clip import ClipFrames, read_clip
+from actionrnn.video.decode import ClipFrames, read_clip
 from actionrnn.video.errors import VideoError
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.synthetic import prepare
+from actionrnn.datasets.synthetic.prepare import prepare
 from actionrnn.features.extract import ensure_features
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.models.config import HeadConfig

@@ -32,8 +32,8 @@ from actionrnn.features.shard import Entry, write_shard
 from actionrnn.features.store import FeatureStore
 from actionrnn.models.config import HeadConfig
 from actionrnn.models.heads import build_head
-from actionrnn.models.optim import decay_groups
 from actionrnn.training import callbacks
+from actionrnn.training.optim import decay_groups
 
 NUM_TRAIN, NUM_VAL, FRAMES, DIM, CLASSES, BATCH = 9537, 3783, 16, 512, 101, 64
 CHUNK = 10

@@ -23,7 +23,7 @@ import av
 import numpy as np
 import torch
 
-from actionrnn.video.clip import read_clip
+from actionrnn.video.decode import read_clip
 from actionrnn.video.reader import open_video, reader_names
 from actionrnn.video.sampling import Sampling, sample_uniform
 from actionrnn.video.transform import Transform

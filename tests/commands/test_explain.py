@@ -15,9 +15,9 @@ from actionrnn.cli import main
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.explain import explain_clip
-from actionrnn.explain.sheet import sheet
 from actionrnn.models.config import HeadConfig
 from actionrnn.models.heads import build_head
+from actionrnn.report.sheet import sheet
 
 
 @pytest.fixture

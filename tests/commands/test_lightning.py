@@ -17,9 +17,9 @@ from actionrnn.cli import main
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
-from actionrnn.models.recognizer import ActionRecognizer
 from actionrnn.training.batches import Batch
 from actionrnn.training.data import ActionDataModule
+from actionrnn.training.recognizer import ActionRecognizer
 
 
 def flat(config: dict, prefix: str = "") -> dict:

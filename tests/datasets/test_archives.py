@@ -12,10 +12,10 @@ import pytest
 import rarfile
 
 from actionrnn.datasets import archives
-from actionrnn.datasets.archives import ArchiveError, extract, find_archives
 from actionrnn.datasets.manifest import ManifestError
-from actionrnn.datasets.names import inside
-from actionrnn.datasets.source import DatasetCard, open_source
+from actionrnn.datasets.source.archives import ArchiveError, extract, find_archives
+from actionrnn.datasets.source.locate import DatasetCard, open_source
+from actionrnn.datasets.source.names import inside
 
 CARD = DatasetCard("tiny", "Tiny", "https://example.org", "MIT", "1 KB", "a.mp4")
 

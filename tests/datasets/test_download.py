@@ -17,9 +17,9 @@ import pytest
 
 from actionrnn.cli import main
 from actionrnn.datasets import PREPARERS, kth, ssv2, ucf101
-from actionrnn.datasets.download import DownloadError, RemoteFile, _NoDowngrade, download
 from actionrnn.datasets.manifest import Manifest, ManifestError
-from actionrnn.datasets.source import SourceNeeded, open_source
+from actionrnn.datasets.source.download import DownloadError, RemoteFile, _NoDowngrade, download
+from actionrnn.datasets.source.locate import SourceNeeded, open_source
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

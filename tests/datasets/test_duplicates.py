@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 
 from actionrnn.cli import main
-from actionrnn.datasets.contents import CONTENT, equal_files, unreadable, with_content
-from actionrnn.datasets.duplicates import (
+from actionrnn.datasets.content_hash import CONTENT, equal_files, unreadable, with_content
+from actionrnn.datasets.duplicates import find_duplicates
+from actionrnn.datasets.manifest import LeakError, Manifest
+from actionrnn.datasets.official.fights import prepare as prepare_fights
+from actionrnn.datasets.picture_hash import (
     SIMILARITY,
     NearDuplicate,
     across,
@@ -19,9 +22,6 @@ from actionrnn.datasets.duplicates import (
     segments_of,
     similar_features,
 )
-from actionrnn.datasets.fights import prepare as prepare_fights
-from actionrnn.datasets.findings import find_duplicates
-from actionrnn.datasets.manifest import LeakError, Manifest
 from actionrnn.features.shard import Entry, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore

@@ -13,8 +13,8 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.features.shard import Entry, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
-from actionrnn.models.recognizer import ActionRecognizer
 from actionrnn.training.data import ActionDataModule
+from actionrnn.training.recognizer import ActionRecognizer
 
 COUNTS = {"common": 90, "rare": 10}
 

@@ -12,7 +12,7 @@ from PIL import Image
 from actionrnn.datasets import csv_table, folder
 from actionrnn.datasets.groups import groups_by_regex, join_groups, pairs_of_equal
 from actionrnn.datasets.manifest import LeakError, Manifest, ManifestError
-from actionrnn.datasets.report import class_table
+from actionrnn.datasets.prepare_report import class_table
 
 
 @pytest.fixture(scope="module")

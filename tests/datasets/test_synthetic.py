@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.synthetic import CLASS_NAMES, prepare
-from actionrnn.datasets.synthetic_actions import (
+from actionrnn.datasets.synthetic.actions import (
     BACKGROUNDS,
     PAIRS,
     ActionPair,
@@ -21,7 +20,8 @@ from actionrnn.datasets.synthetic_actions import (
     Pen,
     draw_background,
 )
-from actionrnn.datasets.synthetic_takes import Difficulty, draw_take, render_pair
+from actionrnn.datasets.synthetic.prepare import CLASS_NAMES, prepare
+from actionrnn.datasets.synthetic.takes import Difficulty, draw_take, render_pair
 from actionrnn.video.reader import open_video
 from actionrnn.video.sampling import sample_uniform
 
@@ -295,7 +295,7 @@ def test_frames_outside_the_span_do_not_know_the_pair() -> None:
 
 
 def test_split_sizes_at_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synthetic = "actionrnn.datasets.synthetic"
+    synthetic = "actionrnn.datasets.synthetic.prepare"
     monkeypatch.setattr(f"{synthetic}.write_video", lambda *_, **__: None)
     monkeypatch.setattr(f"{synthetic}.render_pair", lambda _, take, __: np.zeros(len(take.pose)))
     table = prepare(None, tmp_path, size=32, difficulty="easy").table

@@ -10,7 +10,7 @@ from torch import Tensor
 from actionrnn.evaluation.auc import weighted_auroc
 from actionrnn.evaluation.bootstrap import draw_weights
 from actionrnn.evaluation.summary import headline_keys, summarise
-from actionrnn.models.metrics import auroc, classification_metrics
+from actionrnn.training.metrics import auroc, classification_metrics
 from tests.evaluation.conftest import MakePredictions
 
 

@@ -19,8 +19,8 @@ from actionrnn.evaluation.bootstrap import (
     student_t,
 )
 from actionrnn.evaluation.calibration import expected_calibration_error
-from actionrnn.models.metrics import classification_metrics
-from actionrnn.models.recognizer import clip_logits
+from actionrnn.training.metrics import classification_metrics
+from actionrnn.training.recognizer import clip_logits
 
 
 def scores(num_clips: int, num_views: int, num_classes: int, seed: int = 0) -> tuple[Tensor, ...]:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from actionrnn.cli import main
-from actionrnn.datasets.synthetic import prepare
-from actionrnn.datasets.synthetic_actions import PAIRS
-from actionrnn.evaluation.bias import diagnose_bias
-from actionrnn.evaluation.order import diagnose_order
+from actionrnn.datasets.synthetic.actions import PAIRS
+from actionrnn.datasets.synthetic.prepare import prepare
+from actionrnn.diagnosis.bias import diagnose_bias
+from actionrnn.diagnosis.order import diagnose_order
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.explain.survey import survey
 

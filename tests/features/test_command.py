@@ -16,7 +16,7 @@ from actionrnn.cli import main
 from actionrnn.commands.extract import SHORT_FORMS
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.features import extract
-from actionrnn.features.clips import clips_of, content_of, readers_of, source_of
+from actionrnn.features.clip_files import clips_of, content_of, readers_of, source_of
 from actionrnn.features.extract import ensure_features
 from actionrnn.features.progress import ExtractionProgress
 from actionrnn.features.shard import Entry

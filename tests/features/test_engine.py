@@ -22,7 +22,7 @@ from actionrnn.features.extract import ensure_features, extract_clip
 from actionrnn.features.machine import num_cores, parse_shard, shard_of_environment
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.store import FeatureStore
-from actionrnn.video.clip import ClipFrames
+from actionrnn.video.decode import ClipFrames
 from actionrnn.video.isolate import DecodeWorker
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from actionrnn.cli import main
-from actionrnn.models.recognizer import ActionRecognizer
+from actionrnn.training.recognizer import ActionRecognizer
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:

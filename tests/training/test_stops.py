@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from actionrnn.cli import main
-from actionrnn.models.recognizer import ActionRecognizer
 from actionrnn.training.batches import Batch, FeatureLoader
+from actionrnn.training.recognizer import ActionRecognizer
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, step: str, value: float, epoch: int) -> None:

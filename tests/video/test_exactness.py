@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 
-from actionrnn.video.clip import read_clip
+from actionrnn.video.decode import read_clip
 from actionrnn.video.errors import DecoderRefused, VideoShorter
 from actionrnn.video.reader import FrameReader, open_video, reader_names
 from actionrnn.video.sampling import Sampling, sample_uniform

@@ -14,8 +14,8 @@ import av
 import numpy as np
 import pytest
 
-from actionrnn.video.clip import read_clip
 from actionrnn.video.complaints import complaints
+from actionrnn.video.decode import read_clip
 from actionrnn.video.errors import VideoError, VideoNotFound, VideoUnreadable
 from actionrnn.video.reader import open_video
 from actionrnn.video.sampling import Sampling

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actionrnn.video.clip import read_clip
+from actionrnn.video.decode import read_clip
 from actionrnn.video.errors import VideoNotFound
 from actionrnn.video.isolate import (
     ClipRequest,

@@ -1,0 +1,1 @@
+"""One file a public dataset: its official form, read into a manifest."""

@@ -1,0 +1,1 @@
+"""Your own clips: folders of videos, or a table of them."""

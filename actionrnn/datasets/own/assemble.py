@@ -1,0 +1,145 @@
+"""Your own clips, however they were listed: groups, splits, and the mistakes people make."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from actionrnn.datasets.content_hash import equal_files
+from actionrnn.datasets.groups import join_groups, pairs_of_equal
+from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.picture_hash import find_near_duplicates, fingerprints
+from actionrnn.datasets.prepare_report import Report
+from actionrnn.datasets.publish import Clip, publish
+from actionrnn.datasets.splits import fold_columns, fraction_column
+from actionrnn.progress import tell
+
+NearDuplicates = Literal["group", "report", "skip"]
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    "unused": "unused",
+}
+"""What people call the parts of a split, in lower case."""
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How splits are made where none is given: k folds, or one by fractions."""
+
+    folds: int
+    val: float
+    test: float
+    seed: int
+
+
+def assemble(
+    root: Path,
+    clips: Sequence[Clip],
+    report: Report,
+    plan: SplitPlan,
+    near_duplicates: NearDuplicates,
+    check_files: bool,
+    allow_leak: bool,
+) -> Manifest:
+    """Check the labels, complete the groups, make the splits that are not given, and publish.
+
+    Without any group, clips that look alike are put into one: they may be cut from one take.
+
+    Raises:
+        ManifestError: saying which labels, classes or groups cannot be.
+        LeakError: if the given split leaks, unless `allow_leak`.
+    """
+    classes = check_labels([clip.label for clip in clips], report.title)
+    labels = [clip.label for clip in clips]
+    groups = [clip.group for clip in clips]
+    names = [clip.video_id for clip in clips]
+    given = any(clip.splits for clip in clips)
+    if not any(groups):
+        tell(
+            "warning: nothing says which clips come from the same recording. If several do, the "
+            "result will look better than it is: name recordings with --group_regex, a group "
+            "column or sub-folders"
+        )
+        if near_duplicates != "skip":
+            pairs = _look_alike(clips, report)
+            if near_duplicates == "group" and not given:
+                groups = join_groups(groups, pairs, names)
+    elif not all(groups):
+        number = sum(not group for group in groups)
+        report.notes.append(f"{number} clips have no group; each counts as a recording of its own")
+    if not given:
+        content = equal_files([clip.file for clip in clips])
+        groups = join_groups(groups, pairs_of_equal(content), names)
+        columns = _columns(labels, groups, plan)
+        clips = [
+            replace(
+                clip, group=group, splits={name: column[row] for name, column in columns.items()}
+            )
+            for row, (clip, group) in enumerate(zip(clips, groups, strict=True))
+        ]
+    return publish(
+        root,
+        clips,
+        classes,
+        report,
+        official=False,
+        check_files=check_files,
+        allow_leak=allow_leak,
+        val=plan.val if given else 0.0,
+        seed=plan.seed,
+    )
+
+
+def check_labels(labels: Sequence[str], where: str) -> list[str]:
+    """The class names in order.
+
+    Raises:
+        ManifestError: if there are fewer than two, or two differ only in case or spaces.
+    """
+    counts = Counter(labels)
+    spellings: dict[str, list[str]] = {}
+    for name in sorted(counts):
+        spellings.setdefault("".join(name.split()).casefold(), []).append(name)
+    clashes = [names for names in spellings.values() if len(names) > 1]
+    if clashes:
+        named = "; ".join(
+            " and ".join(f"{name!r} ({counts[name]} clips)" for name in names) for names in clashes
+        )
+        raise ManifestError(
+            f"{where}: labels that differ only in case or spaces: {named}. Use one spelling"
+        )
+    if len(counts) < 2:
+        found = f"all {len(labels)} clips are of one class, {labels[0]!r}" if labels else "no clips"
+        raise ManifestError(f"{where}: {found}; at least two classes are needed to tell apart")
+    return sorted(counts)
+
+
+def _look_alike(clips: Sequence[Clip], report: Report) -> list[tuple[int, int]]:
+    segments = [(clip.file, clip.start_seconds, clip.end_seconds) for clip in clips]
+    signs, _ = fingerprints(segments)
+    found = find_near_duplicates(signs)
+    report.add(
+        "near-duplicates",
+        [
+            f"{clips[pair.first].video_id} ~ {clips[pair.second].video_id} ({pair.similarity:.2f})"
+            for pair in found
+        ],
+    )
+    return [(pair.first, pair.second) for pair in found]
+
+
+def _columns(labels: list[str], groups: list[str], plan: SplitPlan) -> dict[str, list[str]]:
+    try:
+        if plan.folds:
+            return fold_columns(labels, groups, plan.folds, plan.val, plan.seed)
+        return {"split1": fraction_column(labels, groups, plan.val, plan.test, plan.seed)}
+    except ManifestError as error:
+        if any(group.startswith("like ") for group in groups):
+            raise ManifestError(
+                f"{error}. Clips that look alike count as one group here; if they only share a "
+                f"place, say which recording each is from, or pass --near_duplicates report"
+            ) from error
+        raise

@@ -1,0 +1,1 @@
+"""Where a dataset comes from: downloads, archives, and the names in them."""

@@ -1,0 +1,195 @@
+"""Where a dataset comes from, and the files of what the user has of it."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.source.archives import archive_name, extract, find_archives, is_archive
+from actionrnn.datasets.source.download import RemoteFile, download
+from actionrnn.datasets.source.names import numbered_lines
+from actionrnn.errors import ActionRNNError
+from actionrnn.progress import tell
+from actionrnn.video.images import IMAGE_ENDINGS
+
+VIDEO_ENDINGS = frozenset(
+    (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv")
+) | {".3gp", ".ts", ".gif"}
+
+
+class SourceNeeded(ActionRNNError):
+    """No source was given; the message says where to get the dataset."""
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What a user must know before having the data.
+
+    Attributes:
+        name: as in `actionrnn prepare NAME`.
+        title: the dataset's name and paper.
+        homepage: where its authors offer it.
+        licence: its terms, in a few words.
+        size: to download, in words.
+        layout: what the source folder is expected to hold.
+        files: those with a public address.
+        lists: texts with a public address that hold further addresses, one a line.
+    """
+
+    name: str
+    title: str
+    homepage: str
+    licence: str
+    size: str
+    layout: str
+    files: tuple[RemoteFile, ...] = ()
+    lists: tuple[RemoteFile, ...] = ()
+
+    def where_to_get(self) -> str:
+        """Addresses, licence, size and the command that follows."""
+        lines = [
+            self.title,
+            f"  from     {self.homepage}",
+            *(f"  file     {file.url}" for file in self.files),
+            *(f"  files in {file.url}" for file in self.lists),
+            f"  licence  {self.licence}",
+            f"  size     {self.size}",
+            f"  holds    {self.layout}",
+            f"then: actionrnn prepare {self.name} --source PATH --root data/{self.name}",
+        ]
+        if self.files:
+            lines[-1:] = [
+                f"now:  actionrnn prepare {self.name} --download --root data/{self.name}",
+                lines[-1],
+            ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """Every file of a source, in order, hidden ones left out.
+
+    Attributes:
+        folders: where they were looked for.
+        paths: the files; with `image_folders`, also folders named by a number, unopened.
+        layout: what ought to be there, for messages.
+    """
+
+    folders: tuple[Path, ...]
+    paths: tuple[Path, ...]
+    layout: str = ""
+
+    @classmethod
+    def walk(
+        cls, folders: tuple[Path, ...], image_folders: bool = False, layout: str = ""
+    ) -> "SourceFiles":
+        """Look through `folders` at any depth; one that is reached twice counts once."""
+        seen: set[str] = set()
+        paths = (path for top in folders for path in _walk(top, image_folders, seen))
+        return cls(folders, tuple(paths), layout)
+
+    def named(self, *names: str) -> Path:
+        """The file with one of these names, the first name first.
+
+        Raises:
+            ManifestError: if there is none, or several with that name.
+        """
+        for name in names:
+            found = [path for path in self.paths if path.name == name]
+            if len(found) > 1:
+                raise ManifestError(f"{name} is there {len(found)} times: {found[0]}, {found[1]}")
+            if found:
+                return found[0]
+        places = ", ".join(str(folder) for folder in self.folders)
+        raise ManifestError(f"no {' or '.join(names)} in {places}; expected are {self.layout}")
+
+    def videos(self) -> list[Path]:
+        """The files whose ending is a video's."""
+        return [path for path in self.paths if path.suffix.lower() in VIDEO_ENDINGS]
+
+    def picture_folders(self) -> list[Path]:
+        """Folders that hold pictures, and no video at any depth: image sequences."""
+        pictures = {p.parent for p in self.paths if p.suffix.lower() in IMAGE_ENDINGS}
+        above = {folder for video in self.videos() for folder in video.parents}
+        return sorted(pictures - above)
+
+
+def _walk(top: Path, image_folders: bool, seen: set[str]) -> Iterator[Path]:
+    for folder, subfolders, files in os.walk(top, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders[:] = []
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__MACOSX")))
+        if image_folders:
+            yield from (Path(folder, name) for name in subfolders if name.isdigit())
+            subfolders[:] = [name for name in subfolders if not name.isdigit()]
+        yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+
+
+def open_source(
+    card: DatasetCard,
+    source: Path | None,
+    root: Path,
+    download_files: bool = False,
+    image_folders: bool = False,
+) -> SourceFiles:
+    """The files of a dataset, fetched and unpacked first where that is needed.
+
+    What is fetched goes to `root/downloads`, what is unpacked to `root/unpacked`; the source
+    itself is only read. Archives unpacked by an earlier run are not unpacked again.
+
+    Raises:
+        SourceNeeded: without a source: where to get it.
+        ManifestError: if the source is not there.
+    """
+    if source is None and download_files:
+        if not card.files:
+            raise SourceNeeded(f"{card.name} has no public address.\n{card.where_to_get()}")
+        source = root / "downloads"
+        _download(card, source)
+    if source is None:
+        raise SourceNeeded(card.where_to_get())
+    if not source.exists():
+        raise ManifestError(f"--source {source} does not exist.\n{card.where_to_get()}")
+    if source.is_file() and not is_archive(source):
+        raise ManifestError(f"--source {source}: neither a folder nor a zip, tar or rar archive")
+    if source.is_file():
+        folders = (_unpacked([source], root / "unpacked"),)
+        return SourceFiles.walk(folders, image_folders, card.layout)
+    unpacked = [
+        _unpacked(parts, root / "unpacked" / parts[0].parent.relative_to(source))
+        for parts in find_archives(source)
+    ]
+    return SourceFiles.walk((source, *unpacked), image_folders, card.layout)
+
+
+def _download(card: DatasetCard, folder: Path) -> None:
+    for file in card.files:
+        download(file, folder)
+    for listing in card.lists:
+        path = download(listing, folder)
+        for _, where, line in numbered_lines(path):
+            if not line.startswith("https://"):
+                raise ManifestError(f"{where}: {line!r} is no https address; rejected")
+            download(RemoteFile(line.strip(), folder=listing.folder), folder)
+
+
+def _unpacked(parts: list[Path], into: Path) -> Path:
+    """The contents of an archive, in a folder of `into`."""
+    folder = into / archive_name(parts)
+    note = into / f".{folder.name}.source"
+    mark = "".join(f"{part.name} {part.stat().st_size}\n" for part in parts)
+    if folder.is_dir():
+        if not note.is_file() or note.read_text(encoding="utf-8") != mark:
+            raise ManifestError(
+                f"{folder} was unpacked from another file than {parts[0]}; remove it, or choose "
+                f"another --root"
+            )
+        return folder
+    tell(f"unpacking {parts[0]} to {folder}")
+    into.mkdir(parents=True, exist_ok=True)
+    note.write_text(mark, encoding="utf-8")
+    return extract(parts, folder)

@@ -1,0 +1,1 @@
+"""The embedded dataset: an instrument for asking whether a model uses the order of frames."""

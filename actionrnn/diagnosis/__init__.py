@@ -1,0 +1,1 @@
+"""Questions to a trained run: order, bias, gradients, calibration, cost."""

@@ -1,0 +1,101 @@
+"""An explained clip as a film: the picture, and the probabilities running beside it."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from actionrnn.explain.evidence import ExplainedClip
+from actionrnn.report.plots import new_figure
+from actionrnn.report.sheet import COLORS, best_classes, short
+from actionrnn.video.errors import VideoShorter
+from actionrnn.video.reader import open_video
+from actionrnn.video.writer import write_video
+
+HEIGHT = 360
+PANEL_WIDTH = 480
+# Longer clips are thinned out: a film is to be looked at, and its frames are held in memory.
+MAX_FRAMES = 400
+DOTS_PER_INCH = 100
+
+
+def write_film(
+    clip: ExplainedClip,
+    path: Path,
+    reader: str = "auto",
+    start_seconds: float | None = None,
+    end_seconds: float | None = None,
+) -> None:
+    """Write an MP4 of the clip with the probability curves drawn up to the present moment.
+
+    Args:
+        clip: from `explain_clip`, of the same part of the file.
+        path: where to.
+        reader: the decoder.
+        start_seconds, end_seconds: the part.
+
+    Raises:
+        VideoError: if the clip cannot be read any more.
+        ActionRNNError: if matplotlib is not installed.
+    """
+    with closing(open_video(clip.path, reader, start_seconds, end_seconds)) as video:
+        step = -(-video.num_frames // MAX_FRAMES)
+        try:
+            frames = video.read(range(0, video.num_frames, step))
+        except VideoShorter:  # it knows its true length now
+            frames = video.read(range(0, video.num_frames, step))
+        seconds = video.timestamps_seconds[::step]
+        fps = video.fps / step
+    write_video(path, _composed(clip, frames, seconds), fps)
+
+
+def _composed(
+    clip: ExplainedClip, frames_NHWC: NDArray[np.uint8], seconds_N: NDArray[np.float64]
+) -> Iterator[NDArray[np.uint8]]:
+    empty, full, (left, right, top, bottom) = _panels(clip, seconds_N)
+    height, width = frames_NHWC.shape[1:3]
+    size = (max(2, round(width * HEIGHT / height / 2) * 2), HEIGHT)
+    span = max(float(seconds_N[-1] - seconds_N[0]), 1e-9)
+    for frame, now in zip(frames_NHWC, seconds_N, strict=True):
+        picture = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
+        x = round(left + (right - left) * float(now - seconds_N[0]) / span)
+        panel = np.concatenate([full[:, : x + 1], empty[:, x + 1 :]], axis=1)
+        panel[top:bottom, x] //= 2
+        yield np.concatenate([picture, panel], axis=1)
+
+
+def _panels(
+    clip: ExplainedClip, seconds_N: NDArray[np.float64]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[int, int, int, int]]:
+    """The plot without and with its curves, and its left, right, top and bottom in pixels."""
+    pictures = []
+    for with_curves in (False, True):
+        size = (PANEL_WIDTH / DOTS_PER_INCH, HEIGHT / DOTS_PER_INCH)
+        figure, (axis,) = new_figure(1, height=size[1], width=size[0])
+        figure.set_dpi(DOTS_PER_INCH)
+        for label, color in zip(best_classes(clip), COLORS, strict=False):
+            name = f"{short(clip.class_names[label], 26)}: {clip.probs_K[label]:.0%}"
+            values = clip.evidence_TK[:, label]
+            visible = 1.0 if with_curves else 0.0
+            axis.plot(clip.timestamps_T, values, color=color, linewidth=2, alpha=visible)
+            axis.plot([], [], color=color, linewidth=2, label=name)
+        end = max(float(seconds_N[-1]), float(seconds_N[0]) + 1e-3)
+        axis.set(ylim=(-0.02, 1.02), xlim=(float(seconds_N[0]), end))
+        axis.set(xlabel="seconds", title="probability so far")
+        figure.legend(loc="outside lower center", frameon=False, fontsize=9)
+        pictures.append(_pixels(figure))
+        box = axis.get_window_extent()
+        sides = (int(box.x0), int(box.x1) - 1, HEIGHT - int(box.y1), HEIGHT - int(box.y0))
+    return pictures[0], pictures[1], sides
+
+
+def _pixels(figure: Any) -> NDArray[np.uint8]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()

@@ -1,0 +1,53 @@
+"""The confusion matrix, so that it stays readable at hundreds of classes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionrnn.evaluation.predictions import Predictions
+from actionrnn.training.metrics import predictions
+
+MAX_CLASSES = 30
+
+
+def confusion_counts(scored: Predictions) -> NDArray[np.int64]:
+    """Clips by true class and predicted class, (K, K + 1); the last column is unreadable."""
+    num_classes = len(scored.class_names)
+    counts = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
+    preds_N = predictions(scored.logits()).numpy()
+    np.add.at(counts, (scored.targets().numpy(), preds_N), 1)
+    return counts
+
+
+def top_confusions(counts: NDArray[np.int64], names: list[str]) -> list[dict[str, Any]]:
+    """Every confusion of two classes that occurs, the most frequent first."""
+    errors = counts[:, :-1].copy()
+    np.fill_diagonal(errors, 0)
+    totals = counts.sum(axis=1)
+    pairs = [
+        {
+            "label": names[row],
+            "pred": names[column],
+            "clips": int(errors[row, column]),
+            "share": float(errors[row, column] / totals[row]),
+        }
+        for row, column in np.argwhere(errors)
+    ]
+    return sorted(pairs, key=lambda pair: (-float(pair["clips"]), -float(pair["share"])))
+
+
+def shown_classes(counts: NDArray[np.int64], limit: int = MAX_CLASSES) -> list[int]:
+    """The most confused classes, in an order that puts those next to each other.
+
+    From the pair confused most, the class most confused with the last three comes next.
+    """
+    errors = counts[:, :-1].astype(float)
+    np.fill_diagonal(errors, 0)
+    mutual = errors + errors.T
+    candidates = list(np.argsort(-mutual.sum(axis=1), kind="stable")[:limit])
+    order = [candidates.pop(0)]
+    while candidates:
+        weights = mutual[np.ix_(candidates, order[-3:])] @ np.arange(1, len(order[-3:]) + 1)
+        order.append(candidates.pop(int(weights.argmax())))
+    return [int(k) for k in order]

@@ -1,0 +1,165 @@
+"""An explained clip on one page."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionrnn.explain.evidence import ExplainedClip
+from actionrnn.report.plots import GREY, new_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NUM_PICTURES = 8
+NUM_CLASSES = 3
+# Okabe and Ito's: told apart by colour-blind readers too.
+COLORS = ("#0072b2", "#e69f00", "#009e73")
+HEAT_OPACITY = 0.6
+# Of a gate with many layers and directions, so many maps fit on a page.
+MAX_MAPS, MAPS_IN_ROW = 12, 4
+
+
+def sheet(clip: ExplainedClip) -> "Figure":
+    """Pictures with heat maps, evidence and saliency over time, faithfulness, gates.
+
+    Raises:
+        ActionRNNError: if matplotlib is not installed.
+    """
+    gates, shown = clip.gates[:MAX_MAPS], shown_frames(clip)
+    num_rows = -(-len(gates) // MAPS_IN_ROW)
+    rows: list[tuple[float, list[float]]] = [(2.1, [1.0] * len(shown))]
+    rows += [(2.7, [5.0, 3.0]), (2.7, [5.0, 3.0])]
+    rows += [(2.7, [1.0] * MAPS_IN_ROW)] * num_rows
+    figure, (pictures, evidence, saliency, *maps) = new_rows(rows, width=13.0)
+    figure.suptitle(_title(clip), fontsize=12)
+    figure.supxlabel("\n".join(_footnotes(clip)), fontsize=9, color="#555555")
+    for axis, frame in zip(pictures, shown, strict=True):
+        _picture(axis, clip, frame)
+    _evidence(evidence[0], clip)
+    _saliency(saliency[0], clip)
+    _curves(evidence[1], clip, "deletion")
+    _curves(saliency[1], clip, "insertion")
+    places = [axis for row in maps for axis in row]
+    for axis, gate in zip(places, gates, strict=False):
+        figure.colorbar(_gate(axis, gate), ax=axis, shrink=0.9)
+    for axis in places[len(gates) :]:
+        axis.set_visible(False)
+    return figure
+
+
+def shown_frames(clip: ExplainedClip) -> list[int]:
+    """The frames that speak for the class most, in their order in time."""
+    values_T = next(iter(clip.saliencies.values())).values_T
+    count = min(NUM_PICTURES, len(values_T))
+    return sorted(int(t) for t in np.argsort(-values_T, kind="stable")[:count])
+
+
+def overlaid(clip: ExplainedClip, frame: int) -> NDArray[np.uint8]:
+    """A picture with its heat map in red on top, uint8 (H, W, 3)."""
+    picture = clip.frames_TCHW[frame].transpose(1, 2, 0).astype(np.float32)
+    if clip.heat_Thw is None or clip.heat_Thw.max() <= 0:
+        return np.asarray(picture, dtype=np.uint8)
+    from PIL import Image
+
+    size = (picture.shape[1], picture.shape[0])
+    heat_hw = clip.heat_Thw[frame] / clip.heat_Thw.max()
+    heat = np.asarray(Image.fromarray(heat_hw).resize(size, Image.Resampling.BICUBIC))
+    opacity = HEAT_OPACITY * heat.clip(0, 1)[..., None]
+    grey = picture.mean(axis=2, keepdims=True) * 0.8
+    warm = np.array([255.0, 90.0, 0.0], dtype=np.float32)
+    return np.asarray(grey * (1 - opacity) + warm * opacity, dtype=np.uint8)
+
+
+def best_classes(clip: ExplainedClip) -> list[int]:
+    """The explained class, then the most probable others."""
+    others = [int(k) for k in np.argsort(-clip.probs_K, kind="stable") if k != clip.label]
+    return [clip.label, *others][:NUM_CLASSES]
+
+
+def short(name: str, length: int = 60) -> str:
+    """The end of a long path, the start being least telling."""
+    return name if len(name) <= length else f"...{name[3 - length :]}"
+
+
+def _title(clip: ExplainedClip) -> str:
+    explained = clip.class_names[clip.label]
+    title = f"{short(clip.path)}\n{explained}: {clip.probs_K[clip.label]:.1%}"
+    best = int(clip.probs_K.argmax())
+    if best != clip.label:
+        title += f" (predicted: {clip.class_names[best]} {clip.probs_K[best]:.1%})"
+    return title
+
+
+def _footnotes(clip: ExplainedClip) -> list[str]:
+    notes = [f"note: {note}" for note in clip.notes]
+    if len(clip.gates) > MAX_MAPS:
+        notes.append(f"note: the first {MAX_MAPS} of {len(clip.gates)} gate maps")
+    return notes
+
+
+def _picture(axis: "Axes", clip: ExplainedClip, frame: int) -> None:
+    axis.imshow(overlaid(clip, frame))
+    axis.set_title(f"{clip.timestamps_T[frame]:.2f} s", fontsize=9)
+    axis.set_axis_off()
+
+
+def _evidence(axis: "Axes", clip: ExplainedClip) -> None:
+    for label, color in zip(best_classes(clip), COLORS, strict=False):
+        name = short(clip.class_names[label], 30)
+        axis.plot(
+            clip.timestamps_T, clip.evidence_TK[:, label], "o-", color=color, ms=3, label=name
+        )
+    axis.set(title="probability so far", ylim=(-0.02, 1.02), xlabel="seconds")
+    _legend(axis)
+
+
+def _saliency(axis: "Axes", clip: ExplainedClip) -> None:
+    times_T = np.asarray(clip.timestamps_T)
+    gaps = np.diff(np.unique(times_T))
+    width = 0.45 * float(gaps.min()) if len(gaps) else 0.1
+    for number, (name, each) in enumerate(clip.saliencies.items()):
+        offset = (number - (len(clip.saliencies) - 1) / 2) * width
+        axis.bar(times_T + offset, each.values_T, width, color=COLORS[number], label=name)
+    axis.axhline(0, color="black", linewidth=0.8)
+    explained = short(clip.class_names[clip.label], 30)
+    axis.set(title=f"what each frame adds to the logit of {explained}", xlabel="seconds")
+    _legend(axis)
+
+
+def _curves(axis: "Axes", clip: ExplainedClip, kind: str) -> None:
+    for color, (name, each) in zip(COLORS, clip.saliencies.items(), strict=False):
+        curve = getattr(each.faithfulness, kind)
+        area = getattr(each.faithfulness, f"{kind}_area")
+        share = np.linspace(0, 1, len(curve))
+        axis.plot(share, curve, color=color, label=f"{name}: {area:.2f}")
+    judged = next(iter(clip.saliencies.values())).faithfulness
+    area = getattr(judged, f"random_{kind}_area")
+    curve = getattr(judged, f"random_{kind}")
+    spread = getattr(judged, f"random_{kind}_sd")
+    label = f"random: {area:.2f} ± {spread:.2f}"
+    axis.plot(np.linspace(0, 1, len(curve)), curve, ":", color=GREY, label=label)
+    better = "lower is better" if kind == "deletion" else "higher is better"
+    what = "hidden" if kind == "deletion" else "shown"
+    axis.set(title=f"{kind}: {better}", xlabel=f"share of frames {what}", ylim=(-0.02, 1.02))
+    _legend(axis, "mean probability")
+
+
+def _legend(axis: "Axes", title: str | None = None) -> None:
+    """Beside the plot, where it hides no curve."""
+    axis.legend(
+        frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5),
+        title=title, title_fontsize=8, alignment="left",
+    )  # fmt: skip
+
+
+def _gate(axis: "Axes", gate: Any) -> Any:
+    units = np.argsort(gate.values_TH.argmax(axis=0), kind="stable")
+    bounds = (gate.low, gate.high) if np.isfinite([gate.low, gate.high]).all() else (None, None)
+    image = axis.imshow(
+        gate.values_TH[:, units].T, aspect="auto", vmin=bounds[0], vmax=bounds[1], cmap="viridis"
+    )
+    axis.set_title(gate.title.replace(": ", "\n"), fontsize=9)
+    axis.set(xlabel="frame", ylabel="unit")
+    return image

@@ -1,0 +1,345 @@
+"""ActionRecognizer, the LightningModule: loss, metrics, optimiser around a head.
+
+The frozen backbone is deliberately not in here: `model.train()` must not reach its BatchNorm,
+and checkpoints must not carry it.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NoReturn
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+
+from actionrnn.errors import ActionRNNError
+from actionrnn.models.config import HeadConfig
+from actionrnn.models.heads import Head, build_head
+from actionrnn.training.finite import NotFinite, named, rows_not_finite
+from actionrnn.training.metrics import classification_metrics
+from actionrnn.training.mixup import mixup
+from actionrnn.training.optim import decay_groups
+from actionrnn.training.scores import ClipScores
+
+CHECKPOINT_KEY = "actionrnn"
+CHECKPOINT_FORMAT = 1
+
+
+class ActionRecognizer(pl.LightningModule):
+    """A head trained with cross-entropy on frozen features.
+
+    The head is built when the data is known (`configure_model`), with weights that depend on the
+    seed alone. Whole splits are scored at the end of an epoch by `classification_metrics`.
+
+    Args:
+        learning_rate: peak learning rate of AdamW, after warm-up.
+        weight_decay: AdamW's, on weight matrices only (not on biases and norms).
+        warmup_share: share of all steps in which the rate climbs linearly; cosine to 0 after.
+        label_smoothing: probability mass spread over all classes, 0 <= s < 1.
+        mixup: clips are mixed in pairs by shares from Beta(mixup, mixup); 0 is off, 0.1 to 0.4
+            are usual. See `training.mixup`.
+        class_weights: `balanced` weighs the loss of a class by the inverse of its frequency.
+        head_options: every field of `HeadConfig`.
+
+    Raises:
+        ValueError: for a setting outside its range.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+        warmup_share: float = 0.1,
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        class_weights: Literal["none", "balanced"] = "none",
+        **head_options: Any,
+    ) -> None:
+        super().__init__()
+        for name, value, allowed in (
+            ("learning_rate", learning_rate, learning_rate > 0),
+            ("weight_decay", weight_decay, weight_decay >= 0),
+            ("warmup_share", warmup_share, 0 <= warmup_share < 1),
+            ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1),
+            ("mixup", mixup, 0 <= mixup < math.inf),
+        ):
+            if not allowed:
+                raise ValueError(f"--model.{name} {value} is out of range")
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_share = warmup_share
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.class_weights: Literal["none", "balanced"] = class_weights
+        self.head_config = HeadConfig(**head_options)
+        self.class_names: list[str] = []
+        self.identity: dict[str, Any] | None = None
+        self.temperature = 1.0
+        self.head: Head
+        self._scores = ClipScores()
+        self.scored_logits_NVK: Tensor | None = None
+        self._class_weights_K: Tensor | None = None
+
+    # ---- building -----------------------------------------------------------------------------
+
+    def build(self, feature_dim: int, class_names: list[str], num_cells: int = 1) -> None:
+        """Make the head; its initial weights depend on the seed and the settings alone."""
+        with torch.random.fork_rng():
+            torch.manual_seed(int(os.environ.get("PL_GLOBAL_SEED", 0)))
+            self.head = build_head(self.head_config, feature_dim, len(class_names), num_cells)
+        self.feature_dim = feature_dim
+        self.class_names = list(class_names)
+
+    def options(self) -> dict[str, Any]:
+        """Settings as plain data: `ActionRecognizer(**options)` is the same model."""
+        return {
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "warmup_share": self.warmup_share,
+            "label_smoothing": self.label_smoothing,
+            "mixup": self.mixup,
+            "class_weights": self.class_weights,
+            **self.head_config.to_dict(),
+        }
+
+    @property
+    def data(self) -> Any:
+        """The Trainer's ActionDataModule."""
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            raise ActionRNNError(
+                "ActionRecognizer needs an ActionDataModule: trainer.fit(model, datamodule=...)"
+            )
+        return data
+
+    def configure_model(self) -> None:
+        """Lightning's hook, called when the data is ready and before weights are restored."""
+        if not self.class_names:
+            data = self.data
+            self.build(data.feature_dim, data.class_names, data.store.spec.num_cells)
+        elif self.class_names != self.data.class_names:
+            raise ActionRNNError(
+                f"the model knows {len(self.class_names)} classes "
+                f"({', '.join(self.class_names[:5])}, ...), the data has "
+                f"{len(self.data.class_names)} ({', '.join(self.data.class_names[:5])}, ...): "
+                f"classes must be the same, in the same order"
+            )
+
+    @property
+    def reduction(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """What training may do once for every clip: `HeadInputs.reduce`, where it shrinks.
+
+        None with mixup, which mixes the features themselves.
+        """
+        return self.head.inputs.reduce if self.head.inputs.shrinks and not self.mixup else None
+
+    # ---- training -----------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """Measure the input normalisation on the training clips of a run that starts afresh."""
+        if self.trainer.ckpt_path is None:
+            self.head.fit_input_norm(self._training_views())
+        counts_K = self.data.targets("train").bincount(minlength=len(self.class_names))
+        weights_K = counts_K.sum() / (len(counts_K) * counts_K.clamp(min=1))
+        self._class_weights_K = (
+            weights_K.float().to(self.device) if self.class_weights == "balanced" else None
+        )
+
+    def _training_views(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in self.data.loader("train", whole=True):
+            self._check_features(batch, "train")
+            yield batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten()
+
+    def on_train_epoch_start(self) -> None:
+        """Fresh random numbers for dropout, a function of seed and epoch: resume = unbroken."""
+        torch.manual_seed(int(os.environ.get("PL_GLOBAL_SEED", 0)) * 1_000_003 + self.current_epoch)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Cross-entropy of one batch."""
+        self._check_features(batch, "train")
+        features_BTD, lengths_B = batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten()
+        target = batch.target_B
+        if self.mixup:
+            mixed = mixup(features_BTD, lengths_B, self.mixup)
+            features_BTD, target = mixed.features_BTD, mixed.targets(target, len(self.class_names))
+        loss = nn.functional.cross_entropy(
+            self.head(features_BTD, lengths_B).logits_BK,
+            target,
+            weight=self._class_weights_K,
+            label_smoothing=self.label_smoothing,
+        )
+        if not bool(torch.isfinite(loss)):
+            self._stop(f"the loss became {loss.item()}", batch, "train")
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.target_B))
+        return loss
+
+    def _check_features(self, batch: Any, subset: str) -> None:
+        """Stop by name where a feature is no number, whatever the loss makes of it.
+
+        Raises:
+            NotFinite: naming the clips, and in training the step and the learning rate.
+        """
+        bad_B = rows_not_finite(batch.features_BVTD)
+        if bool(bad_B.any()):
+            self._stop("there are features that are not finite", batch, subset, bad_B)
+
+    def _stop(self, what: str, batch: Any, subset: str, bad_B: Tensor | None = None) -> NoReturn:
+        table = self.data.part(subset).table
+        index_B = batch.index_B if bad_B is None else batch.index_B[bad_B]
+        clips = named(table["video_id"].iloc[index_B.tolist()].tolist())
+        clips = f"clips of the batch: {clips}" if bad_B is None else f"in these clips: {clips}"
+        advice = "try a lower --model.learning_rate"
+        if bad_B is not None:
+            advice = "look for them with `actionrnn features verify`, and at their videos"
+        if self.trainer.state.fn != "fit":
+            raise NotFinite(f"{what}; {clips}; {advice}")
+        optimizers = self.trainer.optimizers
+        rate = optimizers[0].param_groups[0]["lr"] if optimizers else self.learning_rate
+        raise NotFinite(
+            f"{what} at step {self.global_step} (epoch {self.current_epoch}, learning rate "
+            f"{rate:.3g}, {subset}); {clips}. The last good checkpoint is kept; {advice}."
+        )
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW; linear warm-up, then cosine to zero, a step at a time."""
+        optimizer = torch.optim.AdamW(
+            decay_groups(self.head, self.weight_decay), lr=self.learning_rate
+        )
+        total_steps = max(1, int(self.trainer.estimated_stepping_batches))
+        warmup_steps = round(self.warmup_share * total_steps)
+        schedule: LRScheduler = CosineAnnealingLR(optimizer, max(1, total_steps - warmup_steps))
+        if warmup_steps:
+            warmup = LinearLR(optimizer, 1 / warmup_steps, total_iters=warmup_steps)
+            schedule = SequentialLR(optimizer, [warmup, schedule], milestones=[warmup_steps])
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    # ---- scoring: the same for fit's validation, validate, test and predict -------------------
+
+    def score(self, batch: Any) -> Tensor:
+        """Logits of every view of every clip of a batch, (B, V, K)."""
+        num_views = batch.features_BVTD.shape[1]
+        output = self.head(batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten())
+        logits_BK: Tensor = output.logits_BK
+        return logits_BK.view(-1, num_views, logits_BK.shape[-1])
+
+    def on_validation_batch_start(
+        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Features that are no numbers stop the run."""
+        self._check_features(batch, "val")
+
+    def on_test_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Features that are no numbers stop the run."""
+        self._check_features(batch, self.data.subset)
+
+    def on_predict_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Features that are no numbers stop the run."""
+        self._check_features(batch, self.data.subset)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Keep the scores of one batch."""
+        self._scores.add(batch.index_B, self.score(batch))
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Keep the scores of one batch."""
+        self.validation_step(batch, batch_idx)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> None:
+        """Keep the scores of one batch."""
+        self.validation_step(batch, batch_idx)
+
+    def collect_scores(self, num_clips: int) -> Tensor:
+        """Scores of a whole split from all processes, (N, V, K); see `ClipScores.collect`."""
+        return self._scores.collect(num_clips)
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the whole validation split and log it as val/*."""
+        self._finish_epoch("val", "val")
+
+    def on_test_epoch_end(self) -> None:
+        """Score the whole test split and log it as test/*."""
+        self._finish_epoch(self.data.subset, "test")
+
+    def on_predict_epoch_end(self) -> None:
+        """Keep the scores of the whole split."""
+        self.scored_logits_NVK = self.collect_scores(len(self.data.targets(self.data.subset)))
+
+    def _finish_epoch(self, subset: str, prefix: str) -> None:
+        target_N = self.data.targets(subset)
+        self.scored_logits_NVK = self.collect_scores(len(target_N))
+        logits_NK = clip_logits(self.scored_logits_NVK, self.temperature)
+        metrics = classification_metrics(logits_NK, target_N)
+        if self.trainer.state.fn == "fit" and not metrics["loss"] < float("inf"):
+            raise NotFinite(
+                f"the validation loss became {metrics['loss']} in epoch {self.current_epoch}; the "
+                f"last good checkpoint is kept. Try a lower --model.learning_rate."
+            )
+        # Every process has the whole split, so the figures agree without another reduction.
+        self.log_dict(
+            {f"{prefix}/{name}": value for name, value in metrics.items()},
+            prog_bar=False,
+            sync_dist=False,
+            batch_size=len(target_N),
+        )
+
+    # ---- checkpoints --------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Everything `predict clip.mp4` needs besides the weights, as plain data."""
+        data = self.data
+        checkpoint[CHECKPOINT_KEY] = {
+            "format": CHECKPOINT_FORMAT,
+            "model": self.options(),
+            "data": data.options(),
+            "class_names": self.class_names,
+            "feature_dim": self.feature_dim,
+            "feature_spec": data.store.spec.to_dict(),
+            "identity": self.identity or data.identity(),
+            "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse weights that belong to other features, classes or clips.
+
+        Raises:
+            ActionRNNError: if classes or features differ from the data's.
+            DataRejected: if clips to be scored were trained on (unless `allow_leak`), or if
+                training is to go on with another split.
+        """
+        saved = checkpoint.get(CHECKPOINT_KEY)
+        if saved is None:
+            raise ActionRNNError("this checkpoint was not written by actionrnn")
+        if saved["class_names"] != self.class_names:
+            raise ActionRNNError(
+                f"the checkpoint's classes ({', '.join(saved['class_names'][:5])}, ...) are not "
+                f"the data's ({', '.join(self.class_names[:5])}, ...)"
+            )
+        self.data.check_features(saved["feature_spec"])
+        if self.trainer.state.fn == "fit":
+            self.data.check_same_split(saved["identity"])
+        else:
+            subset = "val" if self.trainer.state.fn == "validate" else self.data.subset
+            self.data.check_unseen(saved["identity"], subset)
+            self.temperature = saved.get("temperature", 1.0)  # there once calibrated
+        self.identity = saved["identity"]
+
+
+def clip_logits(logits_NVK: Tensor, temperature: float = 1.0) -> Tensor:
+    """One score a clip from the scores of its views: log of the mean probability, (N, K).
+
+    A `temperature` other than 1 divides the result: the order of the classes stays, confidence
+    changes (Guo et al., arXiv 1706.04599).
+
+    With one view these are the logits up to a constant, so that softmax gives the same
+    probabilities; NaN rows stay NaN.
+    """
+    log_probs_NVK = logits_NVK.log_softmax(dim=-1)
+    num_views = logits_NVK.shape[1]
+    mean_NK = log_probs_NVK.logsumexp(dim=1) - math.log(num_views)
+    return mean_NK / temperature
