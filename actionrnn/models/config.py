@@ -1,12 +1,53 @@
-"""HeadConfig: every setting of a head, as plain data."""
+"""HeadConfig: every setting of a head, as plain data; and the one table of heads and cells."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from actionrnn.errors import near_miss
 
 INPUT_KINDS = ("features", "delta", "abs_delta")
 NUM_PROBE_HEADS = 4
+MOTION = "motion_"
+
+
+class HeadChoice(NamedTuple):
+    """A head by its short name: what to call it, the settings that choose it, what it can tell.
+
+    Attributes:
+        title: for tables.
+        settings: fields of `HeadConfig`; all others stay as they are.
+        order_blind: it sees `features` alone, and scores are the same whatever the order of the
+            frames (for `single_frame`, of those it does not look at).
+    """
+
+    title: str
+    settings: dict[str, str]
+    order_blind: bool = False
+
+
+HEADS = {
+    "rnn": HeadChoice("tanh RNN", {"head": "recurrent", "cell": "rnn"}),
+    "lstm": HeadChoice("LSTM", {"head": "recurrent", "cell": "lstm"}),
+    "gru": HeadChoice("GRU", {"head": "recurrent", "cell": "gru"}),
+    "minlstm": HeadChoice("minLSTM", {"head": "recurrent", "cell": "minlstm"}),
+    "mingru": HeadChoice("minGRU", {"head": "recurrent", "cell": "mingru"}),
+    "mean_pool": HeadChoice("mean of frames", {"head": "mean_pool"}, order_blind=True),
+    "mean_pool_mlp": HeadChoice("mean of frames, MLP", {"head": "mean_pool_mlp"}, order_blind=True),
+    "single_frame": HeadChoice("middle frame", {"head": "single_frame"}, order_blind=True),
+    "attentive_probe": HeadChoice("attentive probe", {"head": "attentive_probe"}, order_blind=True),
+    "motion_mean_pool": HeadChoice("mean of motion", {"head": "motion_mean_pool"}),
+    "motion_mean_pool_mlp": HeadChoice("mean of motion, MLP", {"head": "motion_mean_pool_mlp"}),
+    "motion_attentive_probe": HeadChoice("motion probe", {"head": "motion_attentive_probe"}),
+}
+"""Every head that can be trained beside another, by the name that `compare --heads` takes."""
+
+CELLS = tuple(name for name, choice in HEADS.items() if "cell" in choice.settings)
+CONTROLS = tuple(name for name in HEADS if name not in CELLS)
+
+
+def name_of_head(head: str, cell: str) -> str:
+    """The short name of a head in `HEADS`."""
+    return cell if head == "recurrent" else head
 
 
 @dataclass(frozen=True)
@@ -18,9 +59,12 @@ class HeadConfig:
     ignored by it, so that `--model.head mean_pool` alone gives the control of a recurrent run.
 
     Attributes:
-        head: `recurrent`, or a control: `mean_pool` (mean over time, linear), `mean_pool_mlp`
-            (mean over time, one hidden layer), `single_frame` (the middle frame, linear),
-            `attentive_probe` (4 learned queries over the frames, order-blind).
+        head: `recurrent`, or a control. Blind to order, over `features` whatever `inputs` says:
+            `mean_pool` (mean over time, linear), `mean_pool_mlp` (mean over time, one hidden
+            layer), `single_frame` (the middle frame, linear), `attentive_probe` (4 learned
+            queries over the frames). The same over differences of neighbouring frames, which do
+            depend on their order: `motion_mean_pool`, `motion_mean_pool_mlp`,
+            `motion_attentive_probe` (`abs_delta` where `inputs` names no difference).
         inputs: comma list, any of `features`, `delta` (x_t - x_{t-1}), `abs_delta` (its absolute
             value), concatenated in this order; differences are zero at the first frame.
         input_power: every feature x becomes sign(x) |x|^p before all else, 0 < p <= 1. 0.5 is the
@@ -48,9 +92,16 @@ class HeadConfig:
         ValueError: for a value outside these ranges, naming it and what is allowed.
     """
 
-    head: Literal["recurrent", "mean_pool", "mean_pool_mlp", "single_frame", "attentive_probe"] = (
-        "recurrent"
-    )
+    head: Literal[
+        "recurrent",
+        "mean_pool",
+        "mean_pool_mlp",
+        "single_frame",
+        "attentive_probe",
+        "motion_mean_pool",
+        "motion_mean_pool_mlp",
+        "motion_attentive_probe",
+    ] = "recurrent"
     inputs: str = "features"
     input_power: float = 1.0
     grid_pooling: Literal["concat", "max", "mean"] = "concat"
@@ -73,7 +124,7 @@ class HeadConfig:
         for field in fields(self):
             if get_origin(field.type) is Literal:
                 _check_choice(field.name, getattr(self, field.name), get_args(field.type))
-        _check_inputs(self.input_kinds)
+        _check_inputs(self._given_kinds)
         for name in ("input_dropout", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is out of range: 0 <= p < 1")
@@ -88,15 +139,28 @@ class HeadConfig:
     def _check_combinations(self) -> None:
         if self.head == "recurrent" and self.cell == "rnn" and self.init == "chrono":
             raise ValueError("init chrono sets gate biases and cell rnn has no gates: use another")
-        if self.head == "attentive_probe" and self.hidden_size % NUM_PROBE_HEADS:
+        if self.architecture == "attentive_probe" and self.hidden_size % NUM_PROBE_HEADS:
             raise ValueError(
                 f"hidden_size {self.hidden_size} does not divide among the {NUM_PROBE_HEADS} "
                 f"queries of attentive_probe: use a multiple of {NUM_PROBE_HEADS}"
             )
 
     @property
+    def architecture(self) -> str:
+        """How the head is built; motion controls are built as the controls they are named after."""
+        return self.head.removeprefix(MOTION)
+
+    @property
     def input_kinds(self) -> tuple[str, ...]:
-        """`inputs` as a tuple, e.g. `("features", "abs_delta")`."""
+        """What this head sees, e.g. `("features", "abs_delta")`; see `head`."""
+        if self.head == "recurrent":
+            return self._given_kinds
+        if not self.head.startswith(MOTION):
+            return ("features",)
+        return self._given_kinds if self._given_kinds != ("features",) else ("abs_delta",)
+
+    @property
+    def _given_kinds(self) -> tuple[str, ...]:
         return tuple(kind.strip() for kind in self.inputs.split(","))
 
     def to_dict(self) -> dict[str, Any]:

@@ -108,6 +108,11 @@ class Head(nn.Module):
         """
         return self._run(features_BTD, lengths_B, state, traces=None)
 
+    def forward_reduced(self, reduced_BTC: Tensor, lengths_B: Tensor) -> HeadOutput:
+        """`forward` of whole clips of which `inputs.reduce` was taken before; the same bits."""
+        inputs_BTC = self.inputs.from_reduced(reduced_BTC)
+        return self._judge(inputs_BTC, lengths_B, None, None, traces=None)
+
     def step(self, features_BD: Tensor, state: HeadState | None) -> tuple[Tensor, HeadState]:
         """One more frame of every clip: the scores so far and the new state.
 
@@ -183,12 +188,24 @@ class Head(nn.Module):
                 "frame; train with bidirectional false for streaming"
             )
         like = next(self.classifier.parameters())
-        inputs_BTD, inputs_state = self.inputs(
+        inputs_BTC, inputs_state = self.inputs(
             features_BTD.to(like.dtype), lengths_B, None if state is None else state.inputs
         )
-        inputs_BTD = self.input_dropout(inputs_BTD)
+        return self._judge(inputs_BTC, lengths_B, state, inputs_state, traces)
+
+    def _judge(
+        self,
+        inputs_BTC: Tensor,
+        lengths_B: Tensor,
+        state: HeadState | None,
+        inputs_state: InputState | None,
+        traces: list[CellTrace] | None,
+    ) -> HeadOutput:
+        """All after the inputs: layers, pooling, classifier."""
+        like = next(self.classifier.parameters())
+        inputs_BTC = self.input_dropout(inputs_BTC)
         layers_state = None if state is None else state.layers
-        hidden_BTH, layers_state = self._encode(inputs_BTD, lengths_B, layers_state, traces)
+        hidden_BTH, layers_state = self._encode(inputs_BTC, lengths_B, layers_state, traces)
         hidden_BTH = at_least_float32(hidden_BTH)
         start = (
             self._pooling.initial_state(lengths_B.shape[0], like) if state is None else state.pooled
@@ -224,7 +241,9 @@ def build_head(config: HeadConfig, feature_dim: int, num_classes: int, num_cells
 def _build_encoder(config: HeadConfig, input_size: int) -> RecurrentStack | nn.Linear | None:
     if config.head == "recurrent":
         return RecurrentStack(config, input_size)
-    return nn.Linear(input_size, config.hidden_size) if config.head == "attentive_probe" else None
+    if config.architecture == "attentive_probe":
+        return nn.Linear(input_size, config.hidden_size)
+    return None
 
 
 def _output_size(encoder: RecurrentStack | nn.Linear) -> int:
@@ -234,7 +253,7 @@ def _output_size(encoder: RecurrentStack | nn.Linear) -> int:
 def _build_pooling(config: HeadConfig, size: int) -> nn.Module:
     if config.head == "single_frame":
         return FramePooling(size, size, "middle")
-    if config.head == "attentive_probe":
+    if config.architecture == "attentive_probe":
         return AttentionPooling(size, NUM_PROBE_HEADS, "linear")
     if config.head != "recurrent" or config.pooling == "mean":
         return MeanPooling(size)
@@ -244,7 +263,7 @@ def _build_pooling(config: HeadConfig, size: int) -> nn.Module:
 
 
 def _build_classifier(config: HeadConfig, size: int, num_classes: int) -> nn.Module:
-    if config.head != "mean_pool_mlp":
+    if config.architecture != "mean_pool_mlp":
         return nn.Linear(size, num_classes)
     return nn.Sequential(
         nn.Linear(size, config.hidden_size),

@@ -72,10 +72,23 @@ class HeadInputs(nn.Module):
     def reduce(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         """All that depends on the features alone: powers, differences, grid, concatenation.
 
-        Of a head that `shrinks`, `forward` takes the result in place of the features.
+        `from_reduced` of the result, (B, T, kinds * C), is `forward` of the features.
         """
         self._check(features_BTD, lengths_B)
         return self._concatenate(zero_padding(features_BTD, lengths_B), None)
+
+    def from_reduced(self, reduced_BTC: Tensor) -> Tensor:
+        """Inputs of the first layer, from what `reduce` made of whole clips.
+
+        Raises:
+            ValueError: if its last dimension is not `output_size`.
+        """
+        if reduced_BTC.ndim != 3 or reduced_BTC.shape[2] != self.output_size:
+            raise ValueError(
+                f"reduced features must be (clips, frames, {self.output_size}) for this head, "
+                f"got {tuple(reduced_BTC.shape)}"
+            )
+        return self._normalise(reduced_BTC)
 
     def initial_state(self, batch_size: int, like: Tensor) -> InputState:
         """The state before the first frame."""
@@ -90,15 +103,13 @@ class HeadInputs(nn.Module):
         """Inputs of the first layer, and the state after each clip's last frame if one was given.
 
         Args:
-            features_BTD: features; without a state, also what `reduce` made of them.
+            features_BTD: features.
             lengths_B: valid frames of each clip.
             state: to go on from.
 
         Raises:
             ValueError: if the features are not (B, T, D) or the lengths do not fit them.
         """
-        if state is None and self.shrinks and features_BTD.shape[-1] == self.output_size:
-            return self._normalise(features_BTD), None
         self._check(features_BTD, lengths_B)
         features_BTD = zero_padding(features_BTD, lengths_B)
         inputs_BTD = self._normalise(self._concatenate(features_BTD, state))

@@ -23,12 +23,14 @@ class Batch(NamedTuple):
         lengths_BV: int64, valid frames of each view, 1 <= length <= T.
         target_B: int64 class indices.
         index_B: int64 row of each clip in its split, the key by which results are collected.
+        is_reduced: the features are what `Reduce` made of them.
     """
 
     features_BVTD: Tensor
     lengths_BV: Tensor
     target_B: Tensor
     index_B: Tensor
+    is_reduced: bool = False
 
 
 @dataclass
@@ -156,6 +158,7 @@ class FeatureLoader:
             _side_by_side([lengths for _, lengths in gathered]),
             self.target_N[rows],
             self.index_N[rows],
+            is_reduced=self._reduced_NVTC is not None,
         )
 
     def _all_reduced(self, reduce: Reduce) -> Tensor | None:

@@ -6,7 +6,7 @@ and checkpoints must not carry it.
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal, NoReturn
 
 import pytorch_lightning as pl
@@ -17,7 +17,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.models.config import HeadConfig
-from actionrnn.models.heads import Head, build_head
+from actionrnn.models.heads import Head, HeadOutput, build_head
+from actionrnn.training.batches import Batch, Reduce
+from actionrnn.training.data import ActionDataModule
 from actionrnn.training.finite import NotFinite, named, rows_not_finite
 from actionrnn.training.metrics import classification_metrics
 from actionrnn.training.mixup import mixup
@@ -25,7 +27,7 @@ from actionrnn.training.optim import decay_groups
 from actionrnn.training.scores import ClipScores
 
 CHECKPOINT_KEY = "actionrnn"
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 
 
 class ActionRecognizer(pl.LightningModule):
@@ -33,6 +35,8 @@ class ActionRecognizer(pl.LightningModule):
 
     The head is built when the data is known (`configure_model`), with weights that depend on the
     seed alone. Whole splits are scored at the end of an epoch by `classification_metrics`.
+    `recipe` is what `training.fit` made the run of, kept in its checkpoints: every setting, as plain
+    data; empty where another program trains.
 
     Args:
         learning_rate: peak learning rate of AdamW, after warm-up.
@@ -77,6 +81,7 @@ class ActionRecognizer(pl.LightningModule):
         self.head_config = HeadConfig(**head_options)
         self.class_names: list[str] = []
         self.identity: dict[str, Any] | None = None
+        self.recipe: dict[str, Any] = {}
         self.temperature = 1.0
         self.head: Head
         self._scores = ClipScores()
@@ -106,10 +111,10 @@ class ActionRecognizer(pl.LightningModule):
         }
 
     @property
-    def data(self) -> Any:
+    def data(self) -> ActionDataModule:
         """The Trainer's ActionDataModule."""
         data = getattr(self.trainer, "datamodule", None)
-        if data is None:
+        if not isinstance(data, ActionDataModule):
             raise ActionRNNError(
                 "ActionRecognizer needs an ActionDataModule: trainer.fit(model, datamodule=...)"
             )
@@ -129,7 +134,7 @@ class ActionRecognizer(pl.LightningModule):
             )
 
     @property
-    def reduction(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+    def reduction(self) -> Reduce | None:
         """What training may do once for every clip: `HeadInputs.reduce`, where it shrinks.
 
         None with mixup, which mixes the features themselves.
@@ -157,16 +162,19 @@ class ActionRecognizer(pl.LightningModule):
         """Fresh random numbers for dropout, a function of seed and epoch: resume = unbroken."""
         torch.manual_seed(int(os.environ.get("PL_GLOBAL_SEED", 0)) * 1_000_003 + self.current_epoch)
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of one batch."""
         self._check_features(batch, "train")
-        features_BTD, lengths_B = batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten()
         target = batch.target_B
         if self.mixup:
-            mixed = mixup(features_BTD, lengths_B, self.mixup)
-            features_BTD, target = mixed.features_BTD, mixed.targets(target, len(self.class_names))
+            lengths_B = batch.lengths_BV.flatten()
+            mixed = mixup(batch.features_BVTD.flatten(0, 1), lengths_B, self.mixup)
+            output: HeadOutput = self.head(mixed.features_BTD, lengths_B)
+            target = mixed.targets(target, len(self.class_names))
+        else:
+            output = self._judge(batch)
         loss = nn.functional.cross_entropy(
-            self.head(features_BTD, lengths_B).logits_BK,
+            output.logits_BK,
             target,
             weight=self._class_weights_K,
             label_smoothing=self.label_smoothing,
@@ -176,7 +184,7 @@ class ActionRecognizer(pl.LightningModule):
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.target_B))
         return loss
 
-    def _check_features(self, batch: Any, subset: str) -> None:
+    def _check_features(self, batch: Batch, subset: str) -> None:
         """Stop by name where a feature is no number, whatever the loss makes of it.
 
         Raises:
@@ -186,7 +194,7 @@ class ActionRecognizer(pl.LightningModule):
         if bool(bad_B.any()):
             self._stop("there are features that are not finite", batch, subset, bad_B)
 
-    def _stop(self, what: str, batch: Any, subset: str, bad_B: Tensor | None = None) -> NoReturn:
+    def _stop(self, what: str, batch: Batch, subset: str, bad_B: Tensor | None = None) -> NoReturn:
         table = self.data.part(subset).table
         index_B = batch.index_B if bad_B is None else batch.index_B[bad_B]
         clips = named(table["video_id"].iloc[index_B.tolist()].tolist())
@@ -221,36 +229,40 @@ class ActionRecognizer(pl.LightningModule):
 
     # ---- scoring: the same for fit's validation, validate, test and predict -------------------
 
-    def score(self, batch: Any) -> Tensor:
+    def score(self, batch: Batch) -> Tensor:
         """Logits of every view of every clip of a batch, (B, V, K)."""
-        num_views = batch.features_BVTD.shape[1]
-        output = self.head(batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten())
-        logits_BK: Tensor = output.logits_BK
-        return logits_BK.view(-1, num_views, logits_BK.shape[-1])
+        logits_BK = self._judge(batch).logits_BK
+        return logits_BK.view(-1, batch.features_BVTD.shape[1], logits_BK.shape[-1])
+
+    def _judge(self, batch: Batch) -> HeadOutput:
+        """What the head says of every view, as of a batch of B * V clips."""
+        judge = self.head.forward_reduced if batch.is_reduced else self.head
+        output: HeadOutput = judge(batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten())
+        return output
 
     def on_validation_batch_start(
-        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Features that are no numbers stop the run."""
         self._check_features(batch, "val")
 
-    def on_test_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_test_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Features that are no numbers stop the run."""
         self._check_features(batch, self.data.subset)
 
-    def on_predict_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_predict_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Features that are no numbers stop the run."""
         self._check_features(batch, self.data.subset)
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the scores of one batch."""
         self._scores.add(batch.index_B, self.score(batch))
 
-    def test_step(self, batch: Any, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the scores of one batch."""
         self.validation_step(batch, batch_idx)
 
-    def predict_step(self, batch: Any, batch_idx: int) -> None:
+    def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the scores of one batch."""
         self.validation_step(batch, batch_idx)
 
@@ -302,6 +314,7 @@ class ActionRecognizer(pl.LightningModule):
             "feature_spec": data.store.spec.to_dict(),
             "identity": self.identity or data.identity(),
             "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
+            "recipe": self.recipe,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

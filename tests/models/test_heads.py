@@ -9,23 +9,21 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
-from actionrnn.models.config import HeadConfig
+from actionrnn.models.config import CELLS, CONTROLS, HEADS, HeadConfig
 from actionrnn.models.heads import Head, HeadState, build_head
 
-CELLS = ("rnn", "lstm", "gru", "minlstm", "mingru")
 POOLINGS = ("last", "mean", "max", "attention")
-CONTROLS = ("mean_pool", "mean_pool_mlp", "single_frame", "attentive_probe")
 STACKED = {"num_layers": 3, "layer_norm": True, "residual": True}
 ONE_WAY = [
     HeadConfig(cell=cell, pooling=pooling, hidden_size=8, inputs="features,delta", **options)
     for cell, pooling, options in itertools.product(CELLS, POOLINGS, ({}, STACKED))
 ]
 BOTH_WAYS = [replace(config, bidirectional=True) for config in ONE_WAY]
-ORDER_BLIND = [
+WITHOUT_RECURRENCE = [
     HeadConfig(head=head, hidden_size=8, inputs="features,abs_delta") for head in CONTROLS
 ]
 # single_frame judges each frame by itself: the middle of a part is not the middle of the clip.
-WITH_MEMORY = [config for config in ORDER_BLIND if config.head != "single_frame"]
+WITH_MEMORY = [config for config in WITHOUT_RECURRENCE if config.head != "single_frame"]
 CLOSE = {"rtol": 1e-4, "atol": 2e-6}
 
 
@@ -49,7 +47,7 @@ def clips() -> tuple[Tensor, Tensor]:
 # ---- offline equals online --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("config", ONE_WAY + ORDER_BLIND, ids=name)
+@pytest.mark.parametrize("config", ONE_WAY + WITHOUT_RECURRENCE, ids=name)
 def test_stepping_frame_by_frame_gives_the_prefix_logits(
     config: HeadConfig, clips: tuple[Tensor, Tensor]
 ) -> None:
@@ -106,7 +104,7 @@ def test_state_comes_back_only_when_given(clips: tuple[Tensor, Tensor]) -> None:
 # ---- transparent equals fast ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("config", ONE_WAY + BOTH_WAYS + ORDER_BLIND, ids=name)
+@pytest.mark.parametrize("config", ONE_WAY + BOTH_WAYS + WITHOUT_RECURRENCE, ids=name)
 def test_the_transparent_form_gives_the_same_output(
     config: HeadConfig, clips: tuple[Tensor, Tensor]
 ) -> None:
@@ -203,17 +201,35 @@ def test_attention_survives_the_largest_scores() -> None:
 # ---- controls ---------------------------------------------------------------------------------
 
 
-def test_controls_are_blind_to_the_order_of_frames(clips: tuple[Tensor, Tensor]) -> None:
-    features_BTD, _ = clips
-    lengths_B = torch.tensor([9] * 4)
-    shuffled_BTD = features_BTD[:, torch.randperm(9)]
-    for kind in ("mean_pool", "mean_pool_mlp", "attentive_probe"):
-        head = make_head(HeadConfig(head=kind, hidden_size=8))
-        plain, shuffled = head(features_BTD, lengths_B), head(shuffled_BTD, lengths_B)
-        torch.testing.assert_close(plain.logits_BK, shuffled.logits_BK, **CLOSE)
-    head = make_head(HeadConfig(hidden_size=8))
-    plain, shuffled = head(features_BTD, lengths_B), head(shuffled_BTD, lengths_B)
-    assert not torch.allclose(plain.logits_BK, shuffled.logits_BK, atol=1e-2)
+INPUTS = ("features", "delta", "abs_delta", "features,abs_delta", "features,delta,abs_delta")
+MOVED = [6, 2, 0, 7, 4, 1, 8, 3, 5]  # frame 4, the middle one, stays
+
+
+@pytest.mark.parametrize("inputs", INPUTS)
+@pytest.mark.parametrize("kind", [name for name, choice in HEADS.items() if choice.order_blind])
+def test_order_blind_controls_do_not_see_the_order_of_frames_whatever_the_inputs(
+    kind: str, inputs: str, clips: tuple[Tensor, Tensor]
+) -> None:
+    features_BTD, lengths_B = clips[0], torch.tensor([9] * 4)
+    head = make_head(HeadConfig(**HEADS[kind].settings, hidden_size=8, inputs=inputs))
+    plain = head(features_BTD, lengths_B).logits_BK
+    torch.testing.assert_close(head(features_BTD[:, MOVED], lengths_B).logits_BK, plain, **CLOSE)
+
+
+@pytest.mark.parametrize("kind", [name for name, choice in HEADS.items() if not choice.order_blind])
+def test_all_other_heads_see_it(kind: str, clips: tuple[Tensor, Tensor]) -> None:
+    features_BTD, lengths_B = clips[0], torch.tensor([9] * 4)
+    head = make_head(HeadConfig(**HEADS[kind].settings, hidden_size=8))
+    plain = head(features_BTD, lengths_B).logits_BK
+    moved = head(features_BTD[:, MOVED], lengths_B).logits_BK
+    assert not torch.allclose(moved, plain, atol=1e-3)
+
+
+def test_motion_controls_take_the_inputs_given_where_they_name_a_difference() -> None:
+    assert HeadConfig(head="motion_mean_pool").input_kinds == ("abs_delta",)
+    assert HeadConfig(head="motion_mean_pool", inputs="delta").input_kinds == ("delta",)
+    both = HeadConfig(head="motion_attentive_probe", inputs="features,abs_delta")
+    assert both.input_kinds == ("features", "abs_delta")
 
 
 def test_single_frame_sees_the_middle_frame_alone(clips: tuple[Tensor, Tensor]) -> None:
@@ -266,7 +282,7 @@ def test_layer_norm_stands_between_layers(clips: tuple[Tensor, Tensor]) -> None:
     torch.testing.assert_close(seen[0].mean(dim=2), torch.zeros(4, 9), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("config", ONE_WAY + BOTH_WAYS + ORDER_BLIND, ids=name)
+@pytest.mark.parametrize("config", ONE_WAY + BOTH_WAYS + WITHOUT_RECURRENCE, ids=name)
 def test_bfloat16_autocast_stays_close(config: HeadConfig, clips: tuple[Tensor, Tensor]) -> None:
     head = make_head(config)
     exact = head(*clips)
@@ -278,7 +294,7 @@ def test_bfloat16_autocast_stays_close(config: HeadConfig, clips: tuple[Tensor, 
 # ---- sizes and settings -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("config", ONE_WAY + BOTH_WAYS + ORDER_BLIND, ids=name)
+@pytest.mark.parametrize("config", ONE_WAY + BOTH_WAYS + WITHOUT_RECURRENCE, ids=name)
 def test_macs_are_what_torch_counts(config: HeadConfig) -> None:
     head = make_head(config)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

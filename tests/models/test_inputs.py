@@ -166,12 +166,14 @@ def test_what_is_reduced_once_gives_the_same_bits(kinds: tuple[str, ...], poolin
     assert inputs.shrinks
     expected_BTC, _ = inputs(features_BTD, lengths_B, None)
     reduced_BTC = inputs.reduce(features_BTD, lengths_B)
-    found_BTC, _ = inputs(reduced_BTC, lengths_B, None)
+    found_BTC = inputs.from_reduced(reduced_BTC)
     assert reduced_BTC.shape[2] < 12
     for clip, length in enumerate(lengths_B.tolist()):
         assert torch.equal(found_BTC[clip, :length], expected_BTC[clip, :length])
     with pytest.raises(ValueError, match=r"features must be \(clips, frames, 12\)"):
-        inputs(reduced_BTC, lengths_B, inputs.initial_state(3, features_BTD))
+        inputs(reduced_BTC, lengths_B, None)
+    with pytest.raises(ValueError, match=r"reduced features must be \(clips, frames, "):
+        inputs.from_reduced(features_BTD)
 
 
 def test_without_a_grid_nothing_shrinks() -> None:

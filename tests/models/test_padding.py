@@ -8,20 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from actionrnn.models.config import HeadConfig
+from actionrnn.models.config import CELLS, CONTROLS, HeadConfig
 from actionrnn.models.heads import Head, build_head
 
-CELLS = ("rnn", "lstm", "gru", "minlstm", "mingru")
 POOLINGS = ("last", "mean", "max", "attention")
 CONFIGS = [
     HeadConfig(cell=cell, bidirectional=both, pooling=pooling, hidden_size=8, inputs=inputs)
     for cell, both, pooling, inputs in itertools.product(
         CELLS, (False, True), POOLINGS, ("features", "features,delta,abs_delta")
     )
-] + [
-    HeadConfig(head=head, hidden_size=8, input_norm="layer")
-    for head in ("mean_pool", "mean_pool_mlp", "single_frame", "attentive_probe")
-]
+] + [HeadConfig(head=head, hidden_size=8, input_norm="layer") for head in CONTROLS]
 NUM_FEATURES, NUM_CLASSES = 6, 5
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-6}
 
