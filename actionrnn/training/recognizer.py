@@ -19,7 +19,7 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.models.config import HeadConfig
 from actionrnn.models.heads import Head, HeadOutput, build_head
 from actionrnn.training.batches import Batch, Reduce
-from actionrnn.training.data import ActionDataModule
+from actionrnn.training.data import ActionDataModule, Subset
 from actionrnn.training.finite import NotFinite, named, rows_not_finite
 from actionrnn.training.metrics import classification_metrics
 from actionrnn.training.mixup import mixup
@@ -35,8 +35,8 @@ class ActionRecognizer(pl.LightningModule):
 
     The head is built when the data is known (`configure_model`), with weights that depend on the
     seed alone. Whole splits are scored at the end of an epoch by `classification_metrics`.
-    `recipe` is what `training.fit` made the run of, kept in its checkpoints: every setting, as plain
-    data; empty where another program trains.
+    Checkpoints keep `recipe`: every setting of the run, as plain data, where `training.fit`
+    trains; empty where another program does.
 
     Args:
         learning_rate: peak learning rate of AdamW, after warm-up.
@@ -184,7 +184,7 @@ class ActionRecognizer(pl.LightningModule):
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.target_B))
         return loss
 
-    def _check_features(self, batch: Batch, subset: str) -> None:
+    def _check_features(self, batch: Batch, subset: Subset) -> None:
         """Stop by name where a feature is no number, whatever the loss makes of it.
 
         Raises:
@@ -194,7 +194,9 @@ class ActionRecognizer(pl.LightningModule):
         if bool(bad_B.any()):
             self._stop("there are features that are not finite", batch, subset, bad_B)
 
-    def _stop(self, what: str, batch: Batch, subset: str, bad_B: Tensor | None = None) -> NoReturn:
+    def _stop(
+        self, what: str, batch: Batch, subset: Subset, bad_B: Tensor | None = None
+    ) -> NoReturn:
         table = self.data.part(subset).table
         index_B = batch.index_B if bad_B is None else batch.index_B[bad_B]
         clips = named(table["video_id"].iloc[index_B.tolist()].tolist())
@@ -282,7 +284,7 @@ class ActionRecognizer(pl.LightningModule):
         """Keep the scores of the whole split."""
         self.scored_logits_NVK = self.collect_scores(len(self.data.targets(self.data.subset)))
 
-    def _finish_epoch(self, subset: str, prefix: str) -> None:
+    def _finish_epoch(self, subset: Subset, prefix: str) -> None:
         target_N = self.data.targets(subset)
         self.scored_logits_NVK = self.collect_scores(len(target_N))
         logits_NK = clip_logits(self.scored_logits_NVK, self.temperature)
