@@ -4,7 +4,11 @@ The command line prints `str(error)` of these without a traceback, so a message 
 wrong, where (file, line, key), what is allowed, and the next step.
 """
 
+import argparse
 import difflib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class ActionRNNError(Exception):
@@ -23,3 +27,37 @@ def near_miss(word: str, known: list[str]) -> str:
     """`; did you mean ...?` when a known word is close, else the empty string."""
     close = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+@contextmanager
+def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """Turn a parser's errors into ours: the key, the value, what is allowed, what was meant."""
+    try:
+        yield
+    except argparse.ArgumentError as error:
+        raise UsageError(_clearer(str(error), parser)) from error
+
+
+def known_settings(parser: argparse.ArgumentParser) -> list[str]:
+    """Every setting a parser knows, such as `model.cell`."""
+    return [
+        option.removeprefix("--")
+        for action in parser._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    ]
+
+
+def _clearer(message: str, parser: argparse.ArgumentParser) -> str:
+    if unknown := re.search(
+        r"(?:Group '([\w.]+)' does not accept option|Option|rguments:) (?:'|--)([\w.]+)", message
+    ):
+        key = f"{unknown[1]}.{unknown[2]}" if unknown[1] else unknown[2]
+        return f"there is no setting --{key}{near_miss(key, known_settings(parser))}"
+    if wrong := re.search(r'key "([^"]+)":.*?Literal\[(.*?)\]\. Got value: (\S+)', message, re.S):
+        allowed = [word.strip(" '\"") for word in wrong[2].split(",")]
+        return (
+            f"--{wrong[1]} {wrong[3]}: must be one of {', '.join(allowed)}"
+            f"{near_miss(wrong[3], allowed)}"
+        )
+    return message

@@ -1,6 +1,8 @@
 """What a process of this project sets for itself before PyTorch loads."""
 
+import logging
 import os
+import warnings
 
 from actionrnn.memory import keep_freed_memory
 
@@ -21,3 +23,10 @@ def prepare_process() -> None:
     # Where libraries have had threads of their own, later threads may take over the arenas of
     # those, which give large blocks back (measured: extraction 13 % slower).
     keep_freed_memory()
+
+
+def quiet_libraries() -> None:
+    """Keep library chatter (tips, device lists) off the screen; warnings about data stay."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|jsonargparse")

@@ -10,37 +10,30 @@ import yaml
 from torchvision.models import get_model_weights, list_models
 
 from actionrnn.cli import main
-from actionrnn.commands.action_cli import ActionCLI
-from actionrnn.commands.config import load_config, read_yaml
+from actionrnn.commands.config import load_config, read_yaml, settings_of
 from actionrnn.commands.prepare import RECIPES
 from actionrnn.commands.search_space import parse_space
-from actionrnn.commands.sweep import as_words
 from actionrnn.datasets import PREPARERS
 from actionrnn.training.recognizer import ActionRecognizer
+from actionrnn.training.settings import Settings, parsed, recipe_of
+from actionrnn.training.trainer import build
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 DATA = sorted((CONFIGS / "data").glob("*.yaml"))
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
 LOGGERS = sorted((CONFIGS / "logger").glob("*.yaml"))
 SWEEPS = sorted((CONFIGS / "sweep").glob("*.yaml"))
-DATA_KEYS = set(load_config(str(CONFIGS / "data" / "synthetic.yaml")))
 
 
 def name(path: Path) -> str:
     return path.stem
 
 
-@pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Build a config through the command line without training; returns the parsed settings."""
-    parsed: list[Any] = []
-    monkeypatch.setattr(ActionCLI, "fit", lambda self, **kwargs: parsed.append(self.config.fit))
-
-    def build(*words: str) -> Any:
-        assert main(["fit", *words, f"--run.folder={tmp_path}"]) == 0
-        return parsed[-1]
-
-    return build
+def built(*words: str) -> Settings:
+    """The settings of a command line, which can be built."""
+    settings = settings_of("fit", list(words))
+    build(settings)
+    return settings
 
 
 def test_no_config_is_forgotten() -> None:
@@ -50,7 +43,7 @@ def test_no_config_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
-def test_every_experiment_builds(path: Path, built: Any) -> None:
+def test_every_experiment_builds(path: Path) -> None:
     config = built("--config", str(path))
     assert config.run.name == path.stem
     assert f"configs/experiment/{path.name}" in path.read_text(), "the header shows the command"
@@ -58,20 +51,24 @@ def test_every_experiment_builds(path: Path, built: Any) -> None:
 
 @pytest.mark.parametrize("path", SWEEPS, ids=name)
 @pytest.mark.parametrize("chosen", [0, -1])
-def test_every_sweep_is_of_settings_that_there_are(path: Path, chosen: int, built: Any) -> None:
+def test_every_sweep_is_of_settings_that_there_are(path: Path, chosen: int) -> None:
     text = path.read_text()
     (config,) = re.findall(r"--config (\S+)", text)
     assert f"--space configs/sweep/{path.name}" in text, "the header shows the command"
     space = parse_space(read_yaml(str(path)))
     settings = {name: entry.values[chosen] for name, entry in space.items()}
-    found = built("--config", str(CONFIGS.parent / config), *as_words(settings))
+    found = built(
+        "--config",
+        str(CONFIGS.parent / config),
+        *(f"--{name}={value}" for name, value in settings.items()),
+    )
     for name, value in settings.items():
         assert found[name] == value
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
 def test_every_experiment_says_what_to_expect(path: Path) -> None:
-    header = path.read_text().partition("run:")[0]
+    header = path.read_text().partition("run:")[0].replace("base: demo_lstm.yaml\n", "")
     assert all(line.startswith("#") for line in header.splitlines())
     said = " ".join(header.replace("#", "").split())
     expected = said.partition("Expected accuracy:")[2]
@@ -87,8 +84,8 @@ def test_every_recipe_can_be_had(path: Path) -> None:
     backbone = config["features"]["backbone"]
     assert backbone["name"] in list_models()
     known = {weights.name for weights in get_model_weights(backbone["name"])} | {"DEFAULT"}
-    assert backbone["weights"] in known | {"random"}
-    model = ActionRecognizer(**config["model"])
+    assert backbone.get("weights", "DEFAULT") in known | {"random"}
+    model = ActionRecognizer(**config.get("model", {}))
     model.build(8, ["a", "b"])
 
 
@@ -101,7 +98,7 @@ def test_every_dataset_has_a_recipe() -> None:
 
 @pytest.mark.parametrize("path", LOGGERS, ids=name)
 def test_every_logger_parses_and_names_the_package_it_needs(
-    path: Path, built: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     words = ["--config", str(CONFIGS / "experiment" / "demo_gru.yaml"), "--config", str(path)]
     assert f"--config configs/logger/{path.name}" in path.read_text(), (
@@ -117,15 +114,32 @@ def test_every_logger_parses_and_names_the_package_it_needs(
 
 
 @pytest.mark.parametrize("path", DATA, ids=name)
-def test_every_dataset_replaces_the_demos_wholly(path: Path, built: Any) -> None:
+def test_every_dataset_replaces_the_demos_wholly(path: Path) -> None:
     other = str(CONFIGS / "experiment" / "demo_lstm.yaml")
+    changed = ["--data.split=split3", "--data.sampler=balanced"]
     config = built("--config", other, "--data", str(path), "--model.cell", "gru")
     wanted = yaml.safe_load(path.read_text())
-    assert {key: config.data[key] for key in wanted} == wanted
+    assert config.data.as_dict() == parsed({"data": wanted}, []).data.as_dict()
     assert config.model.cell == "gru"
-    assert set(wanted) == DATA_KEYS, "a data config names every key"
+    assert built("--config", other, "--data", str(path), *changed).data.split == "split3"
 
 
-def test_data_configs_name_every_setting_of_the_data_module(built: Any) -> None:
-    config = built("--config", str(CONFIGS / "experiment" / "demo_lstm.yaml"))
-    assert set(config.data.keys()) == DATA_KEYS
+@pytest.mark.parametrize("path", [*DATA, *EXPERIMENTS], ids=name)
+def test_config_files_hold_only_what_differs_from_the_defaults(path: Path) -> None:
+    own = yaml.safe_load(path.read_text())
+    own = {"data": own} if path in DATA else own
+    under = load_config(str(path.parent / own.pop("base"))) if "base" in own else {}
+    defaults = flat(recipe_of(parsed(under)))
+    for key, value in flat(own).items():
+        if key in ("data.root", "features.backbone.name", "model.cell"):  # what it is about
+            continue
+        assert key not in defaults or defaults[key] != value, f"{path.name}: {key} says nothing"
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found = {}
+    for key, value in config.items():
+        found |= (
+            flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return found

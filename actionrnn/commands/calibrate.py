@@ -5,9 +5,8 @@ import json
 from jsonargparse import ArgumentParser
 from rich.table import Table
 
-from actionrnn.commands.parsing import usage_errors
 from actionrnn.diagnosis.calibration import FIGURES, store_temperature
-from actionrnn.errors import DataRejected
+from actionrnn.errors import DataRejected, usage_errors
 from actionrnn.evaluation.calibration import calibration_figures, fit_temperature
 from actionrnn.evaluation.summary import plain_console
 from actionrnn.evaluation.trained import TrainedModel

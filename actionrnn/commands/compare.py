@@ -1,12 +1,12 @@
-"""`actionrnn compare`: paired differences between runs, or all heads trained and measured."""
+"""`actionrnn compare`: paired differences between runs, or heads trained and measured."""
 
 import json
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.parsing import import_function, usage_errors
-from actionrnn.errors import UsageError
+from actionrnn.commands.parsing import import_function
+from actionrnn.errors import UsageError, usage_errors
 from actionrnn.evaluation.comparison import compare, print_comparison, short_names
 from actionrnn.evaluation.predictions import Predictions
 
@@ -14,11 +14,16 @@ TAKES_VERB = False
 
 
 def main(arguments: list[str]) -> int:
-    """Compare every further run with the first; settings instead of runs: train all heads."""
-    if not arguments or any(_is_setting(word) for word in arguments):
-        # Only this half needs Lightning, which takes seconds to import.
-        code: int = import_function("actionrnn.commands.compare_heads:main")(arguments)
-        return code
+    """Compare every further run with the first; settings instead of runs: train the heads."""
+    if arguments and not any(_is_setting(word) for word in arguments):
+        return compare_runs(arguments)
+    # Only this half needs Lightning, which takes seconds to import.
+    code: int = import_function("actionrnn.commands.heads:main")(arguments)
+    return code
+
+
+def compare_runs(arguments: list[str]) -> int:
+    """Print the paired differences of every further run to the first."""
     parser = ArgumentParser(prog="actionrnn compare", exit_on_error=False, allow_abbrev=False)
     parser.add_argument("runs", type=Path, nargs="+", help="run folders or predictions.parquet")
     parser.add_argument("--json", action="store_true", help="one JSON object a comparison")

@@ -11,7 +11,9 @@ from typing import Any
 
 import yaml
 
+from actionrnn.commands.checkpoint_settings import checkpoint_settings
 from actionrnn.errors import ActionRNNError, UsageError, near_miss
+from actionrnn.training.settings import Settings, parsed
 
 GROUPS = ("data", "features", "model", "trainer")
 
@@ -60,20 +62,6 @@ def option_value(option: str, arguments: list[str]) -> str | None:
     return value
 
 
-def setting(name: str, arguments: list[str]) -> Any:
-    """What a command line says of one setting, such as `data.root`: in words, or in its files.
-
-    Returns:
-        The text of a word, the value of a file, or None where neither has it.
-    """
-    config, rest = compose(arguments)
-    value: Any = config
-    for key in name.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    given = option_value(f"--{name}", rest)
-    return value if given is None else given
-
-
 def read_yaml(path: str) -> dict[str, Any]:
     """A YAML file as a dict.
 
@@ -97,12 +85,35 @@ def read_yaml(path: str) -> dict[str, Any]:
 
 
 def load_config(path: str) -> dict[str, Any]:
-    """A config file, with groups given as a path (relative to the file) read in."""
+    """A config file, with what it builds on; see `laid_on`."""
+    return laid_on({}, path)
+
+
+def laid_on(under: dict[str, Any], path: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A config file on top of a config.
+
+    A line `base: other.yaml` (relative to the file, like every path in it) lays the file on that
+    one. A group given as a path, as in `data: ../data/ucf101.yaml`, replaces the whole group.
+
+    Args:
+        under: what it is laid on.
+        path: the file.
+        above: the files that name this one as their base.
+
+    Raises:
+        ActionRNNError: for a file that cannot be read, or that is its own base.
+    """
+    file = Path(path)
+    if file.resolve() in above:
+        raise ActionRNNError(f"config file {path} builds on itself: look at its `base:`")
     config = read_yaml(path)
+    if base := config.pop("base", None):
+        under = laid_on(under, str(file.parent / str(base)), (*above, file.resolve()))
     for group in GROUPS:
         if isinstance(config.get(group), str):
-            config[group] = read_yaml(str(Path(path).parent / config[group]))
-    return config
+            under = {key: value for key, value in under.items() if key != group}
+            config[group] = read_yaml(str(file.parent / config[group]))
+    return merged(under, config)
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +139,37 @@ def compose(
     configs, groups, rest = split_arguments(arguments)
     config = dict(base or {})
     for path in configs:
-        config = merged(config, load_config(path))
+        config = laid_on(config, path)
     for group, path in groups.items():
         config[group] = read_yaml(path)
     return config, rest
+
+
+def settings_of(verb: str, arguments: list[str]) -> Settings:
+    """The settings of a command line: its checkpoint's, then its files, then its single settings.
+
+    Raises:
+        UsageError: for a setting that does not exist or cannot have its value.
+        ActionRNNError: for a file that cannot be read.
+    """
+    ckpt_path = option_value("--ckpt_path", arguments)
+    base = checkpoint_settings(verb, ckpt_path) if ckpt_path else {}
+    return parsed(*compose(arguments, base))
+
+
+def settings_with_data(arguments: list[str]) -> Settings:
+    """The settings of a command line that must name a dataset.
+
+    Raises:
+        UsageError: if it names none, and see `settings_of`.
+    """
+    if not names_data(arguments):
+        raise UsageError("which dataset? Give --config FILE, --data FILE or --data.root DIR")
+    return settings_of("fit", arguments)
+
+
+def names_data(arguments: list[str]) -> bool:
+    """Whether a command line says where its dataset is, in words or in files."""
+    config, rest = compose(arguments)
+    data = config.get("data")
+    return option_value("--data.root", rest) is not None or bool(data and data.get("root"))

@@ -1,25 +1,22 @@
-"""`actionrnn demo`: the whole path on the embedded dataset, through the real command line."""
+"""`actionrnn demo`: the whole path on the embedded dataset, as its commands do it."""
 
-import io
-import json
 import shlex
-import sys
 import time
-from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
 
 from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
 
-from actionrnn.cli import main as actionrnn
-from actionrnn.commands.parsing import usage_errors
-from actionrnn.errors import ActionRNNError
+from actionrnn.commands.config import settings_of
+from actionrnn.datasets.synthetic.prepare import prepare
+from actionrnn.errors import ActionRNNError, usage_errors
+from actionrnn.evaluation.experiment import Tested, fit_and_test
+from actionrnn.progress import tell
 from actionrnn.training.run_folder import new_run_folder
 
 TAKES_VERB = False
-EXPERIMENTS = ("demo_lstm", "demo_gru", "demo_mean_pool")
+HEADS = {"demo_lstm": "LSTM", "demo_gru": "GRU", "demo_mean_pool": "mean pool"}
 
 
 def main(arguments: list[str]) -> int:
@@ -32,34 +29,27 @@ def main(arguments: list[str]) -> int:
     started = time.perf_counter()
     root = options.data / "synthetic"
     if not (root / "manifest.csv").is_file():
-        run(["prepare", "synthetic", "--root", str(root)])
-    results = [train_and_test(name, root, options.runs) for name in EXPERIMENTS]
+        _show(["prepare", "synthetic", "--root", str(root)])
+        prepare(None, root)
+    results = {name: train_and_test(name, root, options.runs) for name in HEADS}
     print_comparison(results, time.perf_counter() - started)
-    print_next_steps(root, results[0]["folder"])
+    print_next_steps(root, results["demo_lstm"].best)
     return 0
 
 
-def run(words: list[str]) -> None:
-    """Show one command and run it, as if it had been typed.
-
-    Raises:
-        ActionRNNError: if it fails (it has said why).
-    """
-    print(f"\n$ actionrnn {shlex.join(words)}", file=sys.stderr, flush=True)
-    if code := actionrnn(words):
-        raise ActionRNNError(f"`actionrnn {words[0]}` ended with exit code {code}; see above")
-
-
-def train_and_test(name: str, root: Path, runs: Path) -> dict[str, Any]:
-    """Fit and test one experiment; returns its figures."""
+def train_and_test(name: str, root: Path, runs: Path) -> Tested:
+    """Fit and test one experiment, and show the commands that do the same."""
     folder = new_run_folder(str(runs), name)
     config = config_folder() / "experiment" / f"{name}.yaml"
-    run(["fit", "--config", str(config), "--data.root", str(root), "--run.folder", str(folder)])
-    with redirect_stdout(io.StringIO()):  # one table of all heads follows
-        run(["test", "--ckpt_path", str(folder / "checkpoints" / "best.ckpt")])
-    metrics = json.loads((folder / "metrics.json").read_text())
-    seconds = json.loads((folder / "fit.json").read_text())["seconds"]
-    return {**metrics, "name": name, "folder": folder, "seconds": seconds}
+    words = ["--config", str(config), "--data.root", str(root), "--run.folder", str(folder)]
+    _show(["fit", *words])
+    tested = fit_and_test(settings_of("fit", words), folder)
+    _show(["test", "--ckpt_path", str(tested.best)])
+    return tested
+
+
+def _show(words: list[str]) -> None:
+    tell(f"\n$ actionrnn {shlex.join(words)}")
 
 
 def config_folder() -> Path:
@@ -77,30 +67,26 @@ def config_folder() -> Path:
     return folder
 
 
-def print_comparison(results: list[dict[str, Any]], seconds: float) -> None:
+def print_comparison(results: dict[str, Tested], seconds: float) -> None:
     """One table of all heads."""
-    titles = {
-        "demo_lstm": "LSTM",
-        "demo_gru": "GRU",
-        "demo_mean_pool": "mean pool",
-    }
+    summary = next(iter(results.values())).summary
     table = Table(
         "head",
         "accuracy",
         "macro accuracy",
         "parameters",
         "training seconds",
-        title=f"test split, {int(results[0]['num_clips'])} clips, "
-        f"{len(results[0]['per_class'])} classes in time-reversed pairs",
+        title=f"test split, {int(summary['num_clips'])} clips, "
+        f"{len(summary['per_class'])} classes in time-reversed pairs",
         title_justify="left",
     )
-    for result in results:
+    for name, result in results.items():
         table.add_row(
-            titles[result["name"]],
-            f"{result['accuracy']:.3f}",
-            f"{result['macro_accuracy']:.3f}",
-            f"{result['num_parameters']:,}",
-            f"{result['seconds']:.1f}",
+            HEADS[name],
+            f"{result.summary['accuracy']:.3f}",
+            f"{result.summary['macro_accuracy']:.3f}",
+            f"{result.fitted.num_parameters:,}",
+            f"{result.fitted.seconds:.1f}",
         )
     console = Console(highlight=False)
     console.print()
@@ -109,13 +95,12 @@ def print_comparison(results: list[dict[str, Any]], seconds: float) -> None:
         "Both classes of a pair have the same frames in opposite order. Mean pooling is\n"
         "blind to order: it can find the pair, and then has to guess."
     )
-    print(f"\nall of it took {seconds:.0f} s", file=sys.stderr)
+    tell(f"\nall of it took {seconds:.0f} s")
 
 
-def print_next_steps(root: Path, folder: Path) -> None:
+def print_next_steps(root: Path, checkpoint: Path) -> None:
     """The three commands to try now."""
     video = sorted((root / "videos").rglob("*.mp4"))[0]
-    checkpoint = folder / "checkpoints" / "best.ckpt"
     binary = ".venv/bin/actionrnn" if Path(".venv/bin/actionrnn").is_file() else "actionrnn"
     print(
         "\nNext, try:\n"

@@ -7,11 +7,11 @@ from typing import Any, Literal, NamedTuple
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.action_cli import quiet_libraries
-from actionrnn.commands.parsing import import_function, usage_errors
-from actionrnn.errors import UsageError, near_miss
+from actionrnn.commands.parsing import import_function
+from actionrnn.errors import UsageError, near_miss, usage_errors
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.files import publish_json
+from actionrnn.process import quiet_libraries
 from actionrnn.report.tables import print_diagnosis
 
 TAKES_VERB = False

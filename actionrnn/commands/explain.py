@@ -9,15 +9,14 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser
 from rich.table import Table
 
-from actionrnn.commands.action_cli import quiet_libraries
-from actionrnn.commands.parsing import usage_errors
-from actionrnn.errors import UsageError
+from actionrnn.errors import UsageError, usage_errors
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.summary import plain_console
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.explain.evidence import ExplainedClip, explain_clip
 from actionrnn.explain.survey import survey
 from actionrnn.files import publish_json
+from actionrnn.process import quiet_libraries
 from actionrnn.report.film import write_film
 from actionrnn.report.sheet import sheet
 from actionrnn.training.run_folder import run_folder_of

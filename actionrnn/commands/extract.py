@@ -9,7 +9,7 @@ import sys
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.config import compose
-from actionrnn.commands.parsing import usage_errors
+from actionrnn.errors import usage_errors
 from actionrnn.features.machine import parse_shard, shard_of_environment
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.training.data import ActionDataModule, ExtractionSettings

@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.parsing import usage_errors
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.errors import UsageError, near_miss
+from actionrnn.errors import UsageError, near_miss, usage_errors
 from actionrnn.features import admin
 from actionrnn.features.store import FeatureStore
 from actionrnn.training.data import expand_path

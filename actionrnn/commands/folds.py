@@ -1,21 +1,31 @@
 """`actionrnn folds --config ...`: fit and test every fold of a dataset, then mean and spread."""
 
 import argparse
-import sys
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from actionrnn.commands import repeat
-from actionrnn.commands.choice import choose
+from actionrnn.commands.config import settings_with_data
+from actionrnn.commands.fold_settings import FoldChoice, choose
 from actionrnn.commands.search_space import read_space
+from actionrnn.commands.seeds import print_rows
 from actionrnn.commands.split_columns import split_columns
-from actionrnn.commands.sweep import NUM_TRIALS, TRIALS_HELP, as_words
+from actionrnn.commands.sweep import NUM_TRIALS, TRIALS_HELP, check_space, import_optuna
 from actionrnn.commands.sweep_results import OBJECTIVE
+from actionrnn.evaluation.experiment import (
+    Tested,
+    fit_and_test,
+    folder_of_many,
+    over_seeds,
+    seeds_of,
+    spread,
+)
 from actionrnn.evaluation.folds import ensemble, mean_over_folds
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.summary import plain_console
 from actionrnn.files import publish_json
+from actionrnn.progress import tell
+from actionrnn.training.settings import Settings, changed
 
 TAKES_VERB = False
 
@@ -23,20 +33,26 @@ TAKES_VERB = False
 def main(arguments: list[str]) -> int:
     """Everything `fit` takes; one run folder per split column below one folder."""
     options, words = _parser().parse_known_args(arguments)
-    columns = split_columns(words)
-    folder = repeat.folder_of(words, "folds")
-    chosen = choose_settings(options, words, columns, folder) if options.space else {}
+    settings = settings_with_data(words)
+    seeds_of(settings)
+    columns = split_columns(settings)
+    folder = folder_of_many(settings, "folds")
+    chosen = choose_settings(options, settings, columns, folder) if options.space else {}
     runs = {}
     for column in columns:
-        settings = chosen[column]["settings"] if chosen else {}
-        one = partial(run_fold, column, [*words, *as_words(settings)])
-        runs[column] = repeat.over_seeds(words, folder / column, one)
+        tell(f"\n{column}")
+        picked = chosen[column].settings if chosen else {}
+        fold = changed(settings, {"data.split": column, **picked})
+        runs[column] = over_seeds(fold, folder / column, fit_and_test)
     summary = summarise_folds(runs)
     if chosen:
-        summary["chosen"] = chosen
+        summary["chosen"] = {
+            column: {"settings": choice.settings, f"inner_{OBJECTIVE}": choice.score}
+            for column, choice in chosen.items()
+        }
     publish_json(folder / "folds.json", summary)
     print_folds(summary)
-    print(f"written: {folder / 'folds.json'}", file=sys.stderr)
+    tell(f"written: {folder / 'folds.json'}")
     return 0
 
 
@@ -68,50 +84,48 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def choose_settings(
-    options: argparse.Namespace, words: list[str], columns: list[str], folder: Path
-) -> dict[str, dict[str, Any]]:
-    """What each fold chooses by itself from `--space`, and its score over the inner folds."""
-    space, seed = read_space(options.space), repeat.seeds(words)[0]
-    chosen = {}
-    for column in columns:
-        where = folder / "choice" / column
-        found = choose(words, column, where, space, options.trials, options.inner, seed)
-        chosen[column] = {"settings": found[0], f"inner_{OBJECTIVE}": found[1]}
-    return chosen
+    options: argparse.Namespace, settings: Settings, columns: list[str], folder: Path
+) -> dict[str, FoldChoice]:
+    """What each fold chooses by itself from `--space`."""
+    import_optuna()
+    space = read_space(options.space)
+    check_space(space, settings)
+    return {
+        column: choose(
+            settings, column, folder / "choice" / column, space, options.trials, options.inner
+        )
+        for column in columns
+    }
 
 
-def run_fold(column: str, arguments: list[str], folder: Path, seed: int) -> dict[str, Any]:
-    """Fit and test one split column with one seed; its metrics, and its `folder` and `seed`."""
-    print(f"\n{column}", file=sys.stderr)
-    repeat.fit(arguments, folder, data__split=column, seed_everything=seed)
-    return {**repeat.test(folder), "folder": folder, "seed": seed}
-
-
-def summarise_folds(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def summarise_folds(runs: dict[str, list[Tested]]) -> dict[str, Any]:
     """Each fold's figures (mean over seeds), their mean, its interval, and the spreads.
 
     `sd` is over folds, `intervals` are those of the mean (over groups), and `seeds` holds the
     mean over folds of each seed, with their mean and standard deviation. Of several seeds,
     `together` holds the figures of each fold's ensemble.
     """
-    folds = {column: repeat.spread(rows)["mean"] for column, rows in runs.items()}
+    folds = {column: _mean(found) for column, found in runs.items()}
     by_seed = {
-        str(rows[0]["seed"]): repeat.spread(rows)["mean"]
-        for rows in zip(*runs.values(), strict=True)
+        str(found[0].fitted.seed): _mean(found) for found in zip(*runs.values(), strict=True)
     }
-    tables = [[Predictions.load(row["folder"]) for row in rows] for rows in runs.values()]
+    tables = [[Predictions.load(each.folder) for each in found] for found in runs.values()]
     pooled = mean_over_folds([table for fold in tables for table in fold])
-    over_folds = repeat.spread(list(folds.values()))
+    over_folds = spread(list(folds.values()))
     return {
         "folds": folds,
-        "leaked": any(row["leaked"] for rows in runs.values() for row in rows),
+        "leaked": any(each.summary["leaked"] for found in runs.values() for each in found),
         **over_folds,
         "intervals": {key: pooled[key]["interval"] for key in over_folds["mean"]},
-        "seeds": {"each": by_seed, **repeat.spread(list(by_seed.values()))},
+        "seeds": {"each": by_seed, **spread(list(by_seed.values()))},
         "together": (
             mean_over_folds([ensemble(fold) for fold in tables]) if len(by_seed) > 1 else None
         ),
     }
+
+
+def _mean(runs: Iterable[Tested]) -> dict[str, float]:
+    return spread([each.summary for each in runs])["mean"]
 
 
 def print_folds(summary: dict[str, Any]) -> None:
@@ -124,7 +138,7 @@ def print_folds(summary: dict[str, Any]) -> None:
         lines["together"] = {key: f"{found['mean']:.3f}" for key, found in together.items()}
         lines["its 95 %"] = {key: _narrow(found["interval"]) for key, found in together.items()}
         notes.append("together: a fold's seeds as one model, by their mean probability")
-    repeat.print_rows("fold, test", summary["folds"], summary["mean"], summary["sd"], lines.items())
+    print_rows("fold, test", summary["folds"], summary["mean"], summary["sd"], lines.items())
     console = plain_console()
     console.print("\n".join(notes))
     if summary["leaked"]:

@@ -2,23 +2,71 @@
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands import repeat
-from actionrnn.commands.action_cli import quiet_libraries, run
-from actionrnn.commands.parsing import usage_errors
-from actionrnn.evaluation.predictor import ActionPredictor
+from actionrnn.commands.config import settings_of
+from actionrnn.commands.seeds import fit_seeds
+from actionrnn.errors import UsageError, usage_errors
+from actionrnn.evaluation.experiment import score, seeds_of, test_and_keep
+from actionrnn.evaluation.predictor import ActionPredictor, print_ranking
+from actionrnn.evaluation.summary import print_summary, summarise
+from actionrnn.process import quiet_libraries
+from actionrnn.progress import tell
+from actionrnn.training.fit import fit, folder_of
+from actionrnn.training.settings import Settings, run_parser
 
 TAKES_VERB = True
 
 
 def main(verb: str, arguments: list[str]) -> int:
     """Run one of Lightning's verbs."""
+    quiet_libraries()
     if verb == "predict" and any(word.startswith("--videos") for word in arguments):
-        quiet_libraries()
         return predict_videos(arguments)
-    if verb == "fit" and repeat.num_seeds(arguments) > 1:
-        return repeat.fit_seeds(arguments)
-    run(verb, arguments)
+    if "--help" in arguments or "-h" in arguments:
+        run_parser().print_help()
+        return 0
+    settings = settings_of(verb, arguments)
+    if verb == "fit" and len(seeds_of(settings)) > 1:
+        return fit_seeds(settings)
+    {"fit": _fit, "validate": _validate, "test": _test, "predict": _predict}[verb](settings)
     return 0
+
+
+def _fit(settings: Settings) -> None:
+    fitted = fit(settings)
+    score = fitted.figures.validation.get("macro_accuracy", 0.0)
+    tell(
+        f"best validation macro accuracy {score:.3f} after {fitted.figures.seconds:.1f} s\n"
+        f"next: actionrnn test --ckpt_path {fitted.best}"
+    )
+
+
+def _validate(settings: Settings) -> None:
+    _check(settings, "validate")
+    print_summary(summarise(score("validate", settings)))
+
+
+def _test(settings: Settings) -> None:
+    _check(settings, "test")
+    print_summary(test_and_keep(settings))
+    folder = folder_of(settings)
+    tell(f"written: {folder / 'predictions.parquet'}, {folder / 'metrics.json'}")
+
+
+def _predict(settings: Settings) -> None:
+    """Rank the classes of every clip of `data.subset`."""
+    _check(settings, "predict")
+    predictions = score("predict", settings)
+    for row in predictions.table.itertuples():
+        print_ranking(str(row.path), predictions.class_names, row.probs, str(row.error))
+
+
+def _check(settings: Settings, verb: str) -> None:
+    if settings.seeds != 1:
+        raise UsageError(f"--seeds {settings.seeds}: only fit, folds and compare repeat runs")
+    if not settings.ckpt_path:
+        raise UsageError(
+            f"{verb} needs a trained model: actionrnn {verb} --ckpt_path RUN/checkpoints/best.ckpt"
+        )
 
 
 def predict_videos(arguments: list[str]) -> int:

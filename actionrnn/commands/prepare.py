@@ -7,11 +7,11 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.parsing import import_function, spelled_out, usage_errors
+from actionrnn.commands.parsing import import_function, spelled_out
 from actionrnn.datasets import PREPARERS
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.source.locate import SourceNeeded
-from actionrnn.errors import UsageError, near_miss
+from actionrnn.errors import UsageError, near_miss, usage_errors
 
 TAKES_VERB = False
 RECIPES = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.parsing import usage_errors
+from actionrnn.errors import usage_errors
 from actionrnn.report.html.page import write_report
 
 TAKES_VERB = False

@@ -29,6 +29,10 @@ class Choice:
 
     values: tuple[str | int | float | bool, ...]
 
+    def examples(self) -> tuple[Any, ...]:
+        """All of them."""
+        return self.values
+
     def suggest(self, name: str, trial: Any) -> Any:
         """Let a trial choose."""
         return trial.suggest_categorical(name, list(self.values))
@@ -41,6 +45,10 @@ class Range:
     low: int | float
     high: int | float
     log: bool = False
+
+    def examples(self) -> tuple[Any, ...]:
+        """Its ends."""
+        return self.low, self.high
 
     def suggest(self, name: str, trial: Any) -> Any:
         """Let a trial choose."""

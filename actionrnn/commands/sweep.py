@@ -4,7 +4,6 @@ import argparse
 import json
 import shutil
 import statistics
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,8 +13,7 @@ import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.callbacks import Callback
 
-from actionrnn.commands import repeat
-from actionrnn.commands.config import setting
+from actionrnn.commands.config import settings_with_data
 from actionrnn.commands.search_space import (
     DEFAULT,
     Space,
@@ -34,8 +32,12 @@ from actionrnn.commands.sweep_results import (
     trials_table,
 )
 from actionrnn.errors import ActionRNNError, UsageError
-from actionrnn.files import publish_json
+from actionrnn.evaluation.experiment import folder_of_many, spread
+from actionrnn.files import publish_json, publish_text
+from actionrnn.progress import tell
 from actionrnn.training.finite import NotFinite
+from actionrnn.training.fit import Fitted, fit
+from actionrnn.training.settings import Settings, changed, parsed, recipe_of
 
 TAKES_VERB = False
 WARMUP_EPOCHS = 5
@@ -45,14 +47,21 @@ TRIALS_HELP = "in all, those of a broken-off sweep among them; a smaller space i
 
 @dataclass(frozen=True)
 class Sweep:
-    """Everything a sweep needs to go on after a break; `sweep.json`."""
+    """Everything a sweep needs to go on after a break; `sweep.json`.
+
+    Attributes:
+        folder: where its trials go.
+        recipe: what every trial starts from, with the seed of all of them.
+        columns: split columns that are averaged.
+        space: see `parse_space`.
+        prune: stop trials worse than the median.
+    """
 
     folder: str
-    words: list[str]
+    recipe: dict[str, Any]
     columns: list[str]
     space: dict[str, Any]
     prune: bool
-    seed: int
 
 
 def main(arguments: list[str]) -> int:
@@ -60,10 +69,7 @@ def main(arguments: list[str]) -> int:
     options, words = _parser().parse_known_args(arguments)
     import_optuna()
     sweep = _resumed(options.resume, words) if options.resume else _started(options, words)
-    print(
-        f"sweep folder: {sweep.folder}\nafter a break: actionrnn sweep --resume {sweep.folder}",
-        file=sys.stderr,
-    )
+    tell(f"sweep folder: {sweep.folder}\nafter a break: actionrnn sweep --resume {sweep.folder}")
     return _finish(search(sweep, options.trials, options.timeout), sweep)
 
 
@@ -156,18 +162,30 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _started(options: argparse.Namespace, words: list[str]) -> Sweep:
+    settings = settings_with_data(words)
     space = read_space(options.space)
-    parse_space(space)
-    columns = chosen_columns(options.splits, words)
-    (seed,) = repeat.seeds(words) if repeat.num_seeds(words) == 1 else (None,)
-    if seed is None:
+    check_space(space, settings)
+    columns = chosen_columns(options.splits, settings)
+    if settings.seeds != 1:
         raise UsageError("sweep trains each trial with one seed; use --seeds with fit or folds")
-    folder = repeat.folder_of(words, "sweep")
+    folder = folder_of_many(settings, "sweep")
     if (folder / "sweep.json").exists():
         raise UsageError(f"{folder} holds a sweep: actionrnn sweep --resume {folder}")
-    sweep = Sweep(str(folder), words, columns, space, options.prune, seed)
+    sweep = Sweep(str(folder), recipe_of(settings), columns, space, options.prune)
     publish_json(folder / "sweep.json", asdict(sweep))
     return sweep
+
+
+def check_space(space: dict[str, Any], settings: Settings) -> None:
+    """Refuse a space with settings that do not exist, or values they cannot have.
+
+    Raises:
+        UsageError: naming the setting.
+        ActionRNNError: see `parse_space`.
+    """
+    for name, values in parse_space(space).items():
+        for value in values.examples():
+            changed(settings, {name: value})
 
 
 def _resumed(folder: str, words: list[str]) -> Sweep:
@@ -187,8 +205,9 @@ def _study(optuna: Any, sweep: Sweep) -> Any:
         direction="maximize",
         pruner=_pruner(optuna, sweep),
     )
+    seed = sweep.recipe["seed_everything"]
     # A sampler that began again with the same seed would repeat its first suggestions.
-    study.sampler = optuna.samplers.TPESampler(seed=sweep.seed + len(study.trials))
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
     for trial in study.trials:
         if not trial.state.is_finished():  # it ran when the sweep was broken off: once more
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
@@ -237,62 +256,55 @@ def _objective(optuna: Any, sweep: Sweep, space: Space) -> Callable[[Any], float
                 for key, value in twin.user_attrs.items():
                     trial.set_user_attr(key, value)
                 return float(twin.value)
-        words = ["--trainer.logger=false", *sweep.words, *as_words(params)]
+        settings = changed(parsed(sweep.recipe), {"trainer.logger": False, **params})
         by_epoch = sweep.prune and len(sweep.columns) == 1
         watchers = [ReportEpochs(trial, optuna.TrialPruned)] if by_epoch else []
-        rows: list[dict[str, Any]] = []
+        runs: list[Fitted] = []
         for step, column in enumerate(sweep.columns):
             folder = Path(sweep.folder, "trials", f"{trial.number:04d}", column)
+            here = changed(settings, {"data.split": column, "run.folder": str(folder)})
             try:
-                rows.append(repeat.fit(words, folder, watchers, quiet=True, data__split=column))
+                runs.append(fit(here, watchers, quiet=True))
             finally:  # trials are many and their weights of no use: best.yaml trains them again
                 shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-            scores = [row["validation"][OBJECTIVE] for row in rows]
+            scores = [run.figures.validation[OBJECTIVE] for run in runs]
             if sweep.prune and not by_epoch:
                 trial.report(statistics.fmean(scores), step)
                 if trial.should_prune():
                     raise optuna.TrialPruned
-        _note(trial, rows)
+        _note(trial, runs)
         return statistics.fmean(scores)
 
     return score
 
 
-def as_words(params: dict[str, Any]) -> list[str]:
-    """Settings as words of a command."""
-    return [f"--{name}={value}" for name, value in params.items()]
-
-
-def _note(trial: Any, rows: list[dict[str, Any]]) -> None:
-    found = repeat.spread([row["validation"] for row in rows])
+def _note(trial: Any, runs: list[Fitted]) -> None:
+    found = spread([run.figures.validation for run in runs])
     for key, value in found["mean"].items():
         trial.set_user_attr(key, value)
     trial.set_user_attr("sd", found["sd"][OBJECTIVE])
-    trial.set_user_attr("seconds", round(sum(row["seconds"] for row in rows), 1))
-    trial.set_user_attr("num_parameters", rows[0]["num_parameters"])
+    trial.set_user_attr("seconds", round(sum(run.figures.seconds for run in runs), 1))
+    trial.set_user_attr("num_parameters", runs[0].figures.num_parameters)
 
 
 def _finish(study: Any, sweep: Sweep) -> int:
     folder = Path(sweep.folder)
-    _write_best(best_trial(study).number, sweep)
+    _write_best(best_trial(study), sweep)
     print_top(trials_table(study), sweep.columns)
     best = folder / "best.yaml"
-    print(
+    tell(
         f"written: {folder / 'trials.csv'}, {best}\n"
         f"next: actionrnn fit --config {best}\n"
-        f"      actionrnn folds --config {best}",
-        file=sys.stderr,
+        f"      actionrnn folds --config {best}"
     )
     return 0
 
 
-def _write_best(number: int, sweep: Sweep) -> None:
-    """The config of a trial without what belongs to the trial alone."""
-    column = sweep.columns[0]
-    trial = Path(sweep.folder, "trials", f"{number:04d}", column)
-    config = yaml.safe_load((trial / "config.yaml").read_text())
-    config["run"]["folder"] = None
-    config["trainer"]["logger"] = setting("trainer.logger", sweep.words)
-    config.pop("ckpt_path", None)
-    header = f"# Trial {number} of a sweep, chosen by validation {OBJECTIVE} on {sweep.columns}\n"
-    Path(sweep.folder, "best.yaml").write_text(header + yaml.safe_dump(config, sort_keys=False))
+def _write_best(trial: Any, sweep: Sweep) -> None:
+    """The recipe of a trial, on the sweep's first split."""
+    settings = changed(parsed(sweep.recipe), {"data.split": sweep.columns[0], **trial.params})
+    header = (
+        f"# Trial {trial.number} of a sweep, chosen by validation {OBJECTIVE} on {sweep.columns}\n"
+    )
+    text = yaml.safe_dump(recipe_of(settings), sort_keys=False)
+    publish_text(Path(sweep.folder, "best.yaml"), header + text)

@@ -1,6 +1,5 @@
 """What a sweep has found so far: the table of trials, a line each, the best of them."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pandas as pd
 from rich.table import Table
 
 from actionrnn.evaluation.summary import plain_console
+from actionrnn.progress import tell
 
 OBJECTIVE = "macro_accuracy"
 BROKEN_OFF = "broken_off"
@@ -47,10 +47,7 @@ def after_trial(study: Any, trial: Any, folder: Path, num_trials: int) -> None:
         f"{name.rpartition('.')[2]}={value:.3g}" if isinstance(value, float) else str(value)
         for name, value in trial.params.items()
     )
-    print(
-        f"trial {trial.number} ({num_done(study)}/{num_trials}): {result}  {chosen}",
-        file=sys.stderr,
-    )
+    tell(f"trial {trial.number} ({num_done(study)}/{num_trials}): {result}  {chosen}")
 
 
 def print_top(table: pd.DataFrame, columns: list[str]) -> None:

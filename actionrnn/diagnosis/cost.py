@@ -9,11 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from actionrnn.models.config import HeadConfig
+from actionrnn.models.config import CELLS, HeadConfig
 from actionrnn.models.heads import Head, build_head
 
-CELLS = ("rnn", "lstm", "gru", "minlstm", "mingru")
-CONTROLS = ("mean_pool", "mean_pool_mlp", "single_frame", "attentive_probe")
 REPEATS = 9
 
 

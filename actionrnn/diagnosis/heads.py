@@ -1,68 +1,141 @@
-"""Several heads on the features of one run: accuracy, cost, and how far gradients reach."""
+"""Several heads on the features of one recipe: accuracy, cost, and whether they differ."""
 
-from typing import Any
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
-import pandas as pd
-
-from actionrnn.diagnosis.baselines import train_head
-from actionrnn.diagnosis.gradients import diagnose_gradients
-from actionrnn.evaluation.comparison import compare, verdict
+from actionrnn.diagnosis.cost import Cost, measure_costs
+from actionrnn.errors import UsageError, near_miss
+from actionrnn.evaluation.experiment import FIGURES, Tested, fit_and_test, over_seeds
+from actionrnn.evaluation.folds import difference_over_folds, mean_over_folds
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.evaluation.summary import summarise
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.training.data import Subset
+from actionrnn.models.config import HEADS, name_of_head
+from actionrnn.progress import tell
+from actionrnn.training.settings import Settings, changed
 
-CELLS: dict[str, dict[str, Any]] = {
-    "LSTM": {"head": "recurrent", "cell": "lstm"},
-    "GRU": {"head": "recurrent", "cell": "gru"},
-    "tanh RNN": {"head": "recurrent", "cell": "rnn"},
-    "minGRU": {"head": "recurrent", "cell": "mingru"},
-    "mean of frames": {"head": "mean_pool"},
-    "middle frame": {"head": "single_frame"},
-}
+
+class Figure(NamedTuple):
+    """A mean over runs, and its 95 % interval over groups (None where there are too few)."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """One head, trained and tested on every split with every seed.
+
+    Attributes:
+        head: its name in `HEADS`.
+        cost: of one clip.
+        epochs, train_seconds: means over its runs.
+        figures: of the test clips, by name.
+        against_reference: its accuracy is `better`, `worse`, or the difference is `noise`; `?`
+            where that cannot be told, empty for the reference itself.
+        folders: of its runs.
+    """
+
+    head: str
+    cost: Cost
+    epochs: float
+    train_seconds: float
+    figures: dict[str, Figure]
+    against_reference: str
+    folders: list[Path]
 
 
 def compare_heads(
-    run: TrainedModel,
-    variants: dict[str, dict[str, Any]] | None = None,
-    subset: Subset = "test",
-) -> tuple[pd.DataFrame, dict[str, list[float]]]:
-    """Train heads as the run's was trained, each with some settings of its own.
+    settings: Settings,
+    names: Sequence[str],
+    columns: Sequence[str],
+    folder: Path,
+    device: str = "cpu",
+) -> tuple[list[HeadResult], str]:
+    """Train and test heads on one feature store, all else as in the settings.
 
     Args:
-        run: whose features, splits, settings and seed are used.
-        variants: settings of each head by name; None is `CELLS`. The first is what the others
-            are compared with.
-        subset: the part they are scored on.
+        settings: a recipe, with its number of seeds.
+        names: of `HEADS`.
+        columns: split columns that are averaged.
+        folder: one run folder for each head, split and seed goes below it.
+        device: where costs are measured.
 
     Returns:
-        A row for each head: `accuracy`, `low` and `high` (95 % over groups), `against_first`
-        (`better`, `worse`, `noise`, `?`), `parameters`, `multiply_adds` of a clip, training
-        `seconds`; and the mean gradient norm by frame of each recurrent head's first layer.
+        A result for each name, and the head they are compared with: the recipe's own if it is
+        among them, else the first.
+
+    Raises:
+        UsageError: for a name that is not in `HEADS`.
     """
-    rows, norms, first = [], {}, None
-    for name, options in (variants or CELLS).items():
-        model, seconds = train_head(run, **options)
-        scored = model.predictions(subset)
-        first = first or scored
-        rows.append({"head": name, **_figures(model, scored, first), "seconds": seconds})
-        if model.recognizer.head_config.head == "recurrent":
-            norms[name] = diagnose_gradients(model)["layers"][0]["norms"]
-    return pd.DataFrame(rows).set_index("head"), norms
+    check_names(names)
+    runs = {name: _train(name, settings, columns, folder / name) for name in names}
+    tables = {name: [Predictions.load(run.folder) for run in found] for name, found in runs.items()}
+    own = name_of_head(settings.model.head, settings.model.cell)
+    reference = own if own in names else names[0]
+    costs = _costs(runs, device)
+    results = [
+        HeadResult(
+            head=name,
+            cost=costs[name],
+            epochs=statistics.fmean(run.fitted.epochs for run in found),
+            train_seconds=statistics.fmean(run.fitted.seconds for run in found),
+            figures=_figures(tables[name]),
+            against_reference=(
+                ""
+                if name == reference
+                else difference_over_folds(tables[reference], tables[name])["verdict"]
+            ),
+            folders=[run.folder for run in found],
+        )
+        for name, found in runs.items()
+    ]
+    return results, reference
 
 
-def _figures(model: TrainedModel, scored: Predictions, first: Predictions) -> dict[str, Any]:
-    summary = summarise(scored)
-    low, high = summary["intervals"]["accuracy"] or (float("nan"), float("nan"))
-    entries = model.data.store.entries.values()
-    num_frames = max(entry.num_frames for entry in entries)
+def check_names(names: Sequence[str]) -> None:
+    """Refuse a head that is not in `HEADS`.
+
+    Raises:
+        UsageError: naming it, and those like it.
+    """
+    for name in names:
+        if name not in HEADS:
+            hint = near_miss(name, list(HEADS))
+            raise UsageError(f"--heads {name}: one of {', '.join(HEADS)}{hint}")
+
+
+def _train(name: str, settings: Settings, columns: Sequence[str], folder: Path) -> list[Tested]:
+    """Fit and test one head on every split column with every seed."""
+    tell(f"\n{name}")
+    chosen = {f"model.{key}": value for key, value in HEADS[name].settings.items()}
+    runs: list[Tested] = []
+    for column in columns:
+        tell(f"\n{column}")
+        where = folder / column if len(columns) > 1 else folder
+        runs += over_seeds(changed(settings, {"data.split": column, **chosen}), where, fit_and_test)
+    return runs
+
+
+def _costs(runs: Mapping[str, Sequence[Tested]], device: str) -> dict[str, Cost]:
+    """Each head's cost on the first training batch (views and order are those of epoch 0)."""
+    models = {name: TrainedModel.load(found[0].best) for name, found in runs.items()}
+    batch = next(iter(next(iter(models.values())).data.loader("train", train=True)))
+    return measure_costs(
+        {name: model.recognizer.head.to(device) for name, model in models.items()},
+        batch.features_BVTD[:, 0].to(device),
+        batch.lengths_BV[:, 0].to(device),
+        batch.target_B.to(device),
+    )
+
+
+def _figures(tables: list[Predictions]) -> dict[str, Figure]:
+    means = mean_over_folds(tables)
     return {
-        "accuracy": summary["accuracy"],
-        "low": low,
-        "high": high,
-        "against_first": ""
-        if scored is first
-        else verdict("accuracy", compare(first, scored, ("first", "this"))),
-        "parameters": model.recognizer.head.num_parameters,
-        "multiply_adds": model.recognizer.head.macs(num_frames),
+        key: Figure(means[key]["mean"], *(means[key]["interval"] or (None, None)))
+        for key in FIGURES
+        if key in means
     }

@@ -42,6 +42,24 @@ def test_a_later_config_changes_only_what_it_names(folder: Path) -> None:
     assert config["model"] == {"cell": "gru", "hidden_size": 32}
 
 
+def test_a_later_config_that_names_a_dataset_leaves_nothing_of_the_first(folder: Path) -> None:
+    (folder / "experiment" / "z.yaml").write_text("data: ../data/b.yaml\n")
+    words = ["-c", f"{folder}/experiment/x.yaml", "-c", f"{folder}/experiment/z.yaml"]
+    assert compose(words)[0]["data"] == {"root": "b"}
+
+
+def test_a_config_builds_on_its_base(folder: Path) -> None:
+    (folder / "experiment" / "z.yaml").write_text("base: x.yaml\nmodel:\n  cell: gru\n")
+    config, _ = compose(["-c", f"{folder}/experiment/z.yaml"])
+    assert config["model"] == {"cell": "gru", "hidden_size": 32}
+    assert config["data"]["root"] == "a"
+    (folder / "experiment" / "other.yaml").write_text("base: z.yaml\ndata: ../data/b.yaml\n")
+    assert compose(["-c", f"{folder}/experiment/other.yaml"])[0]["data"] == {"root": "b"}
+    (folder / "experiment" / "x.yaml").write_text("base: other.yaml\n")
+    with pytest.raises(ActionRNNError, match="builds on itself"):
+        compose(["-c", f"{folder}/experiment/z.yaml"])
+
+
 def test_single_settings_stay_after_the_files_wherever_they_stand(folder: Path) -> None:
     words = ["--model.cell", "rnn", "--config", str(folder / "experiment/x.yaml"), "--a=b"]
     assert compose(words)[1] == ["--model.cell", "rnn", "--a=b"]

@@ -76,7 +76,7 @@ def test_one_flag_changes_the_recurrent_type_and_nothing_else(
     old = flat(yaml.safe_load((tiny_run / "config.yaml").read_text()))
     new = flat(yaml.safe_load((folder / "config.yaml").read_text()))
     changed = {key for key in old | new if old.get(key) != new.get(key)}
-    assert changed == {"model.cell", "run.folder"}
+    assert changed == {"model.cell"}
 
 
 def test_checkpoints_are_plain_data_without_the_backbone(tiny_run: Path) -> None:
@@ -306,7 +306,7 @@ def test_seeds_must_be_a_number_and_start_new_runs(
     last = str(tiny_run / "checkpoints" / "last.ckpt")
     for words, message in (
         ([*tiny_fit, "--seeds=0"], "whole number from 1 on"),
-        ([*tiny_fit, "--seeds=many"], "whole number from 1 on"),
+        ([*tiny_fit, "--seeds=many"], '"seeds"'),
         ([*tiny_fit, "--seeds=2", "--ckpt_path", last], "resume one of them by itself"),
         (["test", "--ckpt_path", last, "--seeds=2"], "only fit, folds and compare repeat runs"),
     ):

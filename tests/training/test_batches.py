@@ -134,7 +134,7 @@ def test_batches_are_the_same_from_memory_and_from_disk(
     found = list(loader_of(mapped, random_view=True))
     assert mapped._ram is None
     for one, other in zip(expected, found, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(one[:4], other[:4], strict=True))
 
 
 @pytest.mark.parametrize("random_view", [False, True])
@@ -162,7 +162,9 @@ def test_clips_are_reduced_once_if_the_results_fit(
         for found, expected in zip(loader, plain, strict=True):
             wanted = expected.features_BVTD if too_large else expected.features_BVTD.square()
             assert torch.equal(found.features_BVTD, wanted)
-            assert all(torch.equal(a, b) for a, b in zip(found[1:], expected[1:], strict=True))
+            assert all(torch.equal(a, b) for a, b in zip(found[1:4], expected[1:4], strict=True))
+            assert found.is_reduced is not too_large
+            assert not expected.is_reduced
     assert sum(seen) == (8 if too_large else 3 * 19)
 
 

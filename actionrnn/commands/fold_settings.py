@@ -1,67 +1,68 @@
 """What `actionrnn folds --space FILE` does first: a fold's settings, chosen inside the fold."""
 
 import json
-import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from actionrnn.commands.config import setting
-from actionrnn.commands.search_space import parse_space
-from actionrnn.commands.sweep import Sweep, as_words, best_trial, import_optuna, search
+from actionrnn.commands.sweep import Sweep, best_trial, search
 from actionrnn.commands.sweep_results import print_top, trials_table
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import inner_folds
 from actionrnn.errors import UsageError
 from actionrnn.files import publish_json
-from actionrnn.training.data import ActionDataModule
+from actionrnn.progress import tell
+from actionrnn.training.settings import Settings, changed, recipe_of
+from actionrnn.training.trainer import build
+
+
+@dataclass(frozen=True)
+class FoldChoice:
+    """The value of every setting of the space, and their mean macro accuracy over inner folds."""
+
+    settings: dict[str, Any]
+    score: float
 
 
 def choose(
-    arguments: list[str],
+    settings: Settings,
     column: str,
     folder: Path,
     space: dict[str, Any],
     num_trials: int,
     num_inner: int,
-    seed: int,
-) -> tuple[dict[str, Any], float]:
+) -> FoldChoice:
     """The settings that do best in cross-validation over a fold's train and val clips.
 
     The sweep reads a manifest of its own, which has no test clip of the fold in it.
 
     Args:
-        arguments: the words of a `folds` command.
+        settings: of a `folds` command; its seed is that of the inner folds, the trials and the
+            search.
         column: the fold, such as `split1`.
         folder: for the inner manifest and the sweep; one that was broken off there goes on.
-        space: what to choose, see `parse_space`.
+        space: what to choose, see `search_space.parse_space`.
         num_trials: see `search`.
         num_inner: inner folds, by group.
-        seed: of the inner folds, of the trials and of the search.
-
-    Returns:
-        The value of every setting of the space, and their mean macro accuracy over inner folds.
 
     Raises:
         UsageError: if the folder holds a choice by other settings.
         ActionRNNError: if the clips do not make so many folds, or no trial gives a score.
     """
-    import_optuna()
-    parse_space(space)
-    root, features_dir = (setting(f"data.{name}", arguments) for name in ("root", "features_dir"))
-    data = ActionDataModule(root, features_dir=features_dir)
-    inner = inner_folds(Manifest.load(data.root), column, num_inner, seed)
+    data = build(settings).data
+    inner = inner_folds(Manifest.load(data.root), column, num_inner, settings.seed_everything)
     where = folder / "inner"
     inner.save(where)
-    words = [*arguments, f"--data.root={where}", f"--data.features_dir={data.features_dir}"]
-    sweep = Sweep(str(folder), words, inner.splits, space, False, seed)
+    here = {"data.root": str(where), "data.features_dir": str(data.features_dir)}
+    recipe = recipe_of(changed(settings, {**here, "trainer.logger": False}))
+    sweep = Sweep(str(folder), recipe, inner.splits, space, False)
     file = folder / "sweep.json"
     if file.exists() and json.loads(file.read_text()) != asdict(sweep):
         raise UsageError(f"{file} is of other settings; take another --run.folder")
     publish_json(file, asdict(sweep))
-    print(f"{column}: choosing settings by {num_inner} inner folds", file=sys.stderr)
+    tell(f"{column}: choosing settings by {num_inner} inner folds")
     study = search(sweep, num_trials)
     print_top(trials_table(study), [f"{num_inner} inner folds of {column}"])
     best = best_trial(study)
-    print(f"{column} takes {' '.join(as_words(best.params))}", file=sys.stderr)
-    return best.params, best.value
+    tell(f"{column} takes {' '.join(f'--{key}={value}' for key, value in best.params.items())}")
+    return FoldChoice(best.params, best.value)

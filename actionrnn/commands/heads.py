@@ -1,0 +1,99 @@
+"""`actionrnn compare --config ...`: every head on one store, cost and accuracy; or cost alone."""
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from actionrnn.commands.config import names_data, settings_of
+from actionrnn.commands.split_columns import chosen_columns
+from actionrnn.diagnosis.cost import cells_by_length
+from actionrnn.diagnosis.heads import check_names, compare_heads
+from actionrnn.errors import UsageError
+from actionrnn.evaluation.experiment import folder_of_many, seeds_of
+from actionrnn.files import publish_json
+from actionrnn.models.config import HEADS, HeadConfig
+from actionrnn.progress import tell
+from actionrnn.report.heads import print_heads, print_lengths, row_of
+
+
+def main(arguments: list[str]) -> int:
+    """Train and test the heads, measure them; or measure cells at some lengths; or both."""
+    options, words = _parser().parse_known_args(arguments)
+    has_data = names_data(words)
+    if not has_data and not options.lengths:
+        raise UsageError("compare what? Give two run folders, --config FILE, or --lengths 16,64")
+    result = train_heads(options, words) if has_data else {}
+    if options.lengths:
+        result["lengths"] = compare_lengths(options, words)
+    if options.json:
+        print(json.dumps(result))
+    return 0
+
+
+def train_heads(options: argparse.Namespace, words: list[str]) -> dict[str, Any]:
+    """Train, test and measure every head; plain data, printed as a table unless JSON is wanted."""
+    settings = settings_of("fit", words)
+    names = options.heads.split(",")
+    check_names(names)
+    seeds_of(settings)
+    columns = chosen_columns(options.splits, settings)
+    folder = folder_of_many(settings, "compare")
+    heads, reference = compare_heads(settings, names, columns, folder, options.device)
+    if not options.json:
+        print_heads(heads, columns, reference, options.device)
+    result: dict[str, Any] = {
+        "device": options.device,
+        "folder": str(folder),
+        "columns": columns,
+        "subset": "test",
+        "reference": reference,
+        "heads": [row_of(head) for head in heads],
+    }
+    publish_json(folder / "compare.json", result)
+    pd.DataFrame(result["heads"]).to_csv(folder / "compare.csv", index=False)
+    tell(f"written: {folder / 'compare.json'}, {folder / 'compare.csv'}")
+    return result
+
+
+def compare_lengths(options: argparse.Namespace, words: list[str]) -> dict[str, Any]:
+    """What every cell costs at every length; plain data, printed unless JSON is wanted."""
+    try:
+        lengths = [int(word) for word in options.lengths.split(",")]
+    except ValueError:
+        raise UsageError(f"--lengths {options.lengths}: whole numbers, as in 16,64,256") from None
+    model = settings_of("fit", words).model
+    config = HeadConfig(**{name: model[name] for name in HeadConfig.__dataclass_fields__})
+    found = cells_by_length(config, lengths, options.feature_dim, options.clips, options.device)
+    if not options.json:
+        print_lengths(found, config, options.feature_dim, options.clips, options.device)
+    return {
+        str(length): {cell: asdict(cost) for cell, cost in costs.items()}
+        for length, costs in found.items()
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="actionrnn compare",
+        usage="actionrnn compare RUN_A RUN_B ...\n"
+        "       actionrnn compare --config FILE [--heads ...] [every setting of fit]\n"
+        "       actionrnn compare --lengths 16,64,256,1024 [--model... settings]",
+        description=(
+            "Of run folders: is B better than A by more than noise? With a config: trains and "
+            "tests heads on one feature store, one run folder each, and prints parameters, "
+            "multiply-adds, ms per clip, epochs, and accuracy with a 95 % interval over groups. "
+            "With --lengths: ms per clip of every cell on synthetic features."
+        ),
+        allow_abbrev=False,
+    )
+    parser.add_argument("--heads", default=",".join(HEADS), help="a part of: %(default)s")
+    parser.add_argument("--splits", help="the mean over these columns: all, or split1,split2")
+    parser.add_argument("--lengths", help="frames a clip, as in 16,64,256,1024")
+    parser.add_argument("--feature_dim", type=int, default=512, help="of --lengths (512)")
+    parser.add_argument("--clips", type=int, default=16, help="a batch of --lengths (16)")
+    parser.add_argument("--device", default="cpu", help="where milliseconds are measured (cpu)")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of tables")
+    return parser

@@ -1,0 +1,109 @@
+"""Every setting of a run, parsed once: a namespace that is copied and changed by key.
+
+Keys are those of the command line (`model.cell`, `trainer.max_epochs`), read by Lightning's own
+parser. A recipe is the same as plain data, without what belongs to one run alone.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.cli import LightningArgumentParser
+
+from actionrnn.errors import UsageError, known_settings, near_miss, usage_errors
+from actionrnn.features.spec import FeatureSettings
+from actionrnn.training.data import ActionDataModule, ExtractionSettings
+from actionrnn.training.recognizer import ActionRecognizer
+
+Settings = Namespace
+
+DEFAULTS = {
+    "trainer.max_epochs": 50,
+    "trainer.gradient_clip_val": 1.0,
+    "trainer.num_sanity_val_steps": 0,
+    "trainer.log_every_n_steps": 10,
+    "trainer.use_distributed_sampler": False,
+    "trainer.enable_model_summary": False,
+    "trainer.enable_progress_bar": False,
+    "early_stopping.monitor": "val/macro_accuracy",
+    "early_stopping.mode": "max",
+    "early_stopping.patience": 15,
+}
+"""Where this project differs from Lightning."""
+
+
+@cache
+def run_parser() -> LightningArgumentParser:
+    """The parser of `fit`, `validate`, `test` and `predict`; building it takes a second."""
+    parser = LightningArgumentParser(
+        prog="actionrnn", description="", exit_on_error=False, allow_abbrev=False
+    )
+    parser.add_argument("-c", "--config", action="config", help="YAML files of settings")
+    parser.add_argument("--ckpt_path", type=str | None, default=None, help="a checkpoint")
+    parser.add_argument("--seed_everything", type=int, default=0, help="seed of all randomness")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        help="runs, one a seed: mean and spread (fit, folds, compare)",
+    )
+    parser.add_argument("--run.name", type=str, default="run", help="folder under run.root")
+    parser.add_argument("--run.root", type=str, default="runs", help="where run folders go")
+    parser.add_argument(
+        "--run.folder", type=str | None, default=None, help="this very folder instead"
+    )
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_lightning_class_args(ActionRecognizer, "model")
+    parser.add_lightning_class_args(ActionDataModule, "data")
+    parser.add_class_arguments(FeatureSettings, "features")
+    parser.add_class_arguments(ExtractionSettings, "extraction")
+    parser.link_arguments("features", "data.features", apply_on="instantiate")
+    parser.link_arguments("extraction", "data.extraction", apply_on="instantiate")
+    parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+    parser.set_defaults(DEFAULTS)
+    return parser
+
+
+def parsed(config: Mapping[str, Any], words: Sequence[str] = ()) -> Settings:
+    """Settings from a config, with single settings, as words of a command line, on top.
+
+    Raises:
+        UsageError: naming the key, the value, what is allowed and what was perhaps meant.
+    """
+    parser = run_parser()
+    with usage_errors(parser):
+        settings = parser.parse_args(["--config", json.dumps(config), *words])
+    settings.pop("config", None)
+    return settings
+
+
+def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """A copy with some settings changed by key: `changed(settings, {"data.split": "split2"})`.
+
+    Raises:
+        UsageError: for a key that does not exist, or a value that it cannot have.
+    """
+    copy = settings.clone()
+    for key, value in changes.items():
+        if key not in copy:
+            raise UsageError(
+                f"there is no setting --{key}{near_miss(key, known_settings(run_parser()))}"
+            )
+        copy[key] = value
+    parser = run_parser()
+    with usage_errors(parser):
+        result: Settings = parser.parse_object(copy.as_dict())
+    return result
+
+
+def recipe_of(settings: Settings) -> dict[str, Any]:
+    """The settings as plain data, without what belongs to one run: checkpoint, folder, seeds."""
+    plain: dict[str, Any] = yaml.safe_load(run_parser().dump(settings, skip_unset=False))
+    plain["run"]["folder"] = None
+    del plain["ckpt_path"], plain["seeds"]
+    return plain
