@@ -103,7 +103,8 @@ def test_each_fold_chooses_its_settings_without_its_test_clips(
     (tmp_path / "space.yaml").write_text("model.cel: [gru]\n")
     assert main([*words, f"--run.folder={tmp_path / 'typo'}"]) == 2
     assert "no setting --model.cel; did you mean model.cell" in capsys.readouterr().err
-    assert main([*words, "--inner=99"]) == 1
+    (tmp_path / "space.yaml").write_text("model.cell: [gru, mingru]\n")
+    assert main([*words, f"--run.folder={tmp_path / 'many'}", "--inner=99"]) == 1
     assert "groups cannot make 99 folds" in capsys.readouterr().err
 
 
