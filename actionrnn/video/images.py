@@ -12,7 +12,7 @@ from PIL import Image
 
 from actionrnn.video.errors import VideoNotFound, VideoUnreadable
 from actionrnn.video.formats import PICTURE_ENDINGS
-from actionrnn.video.probe import part
+from actionrnn.video.index import part
 from actionrnn.video.pyav import check_indices
 
 # Pictures carry no times. Jester and Something-Something v1 were cut at 12 a second.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionrnn.video.errors import DecoderRefused
-from actionrnn.video.probe import Probe, part, probe
+from actionrnn.video.index import FrameIndex, index_frames, part
 from actionrnn.video.pyav import check_indices
 
 try:
@@ -42,7 +42,7 @@ class TorchCodecReader:
         self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> None:
         self.path = path
-        found = probe(path)
+        found = index_frames(path)
         found.require_plain(path, self.name)
         try:
             self._video = VideoDecoder(
@@ -61,8 +61,8 @@ class TorchCodecReader:
         self.timestamps_seconds = found.timestamps_seconds[chosen]
         self.num_frames = len(self.timestamps_seconds)
 
-    def _one_keyframe(self, found: Probe) -> str:
-        if found.stamps is None:
+    def _one_keyframe(self, found: FrameIndex) -> str:
+        if found.stamps is None or (found.reorders and found.container_format == "avi"):
             raise DecoderRefused(self.path, "it has no time stamps, which torchcodec goes by")
         stamps = sorted(found.stamps)
         ends = [*stamps[1:], 2 * stamps[-1] - stamps[-2] if len(stamps) > 1 else stamps[0] + 1]

@@ -11,8 +11,9 @@ from typing import Literal
 import av
 
 from actionrnn.video.errors import VideoError, VideoShorter
+from actionrnn.video.index import index_frames
 from actionrnn.video.isolate import DecodeWorker
-from actionrnn.video.probe import open_container, probe, video_stream
+from actionrnn.video.probe import open_container, video_stream
 from actionrnn.video.reader import open_video
 
 Status = Literal["ok", "short", "unreadable"]
@@ -52,7 +53,7 @@ class VerifyRequest:
         if self.quick and is_file and (announced := frames_if_whole(self.path)) is not None:
             return Verified(self.path, "ok", announced, announced, "")
         video = open_video(self.path, self.reader)
-        promised = max(video.num_frames, probe(self.path).num_promised if is_file else 0)
+        promised = max(video.num_frames, index_frames(self.path).num_promised if is_file else 0)
         # On its way to the last frame a sequential decode passes every other.
         with contextlib.suppress(VideoShorter):
             video.read([0, video.num_frames - 1])
