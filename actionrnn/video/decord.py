@@ -21,9 +21,10 @@ from actionrnn.video.complaints import complaints
 from actionrnn.video.errors import DecoderRefused
 from actionrnn.video.index import index_frames, part
 from actionrnn.video.pyav import check_indices
+from actionrnn.video.reader import Closes
 
 
-class DecordReader:
+class DecordReader(Closes):
     """See FrameReader.
 
     Raises:

@@ -1,5 +1,7 @@
 """Which files are videos: by their endings, and for FFmpeg by what is inside."""
 
+import os
+
 import av
 
 
@@ -27,6 +29,11 @@ _REFERRING = _words("concat dash hls image2 imf lavfi mlv rtp rtsp sap sdp vobsu
 _TEXT_ART = _words("adf bin idf tty xbin")
 # For `format_whitelist`: a file that is anything else is not opened.
 OPENED_FORMATS = ",".join(sorted(av.formats_available - _REFERRING - _TEXT_ART))
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name is a picture's; `._1.jpg` and other hidden files are none."""
+    return os.path.splitext(name)[1].lower() in PICTURE_ENDINGS and not name.startswith(".")
 
 
 def is_still(container_format: str) -> bool:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from actionrnn.video.errors import VideoShorter, VideoUnreadable
 from actionrnn.video.index import index_frames, part, shorter, times_of
 from actionrnn.video.orientation import orientation_of, upright
+from actionrnn.video.reader import Closes
 from actionrnn.video.sequential import decoded_frames
 
 Size = tuple[int, int]  # width and height in pixels
 
 
-class PyAVReader:
+class PyAVReader(Closes):
     """See FrameReader."""
 
     name = "pyav"

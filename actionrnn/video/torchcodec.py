@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from actionrnn.video.errors import DecoderRefused
 from actionrnn.video.index import FrameIndex, index_frames, part
 from actionrnn.video.pyav import check_indices
+from actionrnn.video.reader import Closes
 
 try:
     VideoDecoder = importlib.import_module("torchcodec.decoders").VideoDecoder
@@ -27,7 +28,7 @@ except (ImportError, OSError, RuntimeError) as error:
     ) from error
 
 
-class TorchCodecReader:
+class TorchCodecReader(Closes):
     """See FrameReader.
 
     Raises:
