@@ -30,14 +30,11 @@ class FrameIndex:
     """The frames of a file's film.
 
     Attributes:
-        stamps: presentation times of the frames in their order, in units of the stream; None
-            where one lacks or repeats.
         timestamps_seconds: presentation times in order, from 0, float64 (num_frames,). A file
             without them gets them from its frame rate.
         fps: average frames per second.
         pixel_format: of the coded pictures, such as `yuv420p`.
         width, height: of the first coded picture, in pixels, before rotation.
-        reorders: frames are coded in another order than they are shown in (B-frames).
         starts_whole: the first packet is a keyframe that every later one can build on. If it is
             not (a cut by copying), the first pictures cannot be decoded.
         stream_index: of the film among all streams.
@@ -49,13 +46,11 @@ class FrameIndex:
         num_hidden: of those, how many are there to be never shown.
     """
 
-    stamps: tuple[int, ...] | None
     timestamps_seconds: NDArray[np.float64]
     fps: float
     pixel_format: str
     width: int
     height: int
-    reorders: bool
     starts_whole: bool
     stream_index: int
     num_streams: int
@@ -147,18 +142,15 @@ def index_frames(path: str) -> FrameIndex:
             decoded: list[int | None] = [frame.pts for frame in decoded_frames(path)]
             num_hidden += min(num_doubtful, max(0, len(stamps) - len(decoded)))
             stamps = decoded
-            known = [stamp for stamp in stamps if stamp is not None]
         # An AVI's header counts moments, also those at which nothing new is shown.
         is_whole_avi = container.format.name == "avi" and avi_is_whole(path)
         films = films_of(container)
         return FrameIndex(
-            tuple(known) if len(set(known)) == len(stamps) else None,
             times_of(stamps, float(stream.time_base or 1), fps),
             fps,
             stream.codec_context.pix_fmt or "",
             stream.codec_context.width,
             stream.codec_context.height,
-            bool(stream.codec_context.has_b_frames),
             starts_whole,
             stream.index,
             len(container.streams.video),

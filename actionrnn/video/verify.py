@@ -19,7 +19,7 @@ from actionrnn.video.reader import open_video
 Status = Literal["ok", "short", "unreadable"]
 # Of a clip: sixteen frames spread over what is left stay within half a frame's place.
 NEGLIGIBLE = 0.02
-FAULTS = re.compile("frames are damaged|pictures are missing")
+FAULT = re.compile(r"(\d+)(?: of \d+)? (?:frames are damaged|pictures are missing)")
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,17 @@ class VerifyRequest:
         # On its way to the last frame a sequential decode passes every other.
         with contextlib.suppress(VideoShorter):
             video.read([0, video.num_frames - 1])
-        faults = [note for note in video.warnings if FAULTS.search(note)]
+        found = [match for note in video.warnings if (match := FAULT.search(note))]
+        num_lost = sum(int(match[1]) for match in found) + max(0, promised - video.num_frames)
+        if not num_lost:
+            return Verified(self.path, "ok", video.num_frames, promised, "")
+        faults = [match[0] for match in found]
         if video.num_frames < promised:
-            lost = 1 - video.num_frames / promised
-            matters = "which matters" if lost > NEGLIGIBLE else "which hardly matters"
-            reason = shorter(promised, video.num_frames)
-            faults.append(f"{reason}; {lost:.1%} of the clip is lost, {matters}")
-        status: Status = "short" if faults else "ok"
-        return Verified(self.path, status, video.num_frames, promised, "; ".join(faults))
+            faults.append(shorter(promised, video.num_frames))
+        share = min(1.0, num_lost / promised)
+        matters = "which matters" if share > NEGLIGIBLE else "which hardly matters"
+        faults.append(f"{share:.1%} of the clip is lost, {matters}")
+        return Verified(self.path, "short", video.num_frames, promised, "; ".join(faults))
 
 
 def frames_if_whole(path: str) -> int | None:
