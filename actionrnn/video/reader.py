@@ -71,12 +71,12 @@ class FrameReader(Protocol):
 
 
 # Every reader and its package. `ReaderName` lists the same, for settings.
-_PACKAGES = {"decord": "decord", "pyav": "av", "torchcodec": "torchcodec"}
+READER_PACKAGES = {"decord": "decord", "pyav": "av", "torchcodec": "torchcodec"}
 
 
 def reader_names() -> list[str]:
     """The readers installed here, the default first."""
-    return [name for name, package in _PACKAGES.items() if importlib.util.find_spec(package)]
+    return [name for name, package in READER_PACKAGES.items() if importlib.util.find_spec(package)]
 
 
 def resolve_reader(reader: str) -> str:
@@ -94,7 +94,7 @@ def resolve_reader(reader: str) -> str:
 
 def reader_version(reader: str) -> str:
     """Name and version of an installed reader, as it is recorded with what it read."""
-    return f"{reader} {importlib.metadata.version(_PACKAGES[reader])}"
+    return f"{reader} {importlib.metadata.version(READER_PACKAGES[reader])}"
 
 
 def open_video(

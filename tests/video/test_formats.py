@@ -3,6 +3,7 @@
 import shutil
 import sys
 from pathlib import Path
+from typing import get_args
 
 import av
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from actionrnn.video.errors import VideoUnreadable
 from actionrnn.video.formats import PICTURE_ENDINGS, VIDEO_ENDINGS, is_picture
 from actionrnn.video.probe import why_no_video
-from actionrnn.video.reader import open_video
+from actionrnn.video.reader import READER_PACKAGES, ReaderName, open_video
 
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import READERS, X264, encode, sequential_indices, shown_index
@@ -104,3 +105,7 @@ def test_pictures_are_known_by_their_names() -> None:
     assert all(is_picture(f"img_1{ending.upper()}") for ending in PICTURE_ENDINGS)
     others = ("._img_1.jpg", ".jpg", "Thumbs.db", "a.mp4", "jpg")
     assert not any(is_picture(name) for name in others)
+
+
+def test_the_readers_that_settings_may_choose_are_those_that_there_are() -> None:
+    assert set(get_args(ReaderName)) == {"auto", *READER_PACKAGES}
