@@ -18,6 +18,7 @@ from actionrnn.datasets.manifest import MANIFEST_NAME, Manifest
 from actionrnn.datasets.source.locate import VIDEO_ENDINGS
 from actionrnn.errors import DataRejected, usage_errors
 from actionrnn.features.store import FeatureStore
+from actionrnn.video.formats import VIDEO_ENDINGS
 from actionrnn.video.verify import verify_paths
 
 TAKES_VERB = False
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
     """Print what is wrong with which file; exit code 3 if anything is."""
     parser = ArgumentParser(prog="actionrnn verify", exit_on_error=False)
     parser.add_argument("paths", type=str, nargs="+", help="manifest, folder or video files")
-    parser.add_argument("--reader", type=str, default="auto", help="auto, decord or pyav")
+    parser.add_argument("--reader", type=str, default="auto", help="auto, or one installed here")
     parser.add_argument("--quick", action="store_true", help="header and last frame only")
     parser.add_argument(
         "--duplicates", action="store_true", help="compare the clips of a manifest instead"

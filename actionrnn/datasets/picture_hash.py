@@ -17,7 +17,8 @@ from PIL import Image
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.progress import progress
-from actionrnn.video.errors import VideoError, VideoShorter
+from actionrnn.video.decode import read_chosen
+from actionrnn.video.errors import VideoError
 from actionrnn.video.reader import open_video
 from actionrnn.video.sampling import sample_uniform
 
@@ -70,16 +71,8 @@ def fingerprint(
     """
     last = (start_seconds or 0.0) + LONGEST_SECONDS
     end_seconds = last if end_seconds is None else min(end_seconds, last)
-    video = open_video(path, "pyav", start_seconds, end_seconds)
-    try:
-        try:
-            frames = video.read(sample_uniform(video.num_frames, NUM_FRAMES))
-        except VideoShorter as shorter:
-            if not shorter.num_frames:
-                raise
-            frames = video.read(sample_uniform(shorter.num_frames, NUM_FRAMES))
-    finally:
-        video.close()
+    with open_video(path, "pyav", start_seconds, end_seconds) as video:
+        frames, _ = read_chosen(video, lambda: sample_uniform(video.num_frames, NUM_FRAMES))
     return np.concatenate([_steps(frame) for frame in frames])
 
 

@@ -12,7 +12,7 @@ import PIL
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.features.spec import FeatureSettings
-from actionrnn.video.images import IMAGE_ENDINGS
+from actionrnn.video.formats import is_picture
 from actionrnn.video.isolate import ClipRequest
 from actionrnn.video.reader import reader_names, reader_version, resolve_reader
 
@@ -71,7 +71,7 @@ def source_of(path: Path) -> str:
         if not stat.S_ISDIR(state.st_mode):
             return f"{state.st_size}-{state.st_mtime_ns}"
         with os.scandir(path) as entries:
-            found = sorted((e.name, e.stat()) for e in entries if _is_picture(e.name))
+            found = sorted((e.name, e.stat()) for e in entries if is_picture(e.name))
     except OSError:
         return "missing"
     digest = hashlib.sha256()
@@ -81,10 +81,6 @@ def source_of(path: Path) -> str:
 
 
 PICTURES = "-pictures"  # at the end of a folder's source
-
-
-def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
 
 
 def readers_of(clips: Sequence[Clip], reader: str) -> str:
@@ -124,6 +120,6 @@ def _sha256(path: Path) -> str:
 def _sha256_of_pictures(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
-        if _is_picture(file.name):
+        if is_picture(file.name):
             digest.update(f"{file.name}/{_sha256(file)}/".encode())
     return digest.hexdigest()

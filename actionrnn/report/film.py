@@ -1,7 +1,6 @@
 """An explained clip as a film: the picture, and the probabilities running beside it."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from PIL import Image
 from actionrnn.explain.evidence import ExplainedClip
 from actionrnn.report.plots import new_figure
 from actionrnn.report.sheet import COLORS, best_classes, short
-from actionrnn.video.errors import VideoShorter
+from actionrnn.video.decode import read_chosen
 from actionrnn.video.reader import open_video
 from actionrnn.video.writer import write_video
 
@@ -42,12 +41,9 @@ def write_film(
         VideoError: if the clip cannot be read any more.
         ActionRNNError: if matplotlib is not installed.
     """
-    with closing(open_video(clip.path, reader, start_seconds, end_seconds)) as video:
+    with open_video(clip.path, reader, start_seconds, end_seconds) as video:
         step = -(-video.num_frames // MAX_FRAMES)
-        try:
-            frames = video.read(range(0, video.num_frames, step))
-        except VideoShorter:  # it knows its true length now
-            frames = video.read(range(0, video.num_frames, step))
+        frames, _ = read_chosen(video, lambda: range(0, video.num_frames, step))
         seconds = video.timestamps_seconds[::step]
         fps = video.fps / step
     write_video(path, _composed(clip, frames, seconds), fps)

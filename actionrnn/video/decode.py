@@ -1,6 +1,7 @@
 """One clip, from file to the pictures of every view."""
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ class ClipFrames:
         timestamps_seconds: their presentation times.
         reader: name and version of the decoder.
         warnings: what was odd about the file.
+        unseen_seconds: the end of the clip that sampling at a fixed rate did not come to.
     """
 
     frames: Tensor
@@ -31,6 +33,7 @@ class ClipFrames:
     timestamps_seconds: list[list[float]]
     reader: str
     warnings: tuple[str, ...]
+    unseen_seconds: float = 0.0
 
 
 def read_clip(
@@ -49,9 +52,9 @@ def read_clip(
     Raises:
         VideoError: if not a single frame can be read.
     """
-    video = open_video(path, reader, start_seconds, end_seconds)
-    try:
-        views, frames, notes = _sampled(video, sampling)
+    with open_video(path, reader, start_seconds, end_seconds) as video:
+        frames, notes = read_chosen(video, lambda: _needed(_views(video, sampling)))
+        views = _views(video, sampling)
         pictures = transform(frames)
         times = video.timestamps_seconds
         place = {index: number for number, index in enumerate(_needed(views))}
@@ -62,23 +65,30 @@ def read_clip(
             [[float(times[index]) for index in view] for view in views],
             f"{video.name} {video.version}",
             (*video.warnings, *notes),
+            sampling.unseen_seconds(times),
         )
-    finally:
-        video.close()
 
 
-def _sampled(
-    video: FrameReader, sampling: Sampling
-) -> tuple[list[list[int]], NDArray[np.uint8], tuple[str, ...]]:
-    """Indices of every view, the frames they need together, and what was odd."""
-    views = sampling.indices(video.num_frames, video.timestamps_seconds)
+def read_chosen(
+    video: FrameReader, choose: Callable[[], Sequence[int]]
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """The frames that `choose` asks for, and what was odd.
+
+    It is called again where fewer can be decoded than promised; `video` then knows its length.
+
+    Raises:
+        VideoError: if not a single frame can be read.
+    """
     try:
-        return views, video.read(_needed(views)), ()
+        return video.read(choose()), ()
     except VideoShorter as shorter:
         if not shorter.num_frames:
             raise
-        views = sampling.indices(video.num_frames, video.timestamps_seconds)
-        return views, video.read(_needed(views)), (shorter.reason,)
+        return video.read(choose()), (shorter.reason,)
+
+
+def _views(video: FrameReader, sampling: Sampling) -> list[list[int]]:
+    return sampling.indices(video.num_frames, video.timestamps_seconds)
 
 
 def _needed(views: list[list[int]]) -> list[int]:

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from actionrnn.video.complaints import complaints
 from actionrnn.video.errors import DecoderRefused
-from actionrnn.video.probe import part, probe
+from actionrnn.video.index import index_frames, part
 from actionrnn.video.pyav import check_indices
+from actionrnn.video.reader import Closes
 
 
-class DecordReader:
+class DecordReader(Closes):
     """See FrameReader.
 
     Raises:
@@ -38,24 +39,25 @@ class DecordReader:
         self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> None:
         self.path = path
-        found = probe(path)
+        found = index_frames(path)
         found.require_plain(path, "decord")
-        if found.num_video_streams > 1:
+        if found.num_streams > 1:
             raise DecoderRefused(path, "decord makes its own choice of several video streams")
         try:
             with complaints():  # the damage that it meets here it will meet again in reading
-                # One thread: more readers beat more threads. A fault is raised, not papered over.
+                # One thread: more readers beat more threads. A copy for a frame that is not there
+                # is a fault at once: 0 would mean that none is, and 1 lets one through.
                 self._video = decord.VideoReader(
                     os.path.abspath(path),  # else a leading dash or a colon would mean something
                     ctx=decord.cpu(0),
                     num_threads=1,
-                    fault_tol=1,
+                    fault_tol=1e-9,
                 )
         except Exception as error:  # decord raises bare Exceptions of its own
             raise DecoderRefused(path, f"decord cannot open it: {_brief(error)}") from error
-        num_packets = len(found.timestamps_seconds)
-        if len(self._video) != num_packets:
-            reason = f"decord counts {len(self._video)} frames where {num_packets} packets are"
+        # It counts packets. Where fewer pictures are, it is asked for those alone.
+        if len(self._video) < found.num_frames:
+            reason = f"decord counts {len(self._video)} frames where {found.num_frames} are"
             raise DecoderRefused(path, reason)
         self.fps = found.fps
         self.warnings = found.warnings

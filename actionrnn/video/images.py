@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from actionrnn.video.errors import VideoNotFound, VideoUnreadable
-from actionrnn.video.probe import part
+from actionrnn.video.formats import is_picture
+from actionrnn.video.index import part
 from actionrnn.video.pyav import check_indices
+from actionrnn.video.reader import Closes
 
-IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 # Pictures carry no times. Jester and Something-Something v1 were cut at 12 a second.
 DEFAULT_FPS = 12.0
 _NUMBER = re.compile(r"(\d+)$")
 
 
-class ImageFolderReader:
+class ImageFolderReader(Closes):
     """See FrameReader. Frames are the pictures in the order of the number that ends their name.
 
     Args:
@@ -45,14 +46,16 @@ class ImageFolderReader:
     ) -> None:
         self.path = path
         self.fps = fps
-        numbers, files = numbered_images(path)
+        numbers, files, strays = numbered_images(path)
         times = np.arange(len(files)) / fps
         chosen = part(path, times, start_seconds, end_seconds)
         self._files = files[chosen]
         self.timestamps_seconds: NDArray[np.float64] = times[chosen]
         self.num_frames = len(self._files)
         gaps = numbers[-1] - numbers[0] + 1 - len(numbers)
-        self.warnings: tuple[str, ...] = (f"{gaps} pictures are missing in between",) * bool(gaps)
+        missing = (f"{gaps} pictures are missing in between",) * bool(gaps)
+        left_out = tuple(f"{file.name} is no frame: it has no number" for file in strays[:3])
+        self.warnings: tuple[str, ...] = missing + left_out
 
     def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """See FrameReader."""
@@ -66,16 +69,39 @@ class ImageFolderReader:
     def _picture(self, file: Path) -> NDArray[np.uint8]:
         try:
             with Image.open(file) as image:
-                return np.asarray(image.convert("RGB"))
+                return _rgb(ImageOps.exif_transpose(image))
         except (OSError, SyntaxError, ValueError) as error:
-            raise VideoUnreadable(self.path, f"{file.name} is no readable picture") from error
+            why = f": {error}" if isinstance(error, ValueError) else ""
+            raise VideoUnreadable(self.path, f"{file.name} is no readable picture{why}") from error
 
     def close(self) -> None:
         """Nothing is held open between two reads."""
 
 
-def numbered_images(path: str | os.PathLike[str]) -> tuple[list[int], list[Path]]:
-    """The pictures of a folder and their numbers, in order.
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Pixels uint8 (H, W, 3); of 16 bits the upper 8 are kept, what is transparent is on black.
+
+    Raises:
+        ValueError: for pixels without a fixed range.
+    """
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no fixed range")
+    if image.mode.startswith("I"):  # one channel of 16 bits; Pillow would cut off at 255
+        deep = np.asarray(image)
+        if deep.min() < 0 or deep.max() > 0xFFFF:
+            raise ValueError("pixels of 32 bits have no fixed range")
+        return np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        pixels = image.convert("RGBA")
+        black = Image.new("RGBA", pixels.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, pixels)
+    return np.asarray(image.convert("RGB"))
+
+
+def numbered_images(path: str | os.PathLike[str]) -> tuple[list[int], list[Path], list[Path]]:
+    """The numbers and files of a folder's frames, in order, and pictures that are none.
+
+    Hidden files, thumbnails and, beside numbered pictures, those without a number are no frames.
 
     Raises:
         VideoNotFound, VideoUnreadable: see ImageFolderReader.
@@ -83,17 +109,21 @@ def numbered_images(path: str | os.PathLike[str]) -> tuple[list[int], list[Path]
     folder = Path(path)
     if not folder.is_dir():
         raise VideoNotFound(str(path), "there is no such folder")
-    files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS]
+    files = [file for file in folder.iterdir() if is_picture(file.name) and file.is_file()]
+    files = [file for file in files if "thumb" not in file.name.lower()] or files
     if not files:
         raise VideoUnreadable(str(path), "the folder holds no pictures")
+    strays = sorted(file for file in files if not _NUMBER.search(file.stem))
+    if len(strays) == len(files):
+        raise VideoUnreadable(str(path), f"{strays[0].name} has no number at its end")
     numbered: dict[int, Path] = {}
     for file in sorted(files):
         number = _NUMBER.search(file.stem)
         if not number:
-            raise VideoUnreadable(str(path), f"{file.name} has no number at its end")
+            continue
         if int(number[1]) in numbered:
             other = numbered[int(number[1])].name
             raise VideoUnreadable(str(path), f"{other} and {file.name} have the same number")
         numbered[int(number[1])] = file
     order = sorted(numbered)
-    return order, [numbered[number] for number in order]
+    return order, [numbered[number] for number in order], strays

@@ -1,20 +1,23 @@
 """PyAV behind the FrameReader protocol: one sequential decode, as far as the last frame asked."""
 
 import itertools
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from actionrnn.video.errors import VideoShorter, VideoUnreadable
+from actionrnn.video.index import index_frames, part, shorter, times_of
 from actionrnn.video.orientation import orientation_of, upright
-from actionrnn.video.probe import open_container, part, probe, times_of, video_stream
+from actionrnn.video.reader import Closes
+from actionrnn.video.sequential import decoded_frames
+
+Size = tuple[int, int]  # width and height in pixels
 
 
-class PyAVReader:
+class PyAVReader(Closes):
     """See FrameReader."""
 
     name = "pyav"
@@ -24,12 +27,11 @@ class PyAVReader:
         self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> None:
         self.path = path
-        found = probe(path)
+        found = index_frames(path)
         self.fps = found.fps
         self.warnings = self._notes = found.warnings
         self._seconds = (start_seconds, end_seconds)
         self._reformatter = VideoReformatter()  # one for all: setting one up takes a millisecond
-        self._first_stamp = min(found.stamps) if found.stamps else None
         self._choose(found.timestamps_seconds)
 
     def _choose(self, timestamps_seconds: NDArray[np.float64]) -> None:
@@ -46,62 +48,45 @@ class PyAVReader:
         stamps: list[int | None] = []
         num_damaged = 0
         unit_seconds = 1.0
-        for number, frame in enumerate(self._decode(max(wanted))):
+        sizes: list[Size] = []
+        passed = itertools.islice(decoded_frames(self.path), max(wanted) + 1)
+        for number, frame in enumerate(passed):
             stamps.append(frame.pts)
             unit_seconds = float(frame.time_base or 1)
             num_damaged += bool(frame.is_corrupt)
+            if (frame.width, frame.height) not in sizes:
+                sizes.append((frame.width, frame.height))
             if number in wanted:
-                found[number] = self._upright(frame, number)
+                found[number] = self._upright(frame, number, sizes[0])
         if num_damaged:
             note = f"{num_damaged} of {len(stamps)} frames are damaged"
             self.warnings = (*self._notes, note)
+        if len(sizes) > 1:
+            (width, height), (other_width, other_height) = sizes[:2]
+            note = (
+                f"its pictures change size, from {width}x{height} to {other_width}x{other_height}; "
+                f"all are scaled to the first"
+            )
+            self.warnings = (*self.warnings, note)
         if not stamps:
             raise VideoUnreadable(self.path, "not one frame can be decoded")
-        # Pictures before the first keyframe of a cut are never shown: all times are others.
-        starts_late = self._first_stamp not in (None, stamps[0])
-        if starts_late:
-            self._first_stamp = stamps[0]
-            stamps = [frame.pts for frame in self._decode(sys.maxsize)]
-        if starts_late or len(found) < len(wanted):
+        if len(found) < len(wanted):
             promised = self.num_frames
             self._choose(times_of(stamps, unit_seconds, self.fps))
-            reason = f"it promises {promised} frames, {self.num_frames} can be decoded"
+            reason = shorter(promised, self.num_frames)
             raise VideoShorter(self.path, reason, self.num_frames)
-        sizes = sorted({frame.shape[:2] for frame in found.values()})
-        if len(sizes) > 1:
-            raise VideoUnreadable(
-                self.path, f"its pictures change size, from {sizes[0]} to {sizes[-1]}"
-            )
         return np.stack([found[index + self.first] for index in indices])
 
-    def _upright(self, frame: av.VideoFrame, number: int) -> NDArray[np.uint8]:
+    def _upright(self, frame: av.VideoFrame, number: int, size: Size) -> NDArray[np.uint8]:
         try:
-            picture = self._reformatter.reformat(frame, format="rgb24", threads=1)
+            picture = self._reformatter.reformat(
+                frame, *size, format="rgb24", interpolation=Interpolation.BILINEAR, threads=1
+            )
             pixels = picture.to_ndarray().astype(np.uint8, copy=False)
             return upright(pixels, orientation_of(frame))
         except (av.FFmpegError, ValueError) as error:
             reason = f"frame {number} cannot be converted to RGB ({error})"
             raise VideoUnreadable(self.path, reason) from error
-
-    def _decode(self, last: int) -> Iterator[av.VideoFrame]:
-        """Frames up to number `last`, or up to the first that cannot be decoded."""
-        with open_container(self.path) as container:
-            stream = video_stream(container)
-            stream.thread_type = "NONE"
-            frames = container.decode(stream)
-            for number in itertools.count():
-                if number > last:
-                    return
-                try:
-                    frame = next(frames)
-                except StopIteration:
-                    return
-                except av.FFmpegError as error:
-                    if number == 0:
-                        reason = f"not one frame can be decoded ({error.strerror or error})"
-                        raise VideoUnreadable(self.path, reason) from error
-                    return
-                yield frame
 
     def close(self) -> None:
         """Nothing is held open between two reads."""

@@ -3,8 +3,9 @@
 import importlib.metadata
 import importlib.util
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,22 @@ from actionrnn.video.errors import DecoderRefused
 ReaderName = Literal["auto", "decord", "pyav", "torchcodec"]
 
 
+class Closes(ABC):
+    """What is closed at the end of a `with` statement."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
 class FrameReader(Protocol):
-    """An open video.
+    """An open video; a `with` statement closes it.
 
     Attributes:
         name, version: the decoder that reads it.
@@ -48,13 +63,20 @@ class FrameReader(Protocol):
     def close(self) -> None:
         """Free the decoder."""
 
+    def __enter__(self) -> Self:
+        """Itself."""
 
-_PACKAGES = {"decord": "decord", "pyav": "av", "torchcodec": "torchcodec"}
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+
+
+# Every reader and its package. `ReaderName` lists the same, for settings.
+READER_PACKAGES = {"decord": "decord", "pyav": "av", "torchcodec": "torchcodec"}
 
 
 def reader_names() -> list[str]:
     """The readers installed here, the default first."""
-    return [name for name, package in _PACKAGES.items() if importlib.util.find_spec(package)]
+    return [name for name, package in READER_PACKAGES.items() if importlib.util.find_spec(package)]
 
 
 def resolve_reader(reader: str) -> str:
@@ -72,7 +94,7 @@ def resolve_reader(reader: str) -> str:
 
 def reader_version(reader: str) -> str:
     """Name and version of an installed reader, as it is recorded with what it read."""
-    return f"{reader} {importlib.metadata.version(_PACKAGES[reader])}"
+    return f"{reader} {importlib.metadata.version(READER_PACKAGES[reader])}"
 
 
 def open_video(
@@ -118,7 +140,7 @@ def _open(
     return PyAVReader(path, start_seconds, end_seconds)
 
 
-class FallbackReader:
+class FallbackReader(Closes):
     """decord as long as it works, then PyAV. See FrameReader."""
 
     def __init__(
@@ -142,6 +164,10 @@ class FallbackReader:
     def warnings(self) -> tuple[str, ...]:
         """See FrameReader."""
         return self._notes + self._reader.warnings
+
+    def close(self) -> None:
+        """See FrameReader."""
+        self._reader.close()
 
     def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """See FrameReader."""

@@ -30,7 +30,8 @@ class Sampling:
         mode: `uniform` takes the centres of `num_frames` equal segments; `fps` takes frames at
             a fixed rate in time, so that long clips have more; `dense` takes `num_frames`
             frames `frame_interval` apart.
-        num_frames: frames per view (`uniform`, `dense`), the most frames per view (`fps`).
+        num_frames: frames per view (`uniform`, `dense`), the most frames per view (`fps`, which
+            then ends before a long clip does, see `unseen_seconds`).
         fps: frames per second of mode `fps`.
         frame_interval: frames from one sample to the next in mode `dense`.
         num_temporal_views: samplings per clip, spread over its length.
@@ -74,12 +75,30 @@ class Sampling:
         last = num_frames - 1
         return [min(start + k * self.frame_interval, last) for k in range(self.num_frames)]
 
+    def unseen_seconds(self, timestamps_seconds: NDArray[np.float64]) -> float:
+        """How much of a clip's end mode `fps` leaves out, for it takes `num_frames` at most.
+
+        Args:
+            timestamps_seconds: presentation times of the clip's frames, shape (num_frames,).
+        """
+        duration_seconds = _duration_seconds(timestamps_seconds)
+        if self.mode != "fps" or round(duration_seconds * self.fps) <= self.num_frames:
+            return 0.0
+        return duration_seconds - self.num_frames / self.fps
+
     def _fixed_rate(self, timestamps_seconds: NDArray[np.float64], view: int) -> list[int]:
         times = timestamps_seconds - timestamps_seconds[0]
-        frame_seconds = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
-        duration_seconds = float(times[-1]) + frame_seconds
+        duration_seconds = _duration_seconds(timestamps_seconds)
         count = min(self.num_frames, max(1, round(duration_seconds * self.fps)))
         offset = (view + 0.5) / self.num_temporal_views
         wanted = (np.arange(count) + offset) / self.fps
         found = np.searchsorted(times, wanted + 1e-9, side="right") - 1
         return [int(index) for index in found.clip(0, len(times) - 1)]
+
+
+def _duration_seconds(timestamps_seconds: NDArray[np.float64]) -> float:
+    """From the first frame to the end of the last, which is shown as long as most."""
+    if len(timestamps_seconds) < 2:
+        return 1.0
+    frame_seconds = float(np.median(np.diff(timestamps_seconds)))
+    return float(timestamps_seconds[-1] - timestamps_seconds[0]) + frame_seconds

@@ -11,12 +11,15 @@ from typing import Literal
 import av
 
 from actionrnn.video.errors import VideoError, VideoShorter
+from actionrnn.video.index import index_frames, shorter
 from actionrnn.video.isolate import DecodeWorker
-from actionrnn.video.probe import open_container, probe, video_stream
+from actionrnn.video.probe import open_container, video_stream
 from actionrnn.video.reader import open_video
 
 Status = Literal["ok", "short", "unreadable"]
-FAULTS = re.compile("frames are damaged|pictures are missing")
+# Of a clip: sixteen frames spread over what is left stay within half a frame's place.
+NEGLIGIBLE = 0.02
+FAULT = re.compile(r"(\d+)(?: of \d+)? (?:frames are damaged|pictures are missing)")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,9 @@ class Verified:
 
     Attributes:
         path: the file.
-        status: `ok`; `short`: fewer frames than promised, or damaged ones; `unreadable`.
+        status: `ok`: every picture is there (what a file holds to be never shown, such as XviD's
+            placeholders, is no picture); `short`: fewer than promised, or damaged ones;
+            `unreadable`.
         num_frames: frames that can be decoded (in a quick check: that the header speaks of).
         promised: frames that the container announces; 0 if it cannot be opened.
         reason: what is wrong, empty if nothing is.
@@ -52,15 +57,21 @@ class VerifyRequest:
         if self.quick and is_file and (announced := frames_if_whole(self.path)) is not None:
             return Verified(self.path, "ok", announced, announced, "")
         video = open_video(self.path, self.reader)
-        promised = max(video.num_frames, probe(self.path).num_promised if is_file else 0)
+        promised = index_frames(self.path).num_promised if is_file else video.num_frames
         # On its way to the last frame a sequential decode passes every other.
         with contextlib.suppress(VideoShorter):
             video.read([0, video.num_frames - 1])
-        faults = [note for note in video.warnings if FAULTS.search(note)]
+        found = [match for note in video.warnings if (match := FAULT.search(note))]
+        num_lost = sum(int(match[1]) for match in found) + max(0, promised - video.num_frames)
+        if not num_lost:
+            return Verified(self.path, "ok", video.num_frames, promised, "")
+        faults = [match[0] for match in found]
         if video.num_frames < promised:
-            faults.append(f"it promises {promised} frames, {video.num_frames} can be decoded")
-        status: Status = "short" if faults else "ok"
-        return Verified(self.path, status, video.num_frames, promised, "; ".join(faults))
+            faults.append(shorter(promised, video.num_frames))
+        share = min(1.0, num_lost / promised)
+        matters = "which matters" if share > NEGLIGIBLE else "which hardly matters"
+        faults.append(f"{share:.1%} of the clip is lost, {matters}")
+        return Verified(self.path, "short", video.num_frames, promised, "; ".join(faults))
 
 
 def frames_if_whole(path: str) -> int | None:

@@ -1,6 +1,6 @@
 """Generated videos whose pixels tell the frame's index, in the codecs of the field."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -104,18 +104,21 @@ def vop_type(packet: bytes) -> int:
     return packet[packet.index(b"\0\0\1\xb6") + 4] >> 6
 
 
+PLACEHOLDER = b"\x7f"
+NOT_CODED = b"\0\0\1\xb6" + bytes([0b01010000, 0b01001111])  # an MPEG-4 picture "as before"
+
+
 def pack_b_frames(source: Path, target: Path) -> Path:
     """Put each B-frame into the packet of the P-frame before it, as DivX and XviD did for AVI.
 
     An empty P-frame follows in the next packet, so that the count of packets stays.
     """
-    not_coded = b"\0\0\1\xb6" + bytes([0b01010000, 0b01001111])
     with av.open(str(source)) as old, av.open(str(target), "w") as new:
         stream = new.add_stream_from_template(old.streams.video[0])
         pictures = [bytes(packet) for packet in old.demux(old.streams.video[0]) if packet.size]
         for number, picture in enumerate(pictures):
             following = pictures[number + 1] if number + 1 < len(pictures) else picture
-            content = not_coded if vop_type(picture) == 2 else picture
+            content = NOT_CODED if vop_type(picture) == 2 else picture
             if vop_type(picture) != 2 and vop_type(following) == 2:
                 content = picture + following
             if vop_type(picture) == 0:  # its version tells a decoder that frames are packed
@@ -126,6 +129,32 @@ def pack_b_frames(source: Path, target: Path) -> Path:
             packet.pts = packet.dts = number
             packet.is_keyframe = vop_type(picture) == 0
             new.mux(packet)
+    return target
+
+
+def insert_packets(
+    source: Path, target: Path, after: Container[int], contents: Sequence[bytes], as_xvid: bool
+) -> Path:
+    """Put packets behind those numbered in `after`; tagged XVID, and if `as_xvid` named so too.
+
+    FFmpeg takes the placeholder 7f for one only where XviD or DivX signed the stream.
+    """
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        stream.codec_context.codec_tag = "XVID"
+        place = 0
+        for number, packet in enumerate(old.demux(old.streams.video[0])):
+            content = bytes(packet)
+            if as_xvid:
+                content = content.replace(b"\0\0\1\xb2Lavc", b"\0\0\1\xb2XviD")
+            inserted = contents if number in after else ()
+            for part in (content, *inserted) if packet.size else ():
+                copy = av.Packet(part)
+                copy.stream, copy.time_base = stream, Fraction(1, 25)
+                copy.pts = copy.dts = place
+                copy.is_keyframe = part is content and packet.is_keyframe
+                new.mux(copy)
+                place += 1
     return target
 
 

@@ -109,7 +109,7 @@ def test_decord_reads_all_but_what_it_would_get_wrong(videos: dict[str, Path]) -
     assert all("read with PyAV" in readers[name].warnings[0] for name in others)
 
 
-def test_torchcodec_reads_what_has_time_stamps(videos: dict[str, Path]) -> None:
+def test_torchcodec_reads_all_but_what_it_would_get_wrong(videos: dict[str, Path]) -> None:
     if "torchcodec" not in READERS:
         pytest.skip("torchcodec or FFmpeg's shared libraries are not installed")
     refused = set()
@@ -118,9 +118,8 @@ def test_torchcodec_reads_what_has_time_stamps(videos: dict[str, Path]) -> None:
             assert open_video(path, "torchcodec").read([0]).dtype == np.uint8
         except DecoderRefused:
             refused.add(name)
-    unstamped = {name for name in FILES if name.endswith("b_frames.avi")}
     special = {"odd_size.mp4", "odd_size.webm", "cut_mid_gop.mp4", "cut_mid_gop.avi"}
-    assert refused <= unstamped | special | {"h264.avi"}, refused
+    assert refused <= special | {"av1.mp4"}, refused
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -187,7 +186,12 @@ def test_what_follows_a_part_is_not_decoded(reader: str, tmp_path: Path) -> None
         content[position : position + size] = b"\xff" * size
     path.write_bytes(content)
     video = open_video(path, reader, end_seconds=0.8)
-    assert [shown_index(frame) for frame in video.read(range(20))] == list(range(20))
+    try:
+        frames = video.read(range(20))
+    except DecoderRefused:
+        assert reader == "decord", "its thread may run ahead into the damage"
+        return
+    assert [shown_index(frame) for frame in frames] == list(range(20))
 
 
 def test_narrow_pictures_are_read_where_decord_invents_channels(tmp_path: Path) -> None:

@@ -59,3 +59,19 @@ def test_settings_must_be_positive(name: str) -> None:
         Sampling(**{name: 0})
     with pytest.raises(ValueError, match="must both be at least 1"):
         sample_uniform(0, 4)
+
+
+@given(counts, st.integers(1, 20), st.floats(0.5, 40))
+def test_what_a_fixed_rate_leaves_out_is_told(num_frames: int, wanted: int, fps: float) -> None:
+    times = np.arange(num_frames) / 25 + 7.0
+    unseen = Sampling("fps", num_frames=wanted, fps=fps).unseen_seconds(times)
+    long_enough = Sampling("fps", num_frames=100_000, fps=fps)
+    more = len(long_enough.indices(num_frames, times)[0]) > wanted
+    assert (unseen > 0) == more
+    assert long_enough.unseen_seconds(times) == 0
+    assert Sampling("uniform", wanted).unseen_seconds(times) == 0
+
+
+def test_seconds_that_a_fixed_rate_leaves_out() -> None:
+    times = np.arange(250) / 25
+    assert Sampling("fps", num_frames=16, fps=8).unseen_seconds(times) == pytest.approx(8.0)

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import av
 import pytest
 
+from actionrnn.video.reader import open_video
 from actionrnn.video.verify import verify_paths
 
 
@@ -26,3 +28,28 @@ def test_ok_short_unreadable(quick: bool, videos: dict[str, Path], tmp_path: Pat
     assert all(bool(result.reason) == (result.status != "ok") for result in results)
     assert results[0].num_frames < results[0].promised == 60
     assert "no such file" in results[5].reason
+
+
+@pytest.mark.parametrize(("share", "matters"), [(2 / 3, "which matters"), (0.99, "hardly matters")])
+def test_short_says_whether_it_matters(
+    share: float, matters: str, videos: dict[str, Path], tmp_path: Path
+) -> None:
+    content = bytearray(videos["h264_closed_gop.mp4"].read_bytes())
+    with av.open(str(videos["h264_closed_gop.mp4"])) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    for position, size in packets[round(share * 60) :]:
+        content[position : position + size] = b"\xff" * size
+    (tmp_path / "spoilt.mp4").write_bytes(content)
+    (result,) = verify_paths([str(tmp_path / "spoilt.mp4")], num_workers=1)
+    assert result.status == "short"
+    assert result.reason.startswith(f"it promises 60 frames, {round(share * 60)} can be decoded")
+    assert result.reason.endswith(matters)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("quick", [False, True])
+def test_dropped_frames_in_a_header_are_not_missing(quick: bool, shared_data: Path) -> None:
+    path = str(shared_data / "failing" / "avi_null_frames.avi")
+    (result,) = verify_paths([path], quick=quick, num_workers=1)
+    assert (result.status, result.num_frames) == ("ok", 30)
+    assert open_video(path).timestamps_seconds[-1] == pytest.approx(2.9)

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from PIL import Image
 
 from actionrnn.datasets.manifest import Manifest, ManifestError
 from actionrnn.evaluation.predictions import Predictions
+from actionrnn.video.decode import read_chosen
 from actionrnn.video.errors import VideoError
 from actionrnn.video.reader import open_video
 from actionrnn.video.sampling import sample_uniform
@@ -108,8 +108,10 @@ def film_strip(
     Raises:
         VideoError: if it cannot be read.
     """
-    with closing(open_video(path, reader, start_seconds, end_seconds)) as video:
-        pictures = video.read(sorted(set(sample_uniform(video.num_frames, num_frames))))
+    with open_video(path, reader, start_seconds, end_seconds) as video:
+        pictures, _ = read_chosen(
+            video, lambda: sorted(set(sample_uniform(video.num_frames, num_frames)))
+        )
     return [_jpeg(picture, width) for picture in pictures]
 
 
