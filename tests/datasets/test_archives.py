@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import rarfile
 
-from actionrnn.datasets import archives
 from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.source import archives
 from actionrnn.datasets.source.archives import ArchiveError, extract, find_archives
 from actionrnn.datasets.source.locate import DatasetCard, open_source
 from actionrnn.datasets.source.names import inside

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from actionrnn.cli import main
-from actionrnn.datasets import fights, folder
 from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.official import fights
+from actionrnn.datasets.own import folder
 
 
 def touch(path: Path) -> None:

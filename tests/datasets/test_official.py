@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from actionrnn.datasets import hmdb51 as hmdb51_module
-from actionrnn.datasets import jester as jester_module
-from actionrnn.datasets import kinetics as kinetics_module
-from actionrnn.datasets import kth as kth_module
-from actionrnn.datasets import ssv2 as ssv2_module
-from actionrnn.datasets import ucf101 as ucf101_module
 from actionrnn.datasets.manifest import LeakError, Manifest, ManifestError
+from actionrnn.datasets.official import hmdb51 as hmdb51_module
+from actionrnn.datasets.official import jester as jester_module
+from actionrnn.datasets.official import kinetics as kinetics_module
+from actionrnn.datasets.official import kth as kth_module
+from actionrnn.datasets.official import ssv2 as ssv2_module
+from actionrnn.datasets.official import ucf101 as ucf101_module
 from actionrnn.video.images import ImageFolderReader
 from actionrnn.video.reader import open_video
 

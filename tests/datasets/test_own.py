@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from actionrnn.datasets import csv_table, folder
 from actionrnn.datasets.groups import groups_by_regex, join_groups, pairs_of_equal
 from actionrnn.datasets.manifest import LeakError, Manifest, ManifestError
+from actionrnn.datasets.own import csv_table, folder
 from actionrnn.datasets.prepare_report import class_table
 
 
