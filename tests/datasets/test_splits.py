@@ -98,7 +98,7 @@ def test_what_cannot_be_split_is_said() -> None:
         grouped_folds(["a", "a", "rare"], ["g1", "g2", "g1"], 2)
     with pytest.raises(ManifestError, match="2 groups cannot make 5 folds"):
         grouped_folds(["a", "a"], ["g1", "g2"], 5)
-    with pytest.raises(ManifestError, match="no class has more than 2 clips.* at most 2 folds"):
+    with pytest.raises(ManifestError, match=r"no class has more than 2 clips.* at most 2 folds"):
         grouped_folds(["a", "a", "b", "b"], ["g1", "g2", "g3", "g4"], 3)
     with pytest.raises(ValueError, match="cannot be split off"):
         carve(["a", "a"], ["g1", "g2"], 1.5)
