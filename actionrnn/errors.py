@@ -5,6 +5,11 @@ wrong, where (file, line, key), what is allowed, and the next step.
 """
 
 import difflib
+import re
+
+# Control characters (a terminal obeys them), marks that turn the direction of writing, ends of
+# lines, and bytes that are no text: `os` hands those over as lone surrogates.
+_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class ActionRNNError(Exception):
@@ -23,3 +28,18 @@ def near_miss(word: str, known: list[str]) -> str:
     """`; did you mean ...?` when a known word is close, else the empty string."""
     close = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def shown(text: str, lines: bool = False) -> str:
+    """Text of strangers (names of files, classes and clips) as it may reach a terminal.
+
+    Args:
+        text: with anything in it; what a terminal would not print as it stands is escaped.
+        lines: line breaks and tabs are the program's own and stay.
+    """
+    return _NOT_SHOWN.sub(
+        lambda found: (
+            found[0] if lines and found[0] in "\n\t" else found[0].encode("unicode_escape").decode()
+        ),
+        text,
+    )

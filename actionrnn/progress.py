@@ -8,14 +8,16 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
+from actionrnn.errors import shown
+
 Item = TypeVar("Item")
 # Loops that end sooner say nothing.
 _QUIET_SECONDS = 2.0
 
 
 def tell(message: str) -> None:
-    """One line for the user, on stderr."""
-    print(message, file=sys.stderr)
+    """A message for the user, on stderr; names in it cannot command the terminal."""
+    print(shown(message, lines=True), file=sys.stderr)
 
 
 def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:

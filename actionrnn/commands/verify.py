@@ -15,7 +15,8 @@ from rich.progress import track
 
 from actionrnn.commands.parsing import usage_errors
 from actionrnn.datasets.duplicates import find_duplicates
-from actionrnn.datasets.manifest import MANIFEST_NAME, Manifest
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.manifest_table import MANIFEST_NAME
 from actionrnn.datasets.source.locate import VIDEO_ENDINGS
 from actionrnn.errors import DataRejected
 from actionrnn.features.store import FeatureStore

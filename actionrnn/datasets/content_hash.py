@@ -1,6 +1,5 @@
 """What is inside the files of a dataset: which are no videos, which are the same byte for byte."""
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from actionrnn.datasets.manifest import Manifest
+from actionrnn.files import sha256_of_file, sha256_of_text
 from actionrnn.progress import progress
 from actionrnn.video.errors import VideoError
 from actionrnn.video.images import numbered_images
@@ -21,7 +21,6 @@ Without the column, nobody has compared the files.
 
 # Opening a header waits for the disk far longer than it computes.
 _READERS = 8
-_CHUNK_BYTES = 1 << 20
 
 
 def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
@@ -85,9 +84,7 @@ def _size(path: Path) -> tuple[int, ...]:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        with file.open("rb") as opened:
-            while chunk := opened.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    return digest.hexdigest()
+    """Of a file, or of the files of a folder in the order of their names."""
+    if path.is_dir():
+        return sha256_of_text("\n".join(map(sha256_of_file, sorted(path.iterdir()))))
+    return sha256_of_file(path)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.errors import ManifestError
 
 
 def groups_by_regex(names: Sequence[str], pattern: str) -> list[str]:

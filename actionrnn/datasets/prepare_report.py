@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from actionrnn.datasets.manifest import SPLIT_NAMES, Manifest
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.manifest_table import SPLIT_NAMES
+from actionrnn.files import publish_text
 
 REPORT_NAME = "report.txt"
 # On the terminal: entries named per heading, and notes.
@@ -63,7 +65,7 @@ class Report:
         for heading, entries in self.sections.items():
             parts += ["", f"{heading}: {len(entries) or 'none'}", *(f"  {e}" for e in entries)]
         path = root / REPORT_NAME
-        path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+        publish_text(path, "\n".join(parts) + "\n")
         return path
 
 

@@ -10,8 +10,9 @@ from typing import Literal
 import pandas as pd
 
 from actionrnn.datasets.content_hash import CONTENT, equal_files, unreadable
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import join_groups, pairs_of_equal
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.prepare_report import Report, class_table, lacking_classes
 from actionrnn.datasets.splits import carve_val, set_aside
 from actionrnn.progress import tell

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
 
 # Random orders of the groups that are tried, and the average miss of a class that is good enough.
 _ORDERS, _CLOSE_ENOUGH = 16, 0.01

@@ -17,7 +17,8 @@ import pytest
 
 from actionrnn.cli import main
 from actionrnn.datasets import PREPARERS
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.official import kth, ssv2, ucf101
 from actionrnn.datasets.source.download import DownloadError, RemoteFile, _NoDowngrade, download
 from actionrnn.datasets.source.locate import SourceNeeded, open_source

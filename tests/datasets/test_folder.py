@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from actionrnn.cli import main
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.official import fights
 from actionrnn.datasets.own import folder
 

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from actionrnn.datasets.manifest import LeakError, Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.leaks import LeakError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.official import hmdb51 as hmdb51_module
 from actionrnn.datasets.official import jester as jester_module
 from actionrnn.datasets.official import kinetics as kinetics_module

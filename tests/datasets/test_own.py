@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import groups_by_regex, join_groups, pairs_of_equal
-from actionrnn.datasets.manifest import LeakError, Manifest, ManifestError
+from actionrnn.datasets.leaks import LeakError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.own import csv_table, folder
 from actionrnn.datasets.prepare_report import class_table
 

@@ -8,7 +8,8 @@ classes, so a random split shares a recording with train for almost every test c
 import re
 from pathlib import Path
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.official.protocol import opened
 from actionrnn.datasets.publish import Clip, publish
 from actionrnn.datasets.source.download import RemoteFile

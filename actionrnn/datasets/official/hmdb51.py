@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.official.protocol import Listed, preparer
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip

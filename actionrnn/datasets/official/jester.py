@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.official.protocol import Listed, preparer, train_and_validation
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.source.locate import DatasetCard, SourceFiles

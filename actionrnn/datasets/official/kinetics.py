@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.official.protocol import Listed, Prepare, preparer
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.official.protocol import opened
 from actionrnn.datasets.publish import Clip, Missing, publish
 from actionrnn.datasets.source.download import RemoteFile

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip, Missing, publish
 from actionrnn.datasets.source.locate import DatasetCard, SourceFiles, open_source

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from actionrnn.datasets.content_hash import equal_files
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import join_groups, pairs_of_equal
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.picture_hash import find_near_duplicates, fingerprints
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip, publish

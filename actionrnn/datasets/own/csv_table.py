@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import groups_by_regex
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.own.assemble import SPLIT_WORDS, NearDuplicates, SplitPlan, assemble
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip

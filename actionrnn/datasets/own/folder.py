@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import groups_by_regex
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.own.assemble import (
     SPLIT_WORDS,
     NearDuplicates,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.source.archives import archive_name, extract, find_archives, is_archive
 from actionrnn.datasets.source.download import RemoteFile, download
 from actionrnn.datasets.source.names import numbered_lines

@@ -5,17 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.errors import shown
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
+# What the file systems of Linux, macOS and Windows take for one name, and a path of such names.
+_LONGEST_NAME_BYTES, _LONGEST_PATH_BYTES = 255, 1024
 
 
 def why_unsafe(name: str) -> str:
     """Why a relative file name must not be followed; empty if it may."""
     if not name.strip():
         return "is empty"
-    if _CONTROL.search(name):
+    if shown(name) != name:
         return "holds control characters"
     if "\\" in name:
         return "holds a backslash"
@@ -23,6 +25,10 @@ def why_unsafe(name: str) -> str:
         return "is not relative"
     if ".." in name.split("/"):
         return "leads outside with '..'"
+    encoded = name.encode(errors="surrogatepass")
+    longest = max(map(len, encoded.split(b"/")))
+    if longest > _LONGEST_NAME_BYTES or len(encoded) > _LONGEST_PATH_BYTES:
+        return "is too long"
     return ""
 
 
