@@ -17,9 +17,9 @@ from actionrnn.commands.parsing import usage_errors
 from actionrnn.datasets.duplicates import find_duplicates
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.manifest_table import MANIFEST_NAME
-from actionrnn.datasets.source.locate import VIDEO_ENDINGS
 from actionrnn.errors import DataRejected
 from actionrnn.features.store import FeatureStore
+from actionrnn.video.formats import VIDEO_ENDINGS
 from actionrnn.video.verify import verify_paths
 
 TAKES_VERB = False

@@ -12,7 +12,7 @@ import PIL
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.features.spec import FeatureSettings
-from actionrnn.video.images import IMAGE_ENDINGS
+from actionrnn.video.formats import PICTURE_ENDINGS
 from actionrnn.video.isolate import ClipRequest
 from actionrnn.video.reader import reader_names, reader_version, resolve_reader
 
@@ -84,7 +84,7 @@ PICTURES = "-pictures"  # at the end of a folder's source
 
 
 def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
+    return os.path.splitext(name)[1].lower() in PICTURE_ENDINGS
 
 
 def readers_of(clips: Sequence[Clip], reader: str) -> str:

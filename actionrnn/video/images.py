@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actionrnn.video.errors import VideoNotFound, VideoUnreadable
+from actionrnn.video.formats import PICTURE_ENDINGS
 from actionrnn.video.probe import part
 from actionrnn.video.pyav import check_indices
 
-IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 # Pictures carry no times. Jester and Something-Something v1 were cut at 12 a second.
 DEFAULT_FPS = 12.0
 _NUMBER = re.compile(r"(\d+)$")
@@ -83,7 +83,7 @@ def numbered_images(path: str | os.PathLike[str]) -> tuple[list[int], list[Path]
     folder = Path(path)
     if not folder.is_dir():
         raise VideoNotFound(str(path), "there is no such folder")
-    files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS]
+    files = [file for file in folder.iterdir() if file.suffix.lower() in PICTURE_ENDINGS]
     if not files:
         raise VideoUnreadable(str(path), "the folder holds no pictures")
     numbered: dict[int, Path] = {}

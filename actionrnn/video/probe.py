@@ -10,7 +10,8 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from actionrnn.video.errors import DecoderRefused, VideoNotFound, VideoUnreadable
+from actionrnn.video.errors import DecoderRefused, VideoError, VideoNotFound, VideoUnreadable
+from actionrnn.video.formats import OPENED_FORMATS, is_still
 from actionrnn.video.orientation import (
     AS_CODED,
     TURNED,
@@ -24,6 +25,8 @@ from actionrnn.video.orientation import (
 PLAIN_PIXEL_FORMATS = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p")
 
 _FFMPEG_ERRORS = (av.FFmpegError, OSError, ValueError)
+# How texts begin that name other files (M3U8, FFmpeg's concat, SDP).
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat version", b"v=0")
 # In these, going back to the start finds the first picture; in an MPEG program stream it does not.
 PLAIN_CONTAINERS = frozenset(("mp4", "matroska", "avi"))
 
@@ -107,7 +110,8 @@ def open_container(path: str) -> InputContainer:
     """
     _require_readable(path)
     try:
-        container = av.open("file:" + path, metadata_errors="replace")
+        options = {"format_whitelist": OPENED_FORMATS, "protocol_whitelist": "file"}
+        container = av.open("file:" + path, metadata_errors="replace", options=options)
     except _FFMPEG_ERRORS as error:
         raise VideoUnreadable(path, why_unreadable(path, error)) from error
     if container.streams.video:
@@ -119,6 +123,26 @@ def open_container(path: str) -> InputContainer:
         reason = f"it has no video stream, only {', '.join(kinds) or 'an empty container'}"
     container.close()
     raise VideoUnreadable(path, reason)
+
+
+def why_no_video(path: str) -> str:
+    """Why a file, of whatever ending, is no film that can be read; empty if it is one.
+
+    One picture of it is decoded, for FFmpeg finds "video" in music's covers and in random bytes.
+    """
+    try:
+        with open_container(path) as container:
+            if is_still(container.format.name):
+                return "it is a single picture"
+            stream = video_stream(container)
+            if stream.disposition & Disposition.attached_pic:
+                return "it has no video stream, only a cover picture"
+            next(container.decode(stream))
+    except VideoError as error:
+        return error.reason
+    except (StopIteration, *_FFMPEG_ERRORS) as error:
+        return f"not one frame can be decoded ({error})"
+    return ""
 
 
 def video_stream(container: InputContainer) -> VideoStream:
@@ -151,6 +175,8 @@ def why_unreadable(path: str, error: BaseException) -> str:
         return "the file is empty (0 bytes)"
     if head.lstrip()[:1] == b"<":
         return "this is a web page or XML, not a video: the download went wrong"
+    if head.lstrip(b"\xef\xbb\xbf").startswith(_PLAYLISTS):
+        return "this is a playlist, which is not followed: give the files that it names"
     text = head.decode("utf-8", "ignore")  # a letter may be cut at the end
     if len(text.encode()) > len(head) - 4 and all(c.isprintable() or c.isspace() for c in text):
         return "this is text, not a video"

@@ -11,11 +11,7 @@ from actionrnn.datasets.source.download import RemoteFile, download
 from actionrnn.datasets.source.names import numbered_lines
 from actionrnn.errors import ActionRNNError
 from actionrnn.progress import tell
-from actionrnn.video.images import IMAGE_ENDINGS
-
-VIDEO_ENDINGS = frozenset(
-    (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv")
-) | {".3gp", ".ts", ".gif"}
+from actionrnn.video.formats import PICTURE_ENDINGS, VIDEO_ENDINGS
 
 
 class SourceNeeded(ActionRNNError):
@@ -110,7 +106,7 @@ class SourceFiles:
 
     def picture_folders(self) -> list[Path]:
         """Folders that hold pictures, and no video at any depth: image sequences."""
-        pictures = {p.parent for p in self.paths if p.suffix.lower() in IMAGE_ENDINGS}
+        pictures = {p.parent for p in self.paths if p.suffix.lower() in PICTURE_ENDINGS}
         above = {folder for video in self.videos() for folder in video.parents}
         return sorted(pictures - above)
 
