@@ -119,8 +119,7 @@ def check_labels(labels: Sequence[str], where: str) -> list[str]:
 
 
 def _look_alike(clips: Sequence[Clip], report: Report) -> list[tuple[int, int]]:
-    segments = [(clip.file, clip.start_seconds, clip.end_seconds) for clip in clips]
-    signs, _ = fingerprints(segments)
+    signs, _ = fingerprints([clip.segment for clip in clips])
     found = find_near_duplicates(signs)
     report.add(
         "near-duplicates",
