@@ -10,7 +10,6 @@ from actionrnn.commands.config import setting
 from actionrnn.commands.search_space import parse_space
 from actionrnn.commands.sweep import Sweep, as_words, best_trial, import_optuna, search
 from actionrnn.commands.sweep_results import print_top, trials_table
-from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import inner_folds
 from actionrnn.errors import UsageError
 from actionrnn.files import publish_json
@@ -50,7 +49,7 @@ def choose(
     parse_space(space)
     root, features_dir = (setting(f"data.{name}", arguments) for name in ("root", "features_dir"))
     data = ActionDataModule(root, features_dir=features_dir)
-    inner = inner_folds(Manifest.load(data.root), column, num_inner, seed)
+    inner = inner_folds(data.manifest_with_content(), column, num_inner, seed)
     where = folder / "inner"
     inner.save(where)
     words = [*arguments, f"--data.root={where}", f"--data.features_dir={data.features_dir}"]

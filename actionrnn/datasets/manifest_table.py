@@ -17,6 +17,7 @@ CLASSES_NAME = "classes.txt"
 SPLIT_NAMES = ("train", "val", "test", "unused")
 SPLIT_COLUMN = re.compile(r"split[1-9][0-9]*")
 
+_UNFIT = re.compile("[\r\n\ud800-\udfff]")
 _REQUIRED = ("video_id", "path", "label")
 _SECONDS = ("start_seconds", "end_seconds")
 _CORE = (*_REQUIRED, "group", *_SECONDS)
@@ -154,8 +155,8 @@ def check_rows(table: pd.DataFrame, class_names: list[str], at: Callable[[int], 
         for row in _first(table[name] == ""):
             _fail(at(row), f"{name} is empty")
     for name in table.columns.drop(list(_SECONDS)):
-        for row in _first(table[name].str.contains(r"[\r\n]", regex=True)):
-            _fail(at(row), f"{name} {table[name].iloc[row]!r} holds a line break")
+        for row in _first(table[name].map(lambda text: bool(_UNFIT.search(text)))):
+            _fail(at(row), f"{name} {table[name].iloc[row]!r} holds a line break, or no UTF-8 text")
     for row in _first(table["video_id"].duplicated()):
         video_id = table["video_id"].iloc[row]
         first = int(np.flatnonzero(table["video_id"] == video_id)[0])

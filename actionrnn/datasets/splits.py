@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from actionrnn.datasets.content_hash import groups_with_equal_files
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.manifest import Manifest
 
@@ -171,8 +172,10 @@ def fold_columns(
 def inner_folds(manifest: Manifest, column: str, num_folds: int, seed: int = 0) -> Manifest:
     """The train and val clips of one split alone, to choose settings with.
 
+    Clips of equal files share a fold, as in the splits that `prepare` makes.
+
     Args:
-        manifest: with the column.
+        manifest: with the column, and `content` (see `with_content`).
         column: such as `split1`; its test clips are left out altogether.
         num_folds: K.
         seed: of `grouped_folds`.
@@ -184,7 +187,8 @@ def inner_folds(manifest: Manifest, column: str, num_folds: int, seed: int = 0) 
         ManifestError: see `grouped_folds`.
     """
     table = manifest.table[manifest.table[column].isin(("train", "val"))].reset_index(drop=True)
-    fold = grouped_folds(table["label"].tolist(), table["group"].tolist(), num_folds, seed)
+    groups = groups_with_equal_files(table)
+    fold = grouped_folds(table["label"].tolist(), groups, num_folds, seed)
     root = manifest.root.resolve()
     table["path"] = [str(root / path) for path in table["path"]]
     table = table.drop(columns=manifest.splits)
