@@ -9,10 +9,11 @@ from actionrnn.datasets.errors import ManifestError
 from actionrnn.errors import shown
 
 _DRIVE = re.compile(r"[A-Za-z]:")
+_NO_TEXT = re.compile("[\ud800-\udfff]")  # bytes that could not be decoded
 _UNFIT = (
     (
         "is not UTF-8 text",
-        re.compile("[\ud800-\udfff]"),
+        _NO_TEXT,
         " (from Latin-1: convmv -f latin1 -t utf8 -r --notest FOLDER)",
     ),
     ("holds a line break", re.compile("[\r\n]"), ""),
@@ -25,6 +26,8 @@ def why_unsafe(name: str) -> str:
     """Why a relative file name must not be followed; empty if it may."""
     if not name.strip():
         return "is empty"
+    if _NO_TEXT.search(name):
+        return "is not UTF-8 text"
     if shown(name) != name:
         return "holds control characters"
     if "\\" in name:
