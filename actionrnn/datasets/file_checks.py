@@ -58,9 +58,9 @@ def outside_of_files(segments: Sequence[Segment]) -> dict[Segment, str]:
         if length is None:
             continue
         if (segment.start_seconds or 0.0) >= length:
-            found[segment] = f"begins at {segment.start_seconds:g} s, the file ends at {length:g} s"
+            found[segment] = f"begins at {segment.start_seconds} s, the file ends at {length:g} s"
         elif segment.end_seconds is not None and segment.end_seconds > length + _ROUNDING_SECONDS:
-            found[segment] = f"ends at {segment.end_seconds:g} s, the file at {length:g} s"
+            found[segment] = f"ends at {segment.end_seconds} s, the file at {length:g} s"
     return found
 
 

@@ -22,6 +22,7 @@ from actionrnn.features.extract import ensure_features
 from actionrnn.features.int8 import RUNTIME
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
+from actionrnn.progress import tell
 from actionrnn.training.batches import BatchOrder, FeatureLoader, Reduce
 
 Subset = Literal["train", "val", "test", "unused", "all"]
@@ -295,10 +296,48 @@ class ActionDataModule(pl.LightningDataModule):
                 + ". Leave --features.* to the checkpoint."
             )
 
+    def check_fit(self, validates: bool = True) -> None:
+        """Refuse, before anything is extracted, a split that nothing can be learned from.
+
+        Classes without a training clip are said: no model can find them.
+
+        Args:
+            validates: whether validation clips are needed.
+
+        Raises:
+            DataRejected: if there is no clip to train on, or to validate with, or one class only.
+        """
+        for subset in ("train", "val") if validates else ("train",):
+            self._require_clips(subset)
+        labels = self.part("train").table["label"]
+        if labels.nunique() < 2:
+            raise DataRejected(
+                f"{self.root}: all {len(labels)} training clips of {self.split} are of one class, "
+                f"{labels.iloc[0]!r}; there is nothing to tell apart"
+            )
+        lacking = [name for name in self.class_names if name not in set(labels)]
+        if lacking:
+            names = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+            tell(
+                f"warning: {len(lacking)} of {len(self.class_names)} classes have no training clip "
+                f"in {self.split}, so that no clip of theirs can be scored right: {names}"
+            )
+
+    def _require_clips(self, subset: Subset) -> None:
+        if not len(self.part(subset).table):
+            carve = ", or carve some from train with --data.val_from_train 0.2"
+            raise DataRejected(
+                f"{self.root}: no clip is '{subset}' in column {self.split!r} "
+                f"(columns: {', '.join(self.manifest.splits)}); choose another with --data.split"
+                f"{carve if subset == 'val' else ''}"
+            )
+
     # ---- Lightning's hooks --------------------------------------------------------------------
 
     def prepare_data(self) -> None:
         """Extract the features that are missing (one process; resumes where it stopped)."""
+        if self.trainer and self.trainer.state.fn == "fit":
+            self.check_fit(bool(self.trainer.limit_val_batches))
         self.extract()
 
     def setup(self, stage: str) -> None:
@@ -372,15 +411,8 @@ class ActionDataModule(pl.LightningDataModule):
         Raises:
             DataRejected: if the part has no clip, or none that can be read.
         """
-        part = self.part(subset)
-        ids = part.table["video_id"].tolist()
-        if not ids:
-            carve = ", or carve some from train with --data.val_from_train 0.2"
-            raise DataRejected(
-                f"{self.root}: no clip is '{subset}' in column {self.split!r} "
-                f"(columns: {', '.join(self.manifest.splits)}); choose another with --data.split"
-                f"{carve if subset == 'val' else ''}"
-            )
+        self._require_clips(subset)
+        ids = self.part(subset).table["video_id"].tolist()
         readable = [row for row, video_id in enumerate(ids) if video_id in self.store]
         if not readable:
             raise DataRejected(f"{self.root}: none of the {len(ids)} '{subset}' clips is readable")
