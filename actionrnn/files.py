@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 # A config has some hundred lines. Aliases of aliases grow without end: what they stand for counts.
-_MOST_YAML_BYTES, _MOST_YAML_NODES = 1 << 20, 100_000
+_MOST_YAML_BYTES, _MOST_YAML_NODES = 1 << 18, 100_000
 
 
 @contextmanager
@@ -80,8 +80,8 @@ def safe_yaml(text: str) -> Any:
     """What a YAML text says, as plain data; what a stranger wrote in it costs little.
 
     Raises:
-        yaml.YAMLError: if it is not YAML, longer than 1 MiB, nested without end, or if its
-            aliases stand for more than 100,000 values.
+        yaml.YAMLError: if it is not YAML, longer than 256 KiB, nested without end, or if it
+            stands for more than 100,000 values, each alias counted in full.
     """
     if len(text.encode(errors="replace")) > _MOST_YAML_BYTES:
         raise yaml.YAMLError(f"longer than {_MOST_YAML_BYTES} bytes")
@@ -109,5 +109,7 @@ def _count_nodes(node: yaml.Node, known: dict[int, int]) -> int:
         )
         known[id(node)] = 1 + sum(_count_nodes(child, known) for child in children)
     if known[id(node)] >= _MOST_YAML_NODES:
-        raise yaml.YAMLError(f"its aliases stand for more than {_MOST_YAML_NODES:,} values")
+        raise yaml.YAMLError(
+            f"stands for more than {_MOST_YAML_NODES:,} values, its aliases counted in full"
+        )
     return known[id(node)]
