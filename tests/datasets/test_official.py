@@ -309,6 +309,24 @@ def test_jester_lists_are_read_strictly(tmp_path: Path) -> None:
         jester_module.read_list(path, ["A"])
 
 
+@pytest.mark.parametrize(
+    ("module", "list_name"),
+    [
+        (ssv2_module, "something-something-v2-validation.json"),
+        (jester_module, "jester-v1-validation.csv"),
+    ],
+)
+def test_a_clip_in_both_lists_is_refused(
+    module: object, list_name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    dataset = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
+    source = tmp_path / "source"
+    shutil.copytree(request.getfixturevalue(dataset), source)
+    shutil.copy(source / list_name.replace("validation", "train"), source / list_name)
+    with pytest.raises(ManifestError, match="clip 1 is in both lists"):
+        module.prepare(source, tmp_path / "root")  # type: ignore[attr-defined]
+
+
 # ---- KTH --------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actionrnn.datasets.content_hash import groups_with_equal_files
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import (
@@ -92,6 +93,26 @@ def test_inner_folds_hold_no_test_clip_and_validate_every_other_one_once() -> No
     assert ((inner.table[inner.splits] == "val").sum(axis=1) == 1).all()
     with pytest.raises(ManifestError, match="cannot make 99 folds"):
         inner_folds(manifest, "split3", 99)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_inner_folds_keep_equal_files_together(seed: int) -> None:
+    """Two recordings share a file, as `prepare` allows: the folds inside must not be refused."""
+    labels, groups = clips(seed)
+    table = pd.DataFrame({"video_id": [f"c{row}" for row in range(len(labels))]})
+    content = [""] * len(labels)
+    for first in (0, 40, 80):
+        content[first] = content[first + 30] = f"{first}"
+    table = table.assign(path="a/" + table["video_id"], label=labels, group=groups)
+    whole = Manifest(Path("/data"), table.assign(content=content), sorted(set(labels)))
+    joined = groups_with_equal_files(whole.table)
+    split = whole.table.assign(**fold_columns(labels, joined, 3, val=0.2, seed=seed))
+    manifest = Manifest(whole.root, split, whole.class_names)
+    for column in manifest.splits:
+        manifest.check_split(column)
+        inner = inner_folds(manifest, column, 4, seed)
+        for inside in inner.splits:
+            inner.check_split(inside)
 
 
 def test_what_cannot_be_split_is_said() -> None:

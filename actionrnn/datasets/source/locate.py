@@ -134,7 +134,8 @@ def _walk(top: Path, image_folders: bool, seen: set[str], again: list[Path]) -> 
             subfolders[:] = []
             continue
         seen.add(real)
-        subfolders.sort()
+        # Links last: of two ways to a folder, the folder itself is the first.
+        subfolders.sort(key=lambda name: (os.path.islink(os.path.join(folder, name)), name))
         if image_folders:
             yield from (Path(folder, name) for name in subfolders if name.isdigit())
             subfolders[:] = [name for name in subfolders if not name.isdigit()]
