@@ -53,6 +53,7 @@ def choose(
     where = folder / "inner"
     inner.save(where)
     words = [*arguments, f"--data.root={where}", f"--data.features_dir={data.features_dir}"]
+    words.append("--data.val_from_train=0")  # an inner fold validates with clips of its own
     sweep = Sweep(str(folder), words, inner.splits, space, False, seed)
     file = folder / "sweep.json"
     if file.exists() and json.loads(file.read_text()) != asdict(sweep):

@@ -90,8 +90,9 @@ def print_leaks(manifest: Manifest, as_json: bool) -> int:
         leaks = manifest.find_leaks(column)
         num_leaks += len(leaks)
         for leak in leaks:
-            line = json.dumps({"split": column, **asdict(leak)}) if as_json else f"leak  {leak}"
-            print(shown(line), flush=True)
+            record = {"split": column, **asdict(leak)}
+            line = json.dumps(record) if as_json else shown(f"leak  {column}: {leak}")
+            print(line, flush=True)
         words = f"{len(leaks)} leaks between train, val and test" if leaks else "no leaks"
         tell(f"{manifest.root} {column}: {words}")
     return num_leaks
