@@ -6,7 +6,7 @@ import traceback
 from typing import NamedTuple
 
 from actionrnn import __version__
-from actionrnn.errors import ActionRNNError, DataRejected, UsageError, near_miss
+from actionrnn.errors import ActionRNNError, DataRejected, UsageError, near_miss, shown
 from actionrnn.process import prepare_process
 
 
@@ -142,7 +142,7 @@ def _exit_code(error: Exception) -> int:
 
 def _fail(message: str, code: int) -> int:
     hint = "\nsee `actionrnn --help`" if code == 2 else ""
-    print(f"actionrnn: error: {message}{hint}", file=sys.stderr)
+    print(shown(f"actionrnn: error: {message}{hint}", lines=True), file=sys.stderr)
     return code
 
 

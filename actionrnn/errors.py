@@ -10,6 +10,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Control characters (a terminal obeys them), marks that turn the direction of writing, ends of
+# lines, and bytes that are no text: `os` hands those over as lone surrogates.
+_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 class ActionRNNError(Exception):
     """Anything that went wrong and that the user can act on (exit code 1)."""
@@ -61,3 +65,18 @@ def _clearer(message: str, parser: argparse.ArgumentParser) -> str:
             f"{near_miss(wrong[3], allowed)}"
         )
     return message
+
+
+def shown(text: str, lines: bool = False) -> str:
+    """Text of strangers (names of files, classes and clips) as it may reach a terminal.
+
+    Args:
+        text: with anything in it; what a terminal would not print as it stands is escaped.
+        lines: line breaks and tabs are the program's own and stay.
+    """
+    return _NOT_SHOWN.sub(
+        lambda found: (
+            found[0] if lines and found[0] in "\n\t" else found[0].encode("unicode_escape").decode()
+        ),
+        text,
+    )

@@ -9,6 +9,11 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import yaml
+
+# A config has some hundred lines. Aliases of aliases grow without end: what they stand for counts.
+_MOST_YAML_BYTES, _MOST_YAML_NODES = 1 << 18, 100_000
+
 
 @contextmanager
 def published(target: Path) -> Iterator[Path]:
@@ -69,3 +74,42 @@ def sha256_of_file(path: Path) -> str:
 def sha256_of_text(text: str) -> str:
     """SHA-256 of a text's UTF-8 bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def safe_yaml(text: str) -> Any:
+    """What a YAML text says, as plain data; what a stranger wrote in it costs little.
+
+    Raises:
+        yaml.YAMLError: if it is not YAML, longer than 256 KiB, nested without end, or if it
+            stands for more than 100,000 values, each alias counted in full.
+    """
+    if len(text.encode(errors="replace")) > _MOST_YAML_BYTES:
+        raise yaml.YAMLError(f"longer than {_MOST_YAML_BYTES} bytes")
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count_nodes(node, {})
+        return loader.construct_document(node)
+    except RecursionError:
+        raise yaml.YAMLError("nested without end") from None
+
+
+def _count_nodes(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values that a node stands for, each alias in full."""
+    if id(node) not in known:
+        known[id(node)] = _MOST_YAML_NODES  # until it is counted: a node in itself is endless
+        children = (
+            [part for pair in node.value for part in pair]
+            if isinstance(node, yaml.MappingNode)
+            else node.value
+            if isinstance(node, yaml.SequenceNode)
+            else []
+        )
+        known[id(node)] = 1 + sum(_count_nodes(child, known) for child in children)
+    if known[id(node)] >= _MOST_YAML_NODES:
+        raise yaml.YAMLError(
+            f"stands for more than {_MOST_YAML_NODES:,} values, its aliases counted in full"
+        )
+    return known[id(node)]

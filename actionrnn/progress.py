@@ -2,20 +2,24 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
 
+from actionrnn.errors import shown
+
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 # Loops that end sooner say nothing.
 _QUIET_SECONDS = 2.0
 
 
 def tell(message: str) -> None:
-    """One line for the user, on stderr."""
-    print(message, file=sys.stderr)
+    """A message for the user, on stderr; names in it cannot command the terminal."""
+    print(shown(message, lines=True), file=sys.stderr)
 
 
 def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
@@ -34,3 +38,14 @@ def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[It
         seconds = time.monotonic() - started
         if number % step == 0 and seconds > _QUIET_SECONDS:
             tell(f"{what}: {number}{of_all}, {number / seconds:.0f} per second")
+
+
+def in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], what: str, num_threads: int = 8
+) -> list[Result]:
+    """What `function` makes of every item, in order, with progress shown.
+
+    For work that waits for the disk, or in a library that lets other threads run.
+    """
+    with ThreadPoolExecutor(num_threads) as pool:
+        return list(progress(pool.map(function, items), len(items), what))

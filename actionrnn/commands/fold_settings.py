@@ -7,7 +7,6 @@ from typing import Any
 
 from actionrnn.commands.sweep import Sweep, best_trial, search
 from actionrnn.commands.sweep_results import print_top, trials_table
-from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import inner_folds
 from actionrnn.errors import UsageError
 from actionrnn.files import publish_json
@@ -50,10 +49,14 @@ def choose(
         ActionRNNError: if the clips do not make so many folds, or no trial gives a score.
     """
     data = build(settings).data
-    inner = inner_folds(Manifest.load(data.root), column, num_inner, settings.seed_everything)
+    inner = inner_folds(data.manifest_with_content(), column, num_inner, settings.seed_everything)
     where = folder / "inner"
     inner.save(where)
-    here = {"data.root": str(where), "data.features_dir": str(data.features_dir)}
+    here = {
+        "data.root": str(where),
+        "data.features_dir": str(data.features_dir),
+        "data.val_from_train": 0.0,  # an inner fold validates with clips of its own
+    }
     recipe = recipe_of(changed(settings, {**here, "trainer.logger": False}))
     sweep = Sweep(str(folder), recipe, inner.splits, space, False)
     file = folder / "sweep.json"

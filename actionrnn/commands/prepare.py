@@ -1,6 +1,5 @@
 """`actionrnn prepare NAME --source ... --root ...`: a dataset becomes a manifest."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from actionrnn.datasets import PREPARERS
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.source.locate import SourceNeeded
 from actionrnn.errors import UsageError, near_miss, usage_errors
+from actionrnn.progress import tell
 
 TAKES_VERB = False
 RECIPES = {
@@ -41,11 +41,15 @@ def main(arguments: list[str]) -> int:
             raise
         print(needed)  # where to get the files: what was asked for, not an error
         return 0
-    print(
+    features = options.get("features")
+    tell(
         f"written: {root / 'manifest.csv'} ({len(manifest.table)} clips, "
         f"{len(manifest.class_names)} classes, splits: {', '.join(manifest.splits)})\n"
-        f"{next_command(name, root, len(manifest.splits))}",
-        file=sys.stderr,
+        + (
+            f"next: actionrnn features import {features} --root {root} --name {features.name}"
+            if features
+            else next_command(name, root, len(manifest.splits))
+        )
     )
     return 0
 

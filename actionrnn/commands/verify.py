@@ -1,4 +1,7 @@
-"""`actionrnn verify MANIFEST|FOLDER|FILE...`: decode every clip and say which are broken."""
+"""`actionrnn verify MANIFEST|FOLDER|FILE...`: decode every clip and say which are broken.
+
+The splits of a manifest are checked too: for what train, val and test share.
+"""
 
 import json
 import os
@@ -13,12 +16,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from actionrnn.datasets.content_hash import CONTENT, with_content
 from actionrnn.datasets.duplicates import find_duplicates
-from actionrnn.datasets.manifest import MANIFEST_NAME, Manifest
-from actionrnn.datasets.source.locate import VIDEO_ENDINGS
-from actionrnn.errors import DataRejected, usage_errors
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.manifest_table import MANIFEST_NAME
+from actionrnn.datasets.own.arrays import ARRAY_ENDINGS
+from actionrnn.datasets.own.find_clips import find_clips
+from actionrnn.datasets.source.locate import SourceFiles
+from actionrnn.errors import DataRejected, shown, usage_errors
 from actionrnn.features.store import FeatureStore
-from actionrnn.video.formats import VIDEO_ENDINGS
+from actionrnn.progress import tell
 from actionrnn.video.verify import verify_paths
 
 TAKES_VERB = False
@@ -58,16 +65,36 @@ def main(arguments: list[str]) -> int:
         timeout_seconds=options.timeout_seconds,
     )
     console = Console(stderr=True)
-    shown = track(results, "verify", len(paths), console=console, disable=not console.is_terminal)
-    for result in shown:
+    tracked = track(results, "verify", len(paths), console=console, disable=not console.is_terminal)
+    for result in tracked:
         counts[result.status] += 1
         if options.json:
             print(json.dumps(asdict(result)), flush=True)
         elif result.status != "ok":
-            print(f"{result.status:<10}  {result.path!r}: {result.reason}", flush=True)
+            text = f"{result.status:<10}  {result.path!r}: {result.reason}"
+            print(shown(text, lines=True), flush=True)
     words = ", ".join(f"{counts[status]} {status}" for status in ("ok", "short", "unreadable"))
     print(f"{len(paths)} files: {words}", file=sys.stderr)
-    return 0 if counts["ok"] == len(paths) else 3
+    manifests = [Manifest.load(path) for path in options.paths if is_manifest(path)]
+    num_leaks = sum(print_leaks(manifest, options.json) for manifest in manifests)
+    return 0 if counts["ok"] == len(paths) and not num_leaks else 3
+
+
+def print_leaks(manifest: Manifest, as_json: bool) -> int:
+    """Print what train, val and test of each split share; returns how many things."""
+    if CONTENT not in manifest.table.columns:
+        manifest = with_content(manifest)
+    num_leaks = 0
+    for column in manifest.splits:
+        leaks = manifest.find_leaks(column)
+        num_leaks += len(leaks)
+        for leak in leaks:
+            record = {"split": column, **asdict(leak)}
+            line = json.dumps(record) if as_json else shown(f"leak  {column}: {leak}")
+            print(line, flush=True)
+        words = f"{len(leaks)} leaks between train, val and test" if leaks else "no leaks"
+        tell(f"{manifest.root} {column}: {words}")
+    return num_leaks
 
 
 def duplicates(manifests: list[Manifest], as_json: bool, store: FeatureStore | None = None) -> int:
@@ -78,13 +105,10 @@ def duplicates(manifests: list[Manifest], as_json: bool, store: FeatureStore | N
         findings, faults = find_duplicates(manifest, features)
         for finding in findings:
             num_crossing += bool(finding.crosses)
-            print(json.dumps(asdict(finding)) if as_json else finding, flush=True)
+            print(json.dumps(asdict(finding)) if as_json else shown(str(finding)), flush=True)
         for video_id, reason in faults.items():
-            print(f"{video_id} was not compared: {reason}", file=sys.stderr)
-        print(
-            f"{manifest.root}: {len(findings)} pairs of clips are the same or look alike",
-            file=sys.stderr,
-        )
+            tell(f"{video_id} was not compared: {reason}")
+        tell(f"{manifest.root}: {len(findings)} pairs of clips are the same or look alike")
     return 3 if num_crossing else 0
 
 
@@ -99,10 +123,13 @@ def mean_features(manifest: Manifest, store: FeatureStore) -> NDArray[np.float32
             lacking.append(video_id)
     if lacking:
         names = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
-        print(
-            f"{len(lacking)} clips have no features and are not compared: {names}", file=sys.stderr
-        )
+        tell(f"{len(lacking)} clips have no features and are not compared: {names}")
     return means
+
+
+def is_manifest(path: str) -> bool:
+    """Whether this is a manifest, or a folder with one."""
+    return Path(path).suffix.lower() == ".csv" or (Path(path) / MANIFEST_NAME).is_file()
 
 
 def files_of(path: str) -> list[str]:
@@ -111,12 +138,20 @@ def files_of(path: str) -> list[str]:
     Raises:
         DataRejected: if a folder holds no video.
     """
-    place = Path(path)
-    if place.suffix == ".csv" or (place / MANIFEST_NAME).is_file():
-        return [str(file) for file in Manifest.load(place).video_paths()]
-    if not place.is_dir():
+    if is_manifest(path):
+        listed = Manifest.load(path).video_paths()
+        videos = [str(file) for file in listed if file.suffix not in ARRAY_ENDINGS]
+        if len(videos) < len(listed):
+            tell(
+                f"{len(listed) - len(videos)} clips are arrays of features, which are not read "
+                f"here: actionrnn features verify STORE"
+            )
+        return videos
+    if not Path(path).is_dir():
         return [path]
-    found = [str(file) for file in sorted(place.rglob("*")) if file.suffix.lower() in VIDEO_ENDINGS]
-    if not found:
+    clips, left_out = find_clips(SourceFiles.walk((Path(path),)))
+    for line in left_out:
+        tell(f"left out: {line}")
+    if not clips:
         raise DataRejected(f"{path}: no video files in this folder")
-    return found
+    return [str(clip) for clip in clips]

@@ -1,48 +1,22 @@
-"""What is inside the files of a dataset: which are no videos, which are the same byte for byte."""
+"""Which files of a dataset are the same, byte for byte."""
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
+
+from actionrnn.datasets.groups import join_groups, pairs_of_equal
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.progress import progress
-from actionrnn.video.errors import VideoError
-from actionrnn.video.images import numbered_images
-from actionrnn.video.probe import open_container
+from actionrnn.files import sha256_of_file, sha256_of_text
+from actionrnn.progress import in_threads
 
 CONTENT = "content"
 """Manifest column: the same text for clips whose files are equal, empty for files unlike others.
 
 Without the column, nobody has compared the files.
 """
-
-# Opening a header waits for the disk far longer than it computes.
-_READERS = 8
-_CHUNK_BYTES = 1 << 20
-
-
-def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
-    """Why a file, or folder of pictures, cannot be opened; only headers are read.
-
-    `actionrnn verify` decodes every frame; this finds what is plainly no video.
-    """
-
-    def why(path: Path) -> str:
-        try:
-            if path.is_dir():
-                numbered_images(path)
-            else:
-                open_container(str(path)).close()
-        except VideoError as error:
-            return error.reason
-        return ""
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        reasons = progress(pool.map(why, paths), len(paths), "opening every clip")
-        return {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
 
 
 def equal_files(paths: Sequence[Path]) -> list[str]:
@@ -57,9 +31,8 @@ def equal_files(paths: Sequence[Path]) -> list[str]:
         if any(size):
             by_size[size].add(path)
     suspects = sorted(path for twins in by_size.values() if len(twins) > 1 for path in twins)
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = progress(pool.map(_sha256, suspects), len(suspects), "comparing equal sizes")
-        digest = dict(zip(suspects, found, strict=True))
+    found = in_threads(_sha256, suspects, "comparing equal sizes")
+    digest = dict(zip(suspects, found, strict=True))
     counts: dict[str, int] = defaultdict(int)
     for text in digest.values():
         counts[text] += 1
@@ -78,6 +51,16 @@ def with_content(manifest: Manifest) -> Manifest:
     return Manifest(manifest.root, table, manifest.class_names)
 
 
+def groups_with_equal_files(table: pd.DataFrame) -> list[str]:
+    """Group of every clip of a manifest's table, where clips of equal files share one.
+
+    A split by these groups keeps them in one part, as `check_split` demands.
+    """
+    names = table["video_id"].tolist()
+    content = table[CONTENT].tolist() if CONTENT in table.columns else []
+    return join_groups(table["group"].tolist(), pairs_of_equal(content), names)
+
+
 def _size(path: Path) -> tuple[int, ...]:
     if path.is_dir():
         return tuple(file.stat().st_size for file in sorted(path.iterdir()))
@@ -85,9 +68,7 @@ def _size(path: Path) -> tuple[int, ...]:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        with file.open("rb") as opened:
-            while chunk := opened.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    return digest.hexdigest()
+    """Of a file, or of the files of a folder in the order of their names."""
+    if path.is_dir():
+        return sha256_of_text("\n".join(map(sha256_of_file, sorted(path.iterdir()))))
+    return sha256_of_file(path)

@@ -1,9 +1,12 @@
 """Which clips belong together: by a pattern in their names, or because they show the same."""
 
+import math
+import os
 import re
 from collections.abc import Iterable, Sequence
 
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.file_checks import Segment
 
 
 def groups_by_regex(names: Sequence[str], pattern: str) -> list[str]:
@@ -75,3 +78,22 @@ def pairs_of_equal(keys: Sequence[str]) -> list[tuple[int, int]]:
         for row, key in enumerate(keys)
         if key and first.setdefault(key, row) != row
     ]
+
+
+def pairs_of_overlapping(segments: Sequence[Segment]) -> list[tuple[int, int]]:
+    """Rows whose seconds of one file overlap, each with one that links it to the others."""
+    rows = sorted(
+        range(len(segments)),
+        key=lambda row: (os.path.normpath(segments[row].path), segments[row].start_seconds or 0.0),
+    )
+    pairs = []
+    latest: dict[str, tuple[float, int]] = {}
+    for row in rows:
+        path, start, end = segments[row]
+        end = math.inf if end is None else end
+        before, last = latest.get(os.path.normpath(path), (-math.inf, row))
+        if before > (start or 0.0):
+            pairs.append((last, row))
+        if end > before:
+            latest[os.path.normpath(path)] = (end, row)
+    return pairs

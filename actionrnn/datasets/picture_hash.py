@@ -7,7 +7,6 @@ pictures agree in about half of them.
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from actionrnn.datasets.file_checks import Segment
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.progress import progress
+from actionrnn.progress import in_threads
 from actionrnn.video.decode import read_chosen
 from actionrnn.video.errors import VideoError
 from actionrnn.video.reader import open_video
@@ -38,10 +38,6 @@ _NOISE_LEVELS = 3
 _FEWEST_BITS = 100
 _ROWS_AT_ONCE = 1024
 _READERS = min(8, os.cpu_count() or 1)
-
-
-Segment = tuple[Path, float | None, float | None]
-"""A file, and from where to where in seconds."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +83,12 @@ def fingerprints(segments: Sequence[Segment]) -> tuple[NDArray[np.float32], dict
         except VideoError as error:
             return error.reason
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        results = progress(pool.map(take, segments), len(segments), "looking for near-duplicates")
-        for row, result in enumerate(results):
-            if isinstance(result, str):
-                faults[row] = result
-            else:
-                found[row] = result
+    results = in_threads(take, segments, "looking for near-duplicates", _READERS)
+    for row, result in enumerate(results):
+        if isinstance(result, str):
+            faults[row] = result
+        else:
+            found[row] = result
     return found, faults
 
 
@@ -105,7 +100,7 @@ def segments_of(manifest: Manifest) -> list[Segment]:
 
     table = manifest.table
     starts, ends = map(bound, table["start_seconds"]), map(bound, table["end_seconds"])
-    return list(zip(manifest.video_paths(), starts, ends, strict=True))
+    return list(map(Segment, manifest.video_paths(), starts, ends))
 
 
 def find_near_duplicates(

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from actionrnn.datasets.manifest import SPLIT_NAMES, Manifest
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.manifest_table import SPLIT_NAMES
+from actionrnn.errors import shown
+from actionrnn.files import publish_text
 
 REPORT_NAME = "report.txt"
 # On the terminal: entries named per heading, and notes.
@@ -28,8 +31,8 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def add(self, heading: str, entries: Iterable[str]) -> None:
-        """Add entries under a heading."""
-        self.sections.setdefault(heading, []).extend(entries)
+        """Add entries under a heading; names in them that hold control characters are escaped."""
+        self.sections.setdefault(heading, []).extend(map(shown, entries))
 
     def compare(self, what: str, found: int, *published: int) -> None:
         """Note a count that is none of the published ones."""
@@ -63,7 +66,7 @@ class Report:
         for heading, entries in self.sections.items():
             parts += ["", f"{heading}: {len(entries) or 'none'}", *(f"  {e}" for e in entries)]
         path = root / REPORT_NAME
-        path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+        publish_text(path, shown("\n".join(parts), lines=True) + "\n")
         return path
 
 

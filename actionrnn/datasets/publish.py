@@ -9,9 +9,10 @@ from typing import Literal
 
 import pandas as pd
 
-from actionrnn.datasets.content_hash import CONTENT, equal_files, unreadable
-from actionrnn.datasets.groups import join_groups, pairs_of_equal
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.content_hash import CONTENT, equal_files, groups_with_equal_files
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.file_checks import Segment, outside_of_files, unreadable
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.prepare_report import Report, class_table, lacking_classes
 from actionrnn.datasets.splits import carve_val, set_aside
 from actionrnn.progress import tell
@@ -39,6 +40,11 @@ class Clip:
     splits: Mapping[str, str] = field(default_factory=dict)
     start_seconds: float | None = None
     end_seconds: float | None = None
+
+    @property
+    def segment(self) -> Segment:
+        """What is read of which file."""
+        return Segment(self.file, self.start_seconds, self.end_seconds)
 
 
 def publish(
@@ -79,6 +85,11 @@ def publish(
     if check_files:
         faults = unreadable(sorted({file for file in files if file.exists()}))
         report.add("unreadable", [f"{file}: {reason}" for file, reason in faults.items()])
+        segments = {clip.segment: clip.video_id for clip in clips}
+        outside = outside_of_files(list(segments))
+        report.add("segments outside of their file", [
+            f"{segments[segment]}: {reason}" for segment, reason in outside.items()
+        ])  # fmt: skip
     content = equal_files(files)
     report.add("identical files", _named_twins(clips, content))
     table = _table(root, clips)
@@ -90,9 +101,7 @@ def publish(
             split, more = set_aside(split, content)
             ids = [clips[row].video_id for row in sorted({*rows, *more})]
             report.add(f"set aside in {column} (shared with val or test)", ids)
-        groups = join_groups(
-            table["group"].tolist(), pairs_of_equal(content), table["video_id"].tolist()
-        )
+        groups = groups_with_equal_files(table)
         table[column] = carve_val(split, table["label"].tolist(), groups, val, seed)
     manifest = Manifest(root, table, list(class_names))
     for column in manifest.splits:

@@ -1,11 +1,15 @@
 """Splits by whole groups, stratified by class, the same for the same seed everywhere."""
 
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.content_hash import groups_with_equal_files
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
 
 # Random orders of the groups that are tried, and the average miss of a class that is good enough.
 _ORDERS, _CLOSE_ENOUGH = 16, 0.01
@@ -16,14 +20,17 @@ def grouped_folds(
 ) -> NDArray[np.int64]:
     """Fold of every clip, 0 <= fold < num_folds; the clips of a group share a fold.
 
-    Groups are dealt out one by one, those with the most uneven classes first, each to the fold
-    that it leaves most even in every class (the greedy rule of scikit-learn's
-    StratifiedGroupKFold). A clip with an empty group is a group of its own.
+    scikit-learn's StratifiedGroupKFold deals the groups out, the most uneven ones first, each to
+    the fold that it leaves most even in every class. A clip with an empty group is a group of its
+    own.
 
     Raises:
-        ManifestError: if there are fewer groups than folds, or a class has clips in one group
-            only, so that it cannot be both trained and tested.
+        ManifestError: if there are fewer groups than folds, or fewer clips of every class, or a
+            class has clips in one group only, so that it cannot be both trained and tested.
     """
+    # Takes a second to import, and is needed by few.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     counts_G, group_of = _class_counts(labels, groups)
     if num_folds < 2 or len(counts_G) < num_folds:
         raise ManifestError(
@@ -31,17 +38,24 @@ def grouped_folds(
             f"folds and as many groups as folds"
         )
     require_two_groups(labels, groups)
-    classes = sorted(set(labels))
-    counts_GC = np.array([[counts.get(name, 0) for name in classes] for counts in counts_G])
-    order = np.random.default_rng(seed).permutation(len(counts_GC))
-    order = order[np.argsort(-counts_GC[order].std(axis=1), kind="stable")]
-    share_C = counts_GC.sum(axis=0)
-    filled_FC = np.zeros((num_folds, counts_GC.shape[1]))
-    fold_of_group = np.zeros(len(counts_GC), dtype=np.int64)
-    for group in order:
-        fold_of_group[group] = _most_even(filled_FC, counts_GC[group], share_C)
-        filled_FC[fold_of_group[group]] += counts_GC[group]
-    return fold_of_group[group_of]
+    most = max(Counter(labels).values())
+    if most < num_folds:
+        raise ManifestError(
+            f"{num_folds} folds are too many: no class has more than {most} clips, so that none "
+            f"would be tested in every fold; at most {most} folds can be made"
+        )
+    # The seed orders the groups here: what NumPy's Generator draws is the same for every version
+    # of scikit-learn, which takes groups of equal unevenness in the order of their numbers.
+    order = np.random.default_rng(seed).permutation(len(counts_G))
+    position = np.argsort(order)[group_of]
+    fold = np.zeros(len(labels), dtype=np.int64)
+    with warnings.catch_warnings():
+        # Fewer clips of a class than folds: `lacking_classes` says where it is not tested.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        dealt = StratifiedGroupKFold(num_folds).split(fold, list(labels), position)
+        for number, (_, tested) in enumerate(dealt):
+            fold[tested] = number
+    return fold
 
 
 def carve(
@@ -158,8 +172,10 @@ def fold_columns(
 def inner_folds(manifest: Manifest, column: str, num_folds: int, seed: int = 0) -> Manifest:
     """The train and val clips of one split alone, to choose settings with.
 
+    Clips of equal files share a fold, as in the splits that `prepare` makes.
+
     Args:
-        manifest: with the column.
+        manifest: with the column, and `content` (see `with_content`).
         column: such as `split1`; its test clips are left out altogether.
         num_folds: K.
         seed: of `grouped_folds`.
@@ -171,7 +187,8 @@ def inner_folds(manifest: Manifest, column: str, num_folds: int, seed: int = 0) 
         ManifestError: see `grouped_folds`.
     """
     table = manifest.table[manifest.table[column].isin(("train", "val"))].reset_index(drop=True)
-    fold = grouped_folds(table["label"].tolist(), table["group"].tolist(), num_folds, seed)
+    groups = groups_with_equal_files(table)
+    fold = grouped_folds(table["label"].tolist(), groups, num_folds, seed)
     root = manifest.root.resolve()
     table["path"] = [str(root / path) for path in table["path"]]
     table = table.drop(columns=manifest.splits)
@@ -231,17 +248,3 @@ def _class_counts(
         counts[number][label] = counts[number].get(label, 0) + 1
         group_of[row] = number
     return counts, group_of
-
-
-def _most_even(
-    filled_FC: NDArray[np.float64], added_C: NDArray[np.int64], share_C: NDArray[np.int64]
-) -> int:
-    """The fold that `added_C` leaves most even; among equals the one with the fewest clips."""
-    spread = []
-    for fold in range(len(filled_FC)):
-        filled_FC[fold] += added_C
-        spread.append(float((filled_FC / share_C).std(axis=0).mean()))
-        filled_FC[fold] -= added_C
-    best = min(spread)
-    equal = [fold for fold, value in enumerate(spread) if value <= best + 1e-12]
-    return min(equal, key=lambda fold: float(filled_FC[fold].sum()))

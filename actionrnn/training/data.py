@@ -14,13 +14,15 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from actionrnn.datasets.content_hash import CONTENT, with_content
+from actionrnn.datasets.content_hash import CONTENT, groups_with_equal_files, with_content
 from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.splits import carve_val
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.extract import ensure_features
 from actionrnn.features.int8 import RUNTIME
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
+from actionrnn.progress import tell
 from actionrnn.training.batches import BatchOrder, FeatureLoader, Reduce
 
 Subset = Literal["train", "val", "test", "unused", "all"]
@@ -94,6 +96,8 @@ class ActionDataModule(pl.LightningDataModule):
         subset: the part of the split that `test` and `predict` read.
         allow_leak: train and test although the split shares recordings between its parts; every
             result is then marked as leaked.
+        val_from_train: share of the training clips, by whole groups, that validates a split
+            without validation clips (leave-one-out), 0 <= share < 1.
         features: what a feature is: backbone, sampling, transform.
         extraction: how missing features are computed.
     """
@@ -107,12 +111,15 @@ class ActionDataModule(pl.LightningDataModule):
         sampler: Literal["shuffle", "balanced"] = "shuffle",
         subset: Subset = "test",
         allow_leak: bool = False,
+        val_from_train: float = 0.0,
         features: FeatureSettings = FeatureSettings(),  # noqa: B008  (frozen)
         extraction: ExtractionSettings = ExtractionSettings(),
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"--data.batch_size {batch_size}: must be at least 1")
+        if not 0 <= val_from_train < 1:
+            raise ValueError(f"--data.val_from_train {val_from_train}: must be in 0 to 1")
         self.root = expand_path(root)
         self.split = split
         self.features_dir = expand_path(features_dir) if features_dir else self.root / "features"
@@ -120,6 +127,7 @@ class ActionDataModule(pl.LightningDataModule):
         self.sampler: Literal["shuffle", "balanced"] = sampler
         self.subset: Subset = subset
         self.allow_leak = allow_leak
+        self.val_from_train = val_from_train
         self.features = features
         self.extraction = extraction
         self.leaked = False
@@ -133,9 +141,7 @@ class ActionDataModule(pl.LightningDataModule):
     def manifest(self) -> Manifest:
         """The whole manifest, read and checked for leaks at first use."""
         if self._manifest is None:
-            manifest = Manifest.load(self.root)
-            if CONTENT not in manifest.table.columns:
-                manifest = with_content(manifest)
+            manifest = self._with_val(self.manifest_with_content())
             try:
                 manifest.check_split(self.split)
             except DataRejected as error:
@@ -146,6 +152,37 @@ class ActionDataModule(pl.LightningDataModule):
                 print(f"warning: {first} Every result is marked as leaked.", file=sys.stderr)
             self._manifest = manifest
         return self._manifest
+
+    def manifest_with_content(self) -> Manifest:
+        """The manifest as it is on disk, with the column that tells equal files."""
+        manifest = Manifest.load(self.root)
+        return manifest if CONTENT in manifest.table.columns else with_content(manifest)
+
+    def _with_val(self, manifest: Manifest) -> Manifest:
+        """The manifest with validation clips carved from the split's training clips, if asked.
+
+        Raises:
+            DataRejected: if the split has validation clips, or they cannot be carved.
+        """
+        if not self.val_from_train:
+            return manifest
+        flag, column = f"--data.val_from_train {self.val_from_train:g}", self.split
+        num_val = len(manifest.split(column, "val").table)
+        if num_val:
+            raise DataRejected(
+                f"{self.root}: {column} has {num_val} validation clips already; leave out {flag}"
+            )
+        table = manifest.table
+        groups = groups_with_equal_files(table)
+        part = carve_val(
+            table[column].tolist(), table["label"].tolist(), groups, self.val_from_train
+        )
+        if "val" not in part:
+            raise DataRejected(
+                f"{self.root}: {flag} can carve nothing from {column}: the training clips of each "
+                f"class are of one group (recording)"
+            )
+        return Manifest(manifest.root, table.assign(**{column: part}), manifest.class_names)
 
     @property
     def store(self) -> FeatureStore:
@@ -181,6 +218,7 @@ class ActionDataModule(pl.LightningDataModule):
             "batch_size": self.batch_size,
             "sampler": self.sampler,
             "allow_leak": self.allow_leak,
+            "val_from_train": self.val_from_train,
         }
 
     def identity(self) -> dict[str, Any]:
@@ -258,10 +296,48 @@ class ActionDataModule(pl.LightningDataModule):
                 + ". Leave --features.* to the checkpoint."
             )
 
+    def check_fit(self, validates: bool = True) -> None:
+        """Refuse, before anything is extracted, a split that nothing can be learned from.
+
+        Classes without a training clip are said: no model can find them.
+
+        Args:
+            validates: whether validation clips are needed.
+
+        Raises:
+            DataRejected: if there is no clip to train on, or to validate with, or one class only.
+        """
+        for subset in ("train", "val") if validates else ("train",):
+            self._require_clips(subset)
+        labels = self.part("train").table["label"]
+        if labels.nunique() < 2:
+            raise DataRejected(
+                f"{self.root}: all {len(labels)} training clips of {self.split} are of one class, "
+                f"{labels.iloc[0]!r}; there is nothing to tell apart"
+            )
+        lacking = [name for name in self.class_names if name not in set(labels)]
+        if lacking:
+            names = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+            tell(
+                f"warning: {len(lacking)} of {len(self.class_names)} classes have no training clip "
+                f"in {self.split}, so that no clip of theirs can be scored right: {names}"
+            )
+
+    def _require_clips(self, subset: Subset) -> None:
+        if not len(self.part(subset).table):
+            carve = ", or carve some from train with --data.val_from_train 0.2"
+            raise DataRejected(
+                f"{self.root}: no clip is '{subset}' in column {self.split!r} "
+                f"(columns: {', '.join(self.manifest.splits)}); choose another with --data.split"
+                f"{carve if subset == 'val' else ''}"
+            )
+
     # ---- Lightning's hooks --------------------------------------------------------------------
 
     def prepare_data(self) -> None:
         """Extract the features that are missing (one process; resumes where it stopped)."""
+        if self.trainer and self.trainer.state.fn == "fit":
+            self.check_fit(bool(self.trainer.limit_val_batches))
         self.extract()
 
     def setup(self, stage: str) -> None:
@@ -335,13 +411,8 @@ class ActionDataModule(pl.LightningDataModule):
         Raises:
             DataRejected: if the part has no clip, or none that can be read.
         """
-        part = self.part(subset)
-        ids = part.table["video_id"].tolist()
-        if not ids:
-            raise DataRejected(
-                f"{self.root}: no clip is '{subset}' in column {self.split!r} "
-                f"(columns: {', '.join(self.manifest.splits)}); choose another with --data.split"
-            )
+        self._require_clips(subset)
+        ids = self.part(subset).table["video_id"].tolist()
         readable = [row for row, video_id in enumerate(ids) if video_id in self.store]
         if not readable:
             raise DataRejected(f"{self.root}: none of the {len(ids)} '{subset}' clips is readable")

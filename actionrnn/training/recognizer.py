@@ -148,7 +148,8 @@ class ActionRecognizer(pl.LightningModule):
         if self.trainer.ckpt_path is None:
             self.head.fit_input_norm(self._training_views())
         counts_K = self.data.targets("train").bincount(minlength=len(self.class_names))
-        weights_K = counts_K.sum() / (len(counts_K) * counts_K.clamp(min=1))
+        present_K = counts_K > 0  # a class without a training clip has no loss to weigh
+        weights_K = present_K * counts_K.sum() / (present_K.sum() * counts_K.clamp(min=1))
         self._class_weights_K = (
             weights_K.float().to(self.device) if self.class_weights == "balanced" else None
         )

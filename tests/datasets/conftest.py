@@ -79,6 +79,31 @@ def _make_rar() -> Callable[..., Path]:
     return rar
 
 
+def still(seed: int) -> np.ndarray:
+    """Four equal frames of one place, finer than a scene's."""
+    rng = np.random.default_rng(seed)
+    tiles = rng.integers(0, 256, (8, 12, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    return np.stack([tiles] * 4)
+
+
+@pytest.fixture(name="make_still")
+def _make_still() -> Callable[[int], np.ndarray]:
+    return still
+
+
+@pytest.fixture(scope="session")
+def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of six places each, filmed twice: the second take is another encoding."""
+    top = tmp_path_factory.mktemp("takes") / "takes"
+    for label, first in (("jump", 0), ("run", 50)):
+        (top / label).mkdir(parents=True)
+        for place in range(6):
+            for take, crf in (("a", "18"), ("b", "30")):
+                path = top / label / f"{place}{take}.mp4"
+                write_video(path, still(first + place), 25, options={"crf": crf})
+    return top
+
+
 UCF_CLASSES = {"ApplyEyeMakeup": "ApplyEyeMakeup", "HandstandPushups": "HandStandPushups"}
 UCF_GROUPS, UCF_CLIPS = 9, 2
 

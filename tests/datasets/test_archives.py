@@ -1,18 +1,21 @@
 """Archives of strangers: what is safe comes out whole, what is not leaves nothing behind."""
 
+import gzip
 import io
 import os
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rarfile
 
-from actionrnn.datasets import archives
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.source import archives
 from actionrnn.datasets.source.archives import ArchiveError, extract, find_archives
 from actionrnn.datasets.source.locate import DatasetCard, open_source
 from actionrnn.datasets.source.names import inside
@@ -67,6 +70,9 @@ def test_zip_tar_and_rar_come_out_whole(tmp_path: Path, make_rar: Callable[..., 
         ("C:/x.mp4", "is not relative"),
         ("a\\b.mp4", "holds a backslash"),
         ("a\nb.mp4", "holds control characters"),
+        ("a\x1b[31mb.mp4", "holds control characters"),
+        ("a" * 300, "is too long"),
+        ("a/" * 600 + "b.mp4", "is too long"),
     ],
 )
 def test_names_that_lead_outside_are_rejected(tmp_path: Path, name: str, reason: str) -> None:
@@ -109,6 +115,70 @@ def test_bombs_are_stopped_while_they_unpack(
     with pytest.raises(ArchiveError, match="a bomb; rejected"):
         extract([nested], tmp_path / "out")
     assert_nothing_left(tmp_path)
+
+
+def test_too_many_members_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_ALWAYS_ALLOWED_MEMBERS", 1000)
+    empty = {f"{k}.mp4": b"" for k in range(1100)}
+    deep = {"a/" * 400 + f"{k}.mp4": b"" for k in range(10)}
+    for members in (empty, deep):
+        archive = tarred(tmp_path / "x.tgz", members)
+        with pytest.raises(ArchiveError, match=r"member .*too many members .*a bomb; rejected"):
+            extract([archive], tmp_path / "out")
+        assert_nothing_left(tmp_path)
+    for number in range(40):
+        zipped(tmp_path / f"{number}.zip", {f"{k}.mp4": b"" for k in range(40)})
+    inner = {f"{k}.zip": (tmp_path / f"{k}.zip").read_bytes() for k in range(40)}
+    with pytest.raises(ArchiveError, match="too many members"):
+        extract([zipped(tmp_path / "n.zip", inner)], tmp_path / "out")
+    assert_nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_tar_header_without_end_costs_no_memory(tmp_path: Path, kind: bytes) -> None:
+    """It says 1 TiB and holds 64 MiB of it; what is read of it is counted, not believed."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = kind, 1 << 40
+    with gzip.open(tmp_path / "x.tgz", "wb", compresslevel=1) as file:
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(64):
+            file.write(bytes(1 << 20))
+    tracemalloc.start()
+    with pytest.raises(ArchiveError, match=r"x\.tgz: a header of more than 1 MiB"):
+        extract([tmp_path / "x.tgz"], tmp_path / "out")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 16 << 20
+    assert_nothing_left(tmp_path)
+
+
+def test_a_sparse_member_counts_what_it_becomes(tmp_path: Path) -> None:
+    """A pax header makes a file of 1 GiB out of nothing."""
+    info = tarfile.TarInfo("a.mp4")
+    info.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(1 << 30)}
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info)
+    with pytest.raises(ArchiveError, match="a bomb; rejected"):
+        extract([tmp_path / "x.tar"], tmp_path / "out")
+    assert_nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz", "tar.bz2", "tar.xz"])
+def test_members_larger_than_a_header_come_out_of_every_kind_of_tar(
+    tmp_path: Path, ending: str
+) -> None:
+    content = np.random.default_rng(0).bytes(3 << 20)
+    names = ["a" * 200 + ".mp4", "é/" + "b" * 150 + "/c.mp4"]  # in headers of their own
+    mode = {"tar": "w", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}[ending]
+    with tarfile.open(tmp_path / f"x.{ending}", mode) as archive:  # type: ignore[call-overload]
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0
+            archive.addfile(info, io.BytesIO(content))
+    folder = extract([tmp_path / f"x.{ending}"], tmp_path / "out")
+    for name in names:
+        assert (folder / name).read_bytes() == content
+        assert (folder / name).stat().st_mode & 0o444, "readable, whatever the archive says"
 
 
 def test_a_name_that_occurs_twice_is_rejected(tmp_path: Path) -> None:

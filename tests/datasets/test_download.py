@@ -1,12 +1,15 @@
 """Downloads against a local server that breaks off, changes its mind and serves the wrong file."""
 
+import contextlib
 import hashlib
 import http.client
 import io
+import json
 import shutil
 import ssl
 import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,8 +19,11 @@ from pathlib import Path
 import pytest
 
 from actionrnn.cli import main
-from actionrnn.datasets import PREPARERS, kth, ssv2, ucf101
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets import PREPARERS
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.official import kth, ssv2, ucf101
+from actionrnn.datasets.source import download as downloads
 from actionrnn.datasets.source.download import DownloadError, RemoteFile, _NoDowngrade, download
 from actionrnn.datasets.source.locate import SourceNeeded, open_source
 
@@ -34,6 +40,9 @@ class Server(ThreadingHTTPServer):
     ranges = True
     requests: list[str]
     files: dict[str, bytes]  # what is served under names of their own
+    announced: str | None = None  # Content-Length instead of the true one; "" sends none
+    drip_seconds = 0.0  # between two bytes
+    ignores_if_range = False
 
     @property
     def url(self) -> str:
@@ -54,7 +63,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         content = server.files.get(self.path.lstrip("/"), server.content)
         start = 0
-        if wanted and server.ranges and self.headers.get("If-Range") == server.etag:
+        same = server.ignores_if_range or self.headers.get("If-Range") == server.etag
+        if wanted and server.ranges and same:
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
         size = len(content)
         if start >= size:
@@ -63,10 +73,19 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
-        self.send_header("Content-Length", str(size - start))
+        length = str(size - start) if server.announced is None else server.announced
+        if length:
+            self.send_header("Content-Length", length)
         self.send_header("ETag", server.etag)
         self.end_headers()
         body = content[start:]
+        if server.drip_seconds:
+            with contextlib.suppress(OSError):  # the other side has had enough
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    time.sleep(server.drip_seconds)
+            return
         self.wfile.write(body[: server.breaks.pop(0)] if server.breaks else body)
 
 
@@ -111,7 +130,8 @@ def test_a_later_run_goes_on(server: Server, tmp_path: Path) -> None:
 
 def test_a_file_that_changed_in_between_starts_again(server: Server, tmp_path: Path) -> None:
     (tmp_path / "data.bin.part").write_bytes(b"old" * 1000)
-    (tmp_path / "data.bin.part.validator").write_text('"\\"v0\\""')
+    origin = {"url": server.url, "validator": '"v0"'}
+    (tmp_path / "data.bin.part.json").write_text(json.dumps(origin))
     assert fetch(RemoteFile(server.url, sha256=SHA256), tmp_path).read_bytes() == CONTENT
 
 
@@ -124,9 +144,72 @@ def test_a_server_without_ranges(server: Server, tmp_path: Path) -> None:
 def test_the_wrong_content_is_removed(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"its SHA-256 is .* expected is 000"):
         fetch(RemoteFile(server.url, sha256="000"), tmp_path)
-    assert not [path for path in tmp_path.iterdir() if path.suffix != ".validator"]
+    assert not [path for path in tmp_path.iterdir() if path.suffix != ".json"]
     with pytest.raises(DownloadError, match="the server offers 1048576 bytes, published are 7"):
         fetch(RemoteFile(server.url, num_bytes=7), tmp_path)
+
+
+def test_no_more_is_written_than_was_published(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.announced = ""  # the length is known from the publication alone
+    with pytest.raises(DownloadError, match="sends more than 1000 bytes; stopped"):
+        fetch(RemoteFile(server.url, num_bytes=1000), tmp_path)
+    assert (tmp_path / "data.bin.part").stat().st_size <= 1000
+    assert fetch(RemoteFile(server.url, len(CONTENT), SHA256), tmp_path).read_bytes() == CONTENT
+    monkeypatch.setattr(downloads, "_MOST_UNANNOUNCED_BYTES", 5000)
+    with pytest.raises(DownloadError, match="sends more than 4 GiB without saying how much"):
+        fetch(RemoteFile(server.url.replace("data", "other")), tmp_path)
+    assert (tmp_path / "other.bin.part").stat().st_size <= 5000
+
+
+def test_a_server_that_drips_is_given_up(server: Server, tmp_path: Path) -> None:
+    server.drip_seconds = 0.01
+    with pytest.raises(DownloadError, match=r"gave up after 2 attempts .*only \d+ bytes came in"):
+        download(RemoteFile(server.url), tmp_path, attempts=2, pause_seconds=0, timeout_seconds=0.1)
+    assert len(server.requests) == 2
+
+
+def test_a_server_that_breaks_off_at_every_byte_is_given_up(server: Server, tmp_path: Path) -> None:
+    server.breaks = [1] * 100
+    with pytest.raises(DownloadError, match="gave up after 3 attempts without progress"):
+        fetch(RemoteFile(server.url), tmp_path)
+    assert len(server.requests) == 3
+
+
+def test_somebody_elses_part_is_neither_taken_nor_overwritten(
+    server: Server, tmp_path: Path
+) -> None:
+    part, other = tmp_path / "data.bin.part", tmp_path / "diary.txt"
+    other.write_text("mine")
+    for make in (
+        lambda: part.write_bytes(b"half of another file"),
+        lambda: part.symlink_to(other),
+        lambda: part.symlink_to(tmp_path / "not there"),
+        part.mkdir,
+    ):
+        make()
+        with pytest.raises(DownloadError, match=r"data.bin.part .*; move it away to fetch"):
+            fetch(RemoteFile(server.url), tmp_path)
+        assert other.read_text() == "mine"
+        assert not (tmp_path / "not there").exists()
+        assert part.is_symlink() or part.is_dir() or part.read_bytes() == b"half of another file"
+        part.rmdir() if part.is_dir() else part.unlink()
+    assert not server.requests
+    for origin in ('{"url": "http://elsewhere/data.bin"}', "[]", "{"):
+        part.write_bytes(b"x" * 100)
+        (tmp_path / "data.bin.part.json").write_text(origin)
+        with pytest.raises(DownloadError, match="was not left by a download of http"):
+            fetch(RemoteFile(server.url), tmp_path)
+
+
+def test_a_part_without_a_mark_of_its_version_starts_again(server: Server, tmp_path: Path) -> None:
+    server.ignores_if_range = True  # such a server would send the rest of another version
+    (tmp_path / "data.bin.part").write_bytes(b"old" * 1000)
+    origin = {"url": server.url, "validator": None}
+    (tmp_path / "data.bin.part.json").write_text(json.dumps(origin))
+    assert fetch(RemoteFile(server.url), tmp_path).read_bytes() == CONTENT
+    assert server.requests == ["all"]
 
 
 def test_a_file_that_rots_is_noticed(server: Server, tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from actionrnn.cli import main
-from actionrnn.datasets.content_hash import CONTENT, equal_files, unreadable, with_content
+from actionrnn.datasets.content_hash import CONTENT, equal_files, with_content
 from actionrnn.datasets.duplicates import find_duplicates
-from actionrnn.datasets.manifest import LeakError, Manifest
+from actionrnn.datasets.file_checks import unreadable
+from actionrnn.datasets.leaks import LeakError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.official.fights import prepare as prepare_fights
 from actionrnn.datasets.picture_hash import (
     SIMILARITY,

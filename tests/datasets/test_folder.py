@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from actionrnn.cli import main
-from actionrnn.datasets import fights, folder
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.official import fights
+from actionrnn.datasets.own import folder
 
 
 def touch(path: Path) -> None:
@@ -95,3 +97,17 @@ def test_the_real_fights(shared_data: Path, tmp_path: Path) -> None:
         assert not manifest.check_split(column)
         both = table.groupby(column)["label"].nunique()
         assert (both == 2).all()
+
+
+@pytest.mark.real
+def test_the_folds_of_the_fights_stay_what_published_figures_rest_on(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    manifest = fights.prepare(shared_data / "surveillance-fights", tmp_path, check_files=False)
+    assert [manifest.split_hash(column) for column in manifest.splits] == [
+        "6525432eecd56bdc",
+        "5dcb9cdbc3ec242c",
+        "7f2f2ba91aedef1a",
+        "876fe1e181f657db",
+        "2df124771e5fdd06",
+    ]

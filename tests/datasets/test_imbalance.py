@@ -78,3 +78,19 @@ def test_class_weights_make_every_class_weigh_the_same(
         assert found.tolist() == pytest.approx(expected)
         weight_per_class = found * torch.tensor(list(COUNTS.values()))
         assert weight_per_class.tolist() == pytest.approx([50, 50])
+
+
+def test_a_class_without_a_training_clip_weighs_nothing(tmp_path: Path) -> None:
+    names = [f"a{k}" for k in range(30)] + [f"b{k}" for k in range(10)] + ["c0"]
+    table = pd.DataFrame({"video_id": names, "path": names, "content": ""})
+    table["label"] = table["video_id"].str[0]
+    table["split1"] = ["train"] * 40 + ["test"]
+    Manifest(tmp_path, table, ["a", "b", "c", "d"]).save()
+    data = data_of(tmp_path, "shuffle")
+    model = ActionRecognizer(class_weights="balanced", hidden_size=4, inputs="features")
+    model.build(3, data.class_names)
+    model._trainer = cast(Any, SimpleNamespace(datamodule=data, ckpt_path="resumed"))
+    model._fabric = None
+    model.on_fit_start()
+    assert model._class_weights_K is not None
+    assert model._class_weights_K.tolist() == pytest.approx([40 / 60, 40 / 20, 0, 0])

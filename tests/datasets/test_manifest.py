@@ -9,12 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actionrnn.datasets.manifest import (
-    LeakError,
-    Manifest,
-    ManifestError,
-    ManifestNotFound,
-)
+from actionrnn.datasets.errors import ManifestError, ManifestNotFound
+from actionrnn.datasets.leaks import LeakError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import DataRejected
 
 CLASSES = ["run", "jump, high", 'say "hi"']

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from actionrnn.datasets import hmdb51 as hmdb51_module
-from actionrnn.datasets import jester as jester_module
-from actionrnn.datasets import kinetics as kinetics_module
-from actionrnn.datasets import kth as kth_module
-from actionrnn.datasets import ssv2 as ssv2_module
-from actionrnn.datasets import ucf101 as ucf101_module
-from actionrnn.datasets.manifest import LeakError, Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.leaks import LeakError
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.official import hmdb51 as hmdb51_module
+from actionrnn.datasets.official import jester as jester_module
+from actionrnn.datasets.official import kinetics as kinetics_module
+from actionrnn.datasets.official import kth as kth_module
+from actionrnn.datasets.official import ssv2 as ssv2_module
+from actionrnn.datasets.official import ucf101 as ucf101_module
 from actionrnn.video.images import ImageFolderReader
 from actionrnn.video.reader import open_video
 
@@ -305,6 +307,24 @@ def test_jester_lists_are_read_strictly(tmp_path: Path) -> None:
     path.write_text("x;A\n")
     with pytest.raises(ManifestError, match=r"line 1: id 'x' is not a number"):
         jester_module.read_list(path, ["A"])
+
+
+@pytest.mark.parametrize(
+    ("module", "list_name"),
+    [
+        (ssv2_module, "something-something-v2-validation.json"),
+        (jester_module, "jester-v1-validation.csv"),
+    ],
+)
+def test_a_clip_in_both_lists_is_refused(
+    module: object, list_name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    dataset = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
+    source = tmp_path / "source"
+    shutil.copytree(request.getfixturevalue(dataset), source)
+    shutil.copy(source / list_name.replace("validation", "train"), source / list_name)
+    with pytest.raises(ManifestError, match="clip 1 is in both lists"):
+        module.prepare(source, tmp_path / "root")  # type: ignore[attr-defined]
 
 
 # ---- KTH --------------------------------------------------------------------------------------

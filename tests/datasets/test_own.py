@@ -1,5 +1,8 @@
 """Your own folders and tables: groups, splits, and the mistakes that get a clear message."""
 
+import itertools
+import math
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -7,37 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from actionrnn.datasets import csv_table, folder
-from actionrnn.datasets.groups import groups_by_regex, join_groups, pairs_of_equal
-from actionrnn.datasets.manifest import LeakError, Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.file_checks import Segment
+from actionrnn.datasets.groups import (
+    groups_by_regex,
+    join_groups,
+    pairs_of_equal,
+    pairs_of_overlapping,
+)
+from actionrnn.datasets.leaks import LeakError
+from actionrnn.datasets.own import folder
 from actionrnn.datasets.prepare_report import class_table
-
-
-@pytest.fixture(scope="module")
-def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of six places each, filmed twice: the second take is another encoding."""
-    from actionrnn.video.writer import write_video
-
-    top = tmp_path_factory.mktemp("takes")
-    make_scene = _scene()
-    for label, first in (("jump", 0), ("run", 50)):
-        for place in range(6):
-            (top / label).mkdir(exist_ok=True)
-            for take, crf in (("a", "18"), ("b", "30")):
-                path = top / label / f"{place}{take}.mp4"
-                write_video(path, make_scene(first + place), 25, options={"crf": crf})
-    return top
-
-
-def _scene() -> Callable[..., object]:
-    def scene(seed: int) -> np.ndarray:
-        rng = np.random.default_rng(seed)
-        tiles = rng.integers(0, 256, (8, 12, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-        return np.stack([tiles] * 4)
-
-    return scene
 
 
 def test_clips_that_look_alike_stay_together(
@@ -110,13 +97,15 @@ def test_a_folder_may_hold_its_own_manifest_and_features(takes: Path, tmp_path: 
     assert folder.prepare(tmp_path, tmp_path).table.equals(first)
 
 
-def test_folders_of_pictures_are_clips(takes: Path, tmp_path: Path) -> None:
+def test_folders_of_pictures_are_clips(
+    takes: Path, tmp_path: Path, make_still: Callable[[int], np.ndarray]
+) -> None:
     source = tmp_path / "source"
     for label, first in (("jump", 0), ("run", 50)):
         for place in range(6):
             clip = source / label / f"clip{place}"
             clip.mkdir(parents=True)
-            for number, pixels in enumerate(np.asarray(_scene()(first + place)), start=1):
+            for number, pixels in enumerate(make_still(first + place), start=1):
                 Image.fromarray(pixels).save(clip / f"{number:05d}.png")
     shutil.copy(takes / "run" / "0a.mp4", source / "run" / "film.mp4")
     Image.new("RGB", (4, 4)).save(source / "run" / "thumbnail.png")
@@ -185,86 +174,27 @@ def test_joined_groups_are_transitive() -> None:
     assert pairs_of_equal(["x", "", "y", "x", "", "x"]) == [(0, 3), (0, 5)]
 
 
-# ---- csv --------------------------------------------------------------------------------------
+SECONDS = st.none() | st.integers(0, 20).map(float)
 
 
-def table(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
-
-
-def listing(takes: Path, tmp_path: Path) -> Path:
-    lines = ["file;action;subject;from;to"]
-    for label in ("jump", "run"):
-        for place in range(6):
-            lines += [f"{label}/{place}a.mp4;{label};s{place};;0.1"]
-            lines += [f"{label}/{place}a.mp4;{label};s{place};0.1;"]
-    return table(tmp_path / "mine.csv", "\n".join(lines) + "\n")
-
-
-COLUMNS = {
-    "path_column": "file",
-    "label_column": "action",
-    "group_column": "subject",
-    "start_column": "from",
-    "end_column": "to",
-    "separator": ";",
-}
-
-
-def test_a_csv_with_its_own_column_names(takes: Path, tmp_path: Path) -> None:
-    source = listing(takes, tmp_path)
-    manifest = csv_table.prepare(source, tmp_path / "r", videos=takes, folds=3, **COLUMNS)
-    rows = Manifest.load(tmp_path / "r").table.set_index("video_id")
-    assert len(rows) == 24
-    assert rows.loc["jump/0a.mp4#-0.1", "end_seconds"] == 0.1
-    assert rows.loc["jump/0a.mp4#0.1-", "start_seconds"] == 0.1
-    assert manifest.splits == ["split1", "split2", "split3"]
-    assert all(path.is_file() for path in manifest.video_paths())
-
-
-def test_a_csv_with_the_usual_names_needs_no_flags(takes: Path, tmp_path: Path) -> None:
-    lines = ["path,label,group,split"]
-    for label in ("jump", "run"):
-        for place, part in enumerate(("Train", "train", "training", "val", "test", "unused")):
-            lines.append(f"{label}/{place}a.mp4,{label},s{place},{part}")
-    source = table(takes.parent / "mine.csv", "\n".join(lines))
-    manifest = csv_table.prepare(source, tmp_path, videos=takes)
-    counts = manifest.table["split1"].value_counts().to_dict()
-    assert counts == {"train": 6, "val": 2, "test": 2, "unused": 2}
-
-
-def test_a_given_split_that_shares_a_group_is_refused(takes: Path, tmp_path: Path) -> None:
-    text = "path,label,group,split\njump/0a.mp4,jump,x,train\nrun/0a.mp4,run,x,test\n"
-    source = table(tmp_path / "mine.csv", text)
-    with pytest.raises(LeakError, match=r"group 'x' is in train: jump/0a\.mp4; test: run/0a"):
-        csv_table.prepare(source, tmp_path / "r", videos=takes)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("file,label\na.mp4,x\n", r"line 1: no column 'path' \(--path_column\); it has file, lab"),
-        ("path,label\n../a.mp4,x\n", r"line 2: path '../a.mp4' leads outside .*--outside true"),
-        ("path,label\na.mp4,x\n/etc/p,y\n", r"line 3: path '/etc/p' is not relative"),
-        ("path,label\na.mp4\n", r"line 2: 1 cells, but line 1 names 2 columns"),
-        ("path,label\na.mp4,\n", r"line 2: label is empty"),
-        ("path,label,split\na.mp4,x,tset\n", r"line 2: split 'tset'; one of train, training"),
-        ("path,label,start_seconds\na.mp4,x,1:30\n", r"line 2: start_seconds '1:30' is not a num"),
-        ("path,label\n", "lists no clips"),
-        ("path,label\na.mp4,x\nb.mp4,x \n", "differ only in case or spaces: 'x' .* and 'x '"),
-    ],
-)
-def test_what_is_wrong_with_a_csv_is_said(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(ManifestError, match=message):
-        csv_table.prepare(table(tmp_path / "mine.csv", text), tmp_path / "r")
-
-
-def test_paths_may_lead_outside_on_request(takes: Path, tmp_path: Path) -> None:
-    lines = [f"{path},{path.parent.name},{path.stem}" for path in sorted(takes.rglob("*a.mp4"))]
-    source = table(tmp_path / "mine.csv", "\n".join(["path,label,group", *lines]))
-    manifest = csv_table.prepare(source, tmp_path / "r", outside=True)
-    assert all(path.is_file() for path in manifest.video_paths())
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "./a"]), SECONDS, SECONDS), max_size=12))
+def test_groups_of_overlapping_segments_never_leak(
+    rows: list[tuple[str, float | None, float | None]],
+) -> None:
+    """Each group in a part of its own, as far as parts go: then no seconds are shared."""
+    segments = [
+        Segment(Path(path), start, end)
+        for path, start, end in rows
+        if (start or 0.0) < (math.inf if end is None else end)
+    ]
+    names = [str(row) for row in range(len(segments))]
+    groups = join_groups(names, pairs_of_overlapping(segments), names)
+    for one, other in itertools.combinations(range(len(segments)), 2):
+        a, b = segments[one], segments[other]
+        latest = max(a.start_seconds or 0.0, b.start_seconds or 0.0)
+        soonest = min(math.inf if s.end_seconds is None else s.end_seconds for s in (a, b))
+        if os.path.normpath(a.path) == os.path.normpath(b.path) and latest < soonest:
+            assert groups[one] == groups[other]
 
 
 def test_the_class_table_counts_and_warns(takes: Path, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from actionrnn.cli import main
-from actionrnn.datasets import ucf101 as ucf
 from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.official import ucf101 as ucf
 from actionrnn.evaluation.predictions import Predictions
 
 Fold = Callable[[str, Path], "Folded"]

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import StratifiedGroupKFold
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.content_hash import groups_with_equal_files
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import (
     carve,
     carve_val,
@@ -43,21 +44,6 @@ def test_a_group_lies_in_one_fold_and_every_fold_has_every_class(seed: int, fold
     for number in range(folds):
         counts = Counter(label for label, f in zip(labels, fold, strict=True) if f == number)
         assert len(counts) == 3
-
-
-def test_folds_are_as_even_as_scikit_learns() -> None:
-    labels, groups = clips(3)
-    target = np.array(labels)
-
-    def unevenness(fold: np.ndarray) -> float:
-        table = [[(target[fold == f] == c).sum() for c in set(labels)] for f in range(5)]
-        return float(np.std(table, axis=0).sum())
-
-    theirs = np.zeros(len(labels), dtype=int)
-    splitter = StratifiedGroupKFold(5, shuffle=True, random_state=0)
-    for number, (_, test) in enumerate(splitter.split(labels, labels, groups)):
-        theirs[test] = number
-    assert unevenness(grouped_folds(labels, groups, 5)) <= 1.5 * unevenness(theirs)
 
 
 def test_the_seed_decides() -> None:
@@ -109,11 +95,33 @@ def test_inner_folds_hold_no_test_clip_and_validate_every_other_one_once() -> No
         inner_folds(manifest, "split3", 99)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_inner_folds_keep_equal_files_together(seed: int) -> None:
+    """Two recordings share a file, as `prepare` allows: the folds inside must not be refused."""
+    labels, groups = clips(seed)
+    table = pd.DataFrame({"video_id": [f"c{row}" for row in range(len(labels))]})
+    content = [""] * len(labels)
+    for first in (0, 40, 80):
+        content[first] = content[first + 30] = f"{first}"
+    table = table.assign(path="a/" + table["video_id"], label=labels, group=groups)
+    whole = Manifest(Path("/data"), table.assign(content=content), sorted(set(labels)))
+    joined = groups_with_equal_files(whole.table)
+    split = whole.table.assign(**fold_columns(labels, joined, 3, val=0.2, seed=seed))
+    manifest = Manifest(whole.root, split, whole.class_names)
+    for column in manifest.splits:
+        manifest.check_split(column)
+        inner = inner_folds(manifest, column, 4, seed)
+        for inside in inner.splits:
+            inner.check_split(inside)
+
+
 def test_what_cannot_be_split_is_said() -> None:
     with pytest.raises(ManifestError, match=r"too few groups .*: rare \(1\)"):
         grouped_folds(["a", "a", "rare"], ["g1", "g2", "g1"], 2)
     with pytest.raises(ManifestError, match="2 groups cannot make 5 folds"):
         grouped_folds(["a", "a"], ["g1", "g2"], 5)
+    with pytest.raises(ManifestError, match=r"no class has more than 2 clips.* at most 2 folds"):
+        grouped_folds(["a", "a", "b", "b"], ["g1", "g2", "g3", "g4"], 3)
     with pytest.raises(ValueError, match="cannot be split off"):
         carve(["a", "a"], ["g1", "g2"], 1.5)
 

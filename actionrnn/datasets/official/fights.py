@@ -8,11 +8,12 @@ classes, so a random split shares a recording with train for almost every test c
 import re
 from pathlib import Path
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
-from actionrnn.datasets.prepare_report import Report
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.official.protocol import opened
 from actionrnn.datasets.publish import Clip, publish
 from actionrnn.datasets.source.download import RemoteFile
-from actionrnn.datasets.source.locate import DatasetCard, open_source
+from actionrnn.datasets.source.locate import DatasetCard
 from actionrnn.datasets.source.names import numbered_lines
 from actionrnn.datasets.splits import fold_columns
 
@@ -56,8 +57,7 @@ def prepare(
         SourceNeeded: without a source: where to get it.
         ManifestError: if the source is not this dataset.
     """
-    files = open_source(CARD, source, root, download)
-    report = Report(f"{CARD.title}, from {', '.join(map(str, files.folders))}")
+    files, report = opened(CARD, source, root, download)
     recordings, again = read_recordings(files.named("videos.txt"))
     report.add("listed under two recordings (used is the first)", again)
     report.compare("recordings", len(set(recordings.values())), PUBLISHED_RECORDINGS)

@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.official.protocol import Listed, preparer
 from actionrnn.datasets.prepare_report import Report
-from actionrnn.datasets.publish import Clip, Missing, publish
+from actionrnn.datasets.publish import Clip
 from actionrnn.datasets.source.download import RemoteFile
-from actionrnn.datasets.source.locate import DatasetCard, SourceFiles, open_source
+from actionrnn.datasets.source.locate import DatasetCard, SourceFiles
 from actionrnn.datasets.source.names import inside, numbered_lines
 
 _FILES = "https://serre-lab.clps.brown.edu/wp-content/uploads/2013/10"
@@ -30,36 +31,8 @@ _LIST = re.compile(r"(?P<label>.+)_test_split(?P<split>[123])\.txt")
 _TAGS = r"_[a-z]+_[a-z]+_np\d+_[a-z]+_[a-z]+_\d+\.avi"
 
 
-def prepare(
-    source: Path | None,
-    root: Path,
-    *,
-    val: float = 0.1,
-    seed: int = 0,
-    missing: Missing = "keep",
-    check_files: bool = True,
-    download: bool = False,
-) -> Manifest:
-    """Write the manifest of HMDB51 with its three official splits.
-
-    The lists have no class index: class ids follow the sorted names.
-
-    Args:
-        source: folder or archive that holds the videos and the split lists.
-        root: where the manifest goes; clip paths are relative to it.
-        val: share of the training clips, by whole groups, that becomes validation.
-        seed: of that choice.
-        missing: keep clips without a file in the manifest, where they count as errors, or drop
-            them.
-        check_files: open every file; files of equal size are compared in any case.
-        download: fetch the files first (without a source).
-
-    Raises:
-        SourceNeeded: without a source: where to get it.
-        ManifestError: naming file and line of a list that is not as published.
-    """
-    files = open_source(CARD, source, root, download)
-    report = Report(f"{CARD.title}, from {', '.join(map(str, files.folders))}")
+def _read(files: SourceFiles, report: Report) -> Listed:
+    """The lists have no class index: class ids follow the sorted names."""
     splits = _read_lists(files, report)
     classes = sorted({label for label, _ in splits})
     report.compare("classes", len(classes), PUBLISHED_CLASSES)
@@ -77,17 +50,7 @@ def prepare(
         )
         for label, name in sorted(splits)
     ]
-    return publish(
-        root,
-        clips,
-        classes,
-        report,
-        official=True,
-        missing=missing,
-        check_files=check_files,
-        val=val,
-        seed=seed,
-    )
+    return Listed(clips, classes)
 
 
 def _read_lists(files: SourceFiles, report: Report) -> dict[tuple[str, str], dict[str, str]]:
@@ -141,3 +104,6 @@ def group_of(label: str, name: str) -> str:
     """
     match = re.fullmatch(rf"(?P<source>.*)_{re.escape(label)}{_TAGS}", name)
     return f"{label}/{match['source'] if match else name.removesuffix('.avi')}"
+
+
+prepare = preparer(CARD, _read, default_val=0.1)

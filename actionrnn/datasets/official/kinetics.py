@@ -1,16 +1,18 @@
 """Kinetics-400, -600 and -700 (Kay et al. 2017, arXiv 1705.06950; 1808.01340; 1907.06987)."""
 
 import csv
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.official.protocol import Listed, Prepare, preparer
 from actionrnn.datasets.prepare_report import Report
-from actionrnn.datasets.publish import Clip, Missing, publish
+from actionrnn.datasets.publish import Clip
 from actionrnn.datasets.source.download import RemoteFile
-from actionrnn.datasets.source.locate import DatasetCard, SourceFiles, open_source
+from actionrnn.datasets.source.locate import DatasetCard, SourceFiles
 from actionrnn.datasets.source.names import inside
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
@@ -92,96 +94,7 @@ RELEASES = {
 }
 
 
-def prepare400(
-    source: Path | None,
-    root: Path,
-    *,
-    val: float = 0.05,
-    seed: int = 0,
-    missing: Missing = "drop",
-    check_files: bool = True,
-    download: bool = False,
-) -> Manifest:
-    """Write the manifest of Kinetics-400: train and, as test, the official validation list.
-
-    Args:
-        source: folder or archive that holds the videos and train.csv, val.csv.
-        root: where the manifest goes; clip paths are relative to it.
-        val: share of the training clips that becomes validation; the official validation list is
-            what published results are on, so it is the test set here.
-        seed: of that choice.
-        missing: keep clips without a file in the manifest, where they count as errors, or drop
-            them, as is the custom: many videos are no longer to be had.
-        check_files: open every file; files of equal size are compared in any case.
-        download: fetch the lists and the train and val archives first (without a source).
-
-    Raises:
-        SourceNeeded: without a source: where to get it.
-        ManifestError: naming file and line of a list that is not as published.
-    """
-    return _prepare(RELEASES[400], source, root, val, seed, missing, check_files, download)
-
-
-def prepare600(
-    source: Path | None,
-    root: Path,
-    *,
-    val: float = 0.05,
-    seed: int = 0,
-    missing: Missing = "drop",
-    check_files: bool = True,
-    download: bool = False,
-) -> Manifest:
-    """Write the manifest of Kinetics-600; everything as for Kinetics-400.
-
-    Args:
-        source: folder or archive that holds the videos and train.csv, val.csv.
-        root: where the manifest goes; clip paths are relative to it.
-        val: share of the training clips that becomes validation; test is the validation list.
-        seed: of that choice.
-        missing: keep clips without a file, where they count as errors, or drop them.
-        check_files: open every file; files of equal size are compared in any case.
-        download: fetch the lists and the train and val archives first (without a source).
-    """
-    return _prepare(RELEASES[600], source, root, val, seed, missing, check_files, download)
-
-
-def prepare700(
-    source: Path | None,
-    root: Path,
-    *,
-    val: float = 0.05,
-    seed: int = 0,
-    missing: Missing = "drop",
-    check_files: bool = True,
-    download: bool = False,
-) -> Manifest:
-    """Write the manifest of Kinetics-700; everything as for Kinetics-400.
-
-    Args:
-        source: folder or archive that holds the videos and train.csv, val.csv.
-        root: where the manifest goes; clip paths are relative to it.
-        val: share of the training clips that becomes validation; test is the validation list.
-        seed: of that choice.
-        missing: keep clips without a file, where they count as errors, or drop them.
-        check_files: open every file; files of equal size are compared in any case.
-        download: fetch the lists and the train and val archives first (without a source).
-    """
-    return _prepare(RELEASES[700], source, root, val, seed, missing, check_files, download)
-
-
-def _prepare(
-    release: Release,
-    source: Path | None,
-    root: Path,
-    val: float,
-    seed: int,
-    missing: Missing,
-    check_files: bool,
-    download: bool,
-) -> Manifest:
-    files = open_source(release.card, source, root, download)
-    report = Report(f"{release.card.title}, from {', '.join(map(str, files.folders))}")
+def _read(release: Release, files: SourceFiles, report: Report) -> Listed:
     videos = _videos(files, report)
     clips: dict[str, Clip] = {}
     for part in ("train", "val", "test"):
@@ -204,17 +117,7 @@ def _prepare(
     report.add("extra", extra)
     classes = sorted({clip.label for clip in clips.values()})
     report.compare("classes", len(classes), release.classes)
-    return publish(
-        root,
-        list(clips.values()),
-        classes,
-        report,
-        official=True,
-        missing=missing,
-        check_files=check_files,
-        val=val,
-        seed=seed,
-    )
+    return Listed(list(clips.values()), classes)
 
 
 def _videos(files: SourceFiles, report: Report) -> dict[str, Path]:
@@ -274,3 +177,12 @@ def _clip(row: dict[str, str], part: str, videos: dict[str, Path], folder: Path)
         group=row["youtube_id"],
         splits={"split1": "test" if part == "val" else part},
     )
+
+
+def _preparer(release: Release) -> Prepare:
+    """Missing clips are dropped, as is the custom: many videos are no longer to be had."""
+    read = functools.partial(_read, release)
+    return preparer(release.card, read, default_val=0.05, default_missing="drop")
+
+
+prepare400, prepare600, prepare700 = map(_preparer, RELEASES.values())

@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
-from actionrnn.datasets.prepare_report import Report
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.official.protocol import opened
 from actionrnn.datasets.publish import Clip, Missing, publish
 from actionrnn.datasets.source.download import RemoteFile
-from actionrnn.datasets.source.locate import DatasetCard, open_source
+from actionrnn.datasets.source.locate import DatasetCard
 from actionrnn.datasets.source.names import numbered_lines
 
 CLASSES = ("boxing", "handclapping", "handwaving", "jogging", "running", "walking")
@@ -59,8 +60,7 @@ def prepare(
         SourceNeeded: without a source: where to get it.
         ManifestError: naming file and line of a list that is not as published.
     """
-    files = open_source(CARD, source, root, download)
-    report = Report(f"{CARD.title}, from {', '.join(map(str, files.folders))}")
+    files, report = opened(CARD, source, root, download)
     videos = report.only(files.videos(), key=lambda path: path.name)
     report.add("extra", [str(p) for name, p in videos.items() if not _VIDEO.fullmatch(name)])
     sequences = read_sequences(files.named("00sequences.txt"))

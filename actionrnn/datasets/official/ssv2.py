@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.official.protocol import Listed, preparer, train_and_validation
 from actionrnn.datasets.prepare_report import Report
-from actionrnn.datasets.publish import Clip, Missing, publish
-from actionrnn.datasets.source.locate import DatasetCard, open_source
+from actionrnn.datasets.source.locate import DatasetCard, SourceFiles
 from actionrnn.datasets.source.names import inside
 
 CARD = DatasetCard(
@@ -24,68 +24,21 @@ PUBLISHED_CLIPS = {"train": 168913, "validation": 24777, "test": 27157}
 _PREFIX = "something-something-v2-"
 
 
-def prepare(
-    source: Path | None,
-    root: Path,
-    *,
-    val: float = 0.05,
-    seed: int = 0,
-    missing: Missing = "keep",
-    check_files: bool = True,
-    download: bool = False,
-) -> Manifest:
-    """Write the manifest of Something-Something v2: train and, as test, the validation list.
-
-    Args:
-        source: folder with the videos (or their archives) and the json lists.
-        root: where the manifest goes; clip paths are relative to it.
-        val: share of the training clips that becomes validation; the official validation list is
-            what published results are on (test labels are not published), so it is the test set.
-        seed: of that choice.
-        missing: keep clips without a file in the manifest, where they count as errors, or drop
-            them.
-        check_files: open every file; files of equal size are compared in any case.
-        download: there is no public address to fetch from; says where to ask for the files.
-
-    Raises:
-        SourceNeeded: without a source: where to get it.
-        ManifestError: naming file and entry of a list that is not as published.
-    """
-    files = open_source(CARD, source, root, download)
-    report = Report(f"{CARD.title}, from {', '.join(map(str, files.folders))}")
-
+def _read(files: SourceFiles, report: Report) -> Listed:
     def listed(name: str) -> Path:
         return files.named(f"{name}.json", f"{_PREFIX}{name}.json")
 
     classes = read_classes(listed("labels"))
     report.compare("classes", len(classes), PUBLISHED_CLASSES)
-    videos = report.only(files.videos(), key=lambda path: path.stem)
-    clips: dict[str, Clip] = {}
-    for name, part in (("train", "train"), ("validation", "test")):
-        rows = read_list(listed(name), classes)
-        report.compare(f"clips in the {name} list", len(rows), PUBLISHED_CLIPS[name])
-        for video, label in rows.items():
-            if video in clips:
-                raise ManifestError(f"clip {video} is in both lists")
-            file = videos.get(video, files.folders[0] / f"{video}.webm")
-            clips[video] = Clip(video, file, label, splits={"split1": part})
-    unlabelled = read_ids(listed("test"))
-    report.compare("clips in the test list", len(unlabelled), PUBLISHED_CLIPS["test"])
-    report.notes.append(f"{len(unlabelled)} test clips have no published label: left out")
-    report.notes.append("no groups are published: clips of one worker may be in train and val")
-    known = clips.keys() | set(unlabelled)
-    report.add("extra", [str(path) for name, path in videos.items() if name not in known])
-    return publish(
-        root,
-        list(clips.values()),
-        classes,
+    clips = train_and_validation(
+        {name: read_list(listed(name), classes) for name in ("train", "validation")},
+        read_ids(listed("test")),
+        report.only(files.videos(), key=lambda path: path.stem),
+        lambda video: files.folders[0] / f"{video}.webm",
+        PUBLISHED_CLIPS,
         report,
-        official=True,
-        missing=missing,
-        check_files=check_files,
-        val=val,
-        seed=seed,
     )
+    return Listed(clips, classes)
 
 
 def read_classes(path: Path) -> list[str]:
@@ -147,3 +100,6 @@ def _read_json(path: Path, kind: type) -> Any:
     if not isinstance(value, kind):
         raise ManifestError(f"{path}: a {kind.__name__} is expected, found {type(value).__name__}")
     return value
+
+
+prepare = preparer(CARD, _read, default_val=0.05)

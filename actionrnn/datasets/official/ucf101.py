@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.official.protocol import Listed, preparer
 from actionrnn.datasets.prepare_report import Report
-from actionrnn.datasets.publish import Clip, Missing, publish
+from actionrnn.datasets.publish import Clip
 from actionrnn.datasets.source.download import RemoteFile
-from actionrnn.datasets.source.locate import DatasetCard, open_source
+from actionrnn.datasets.source.locate import DatasetCard, SourceFiles
 from actionrnn.datasets.source.names import inside, numbered_lines
 
 CARD = DatasetCard(
@@ -31,34 +32,7 @@ PUBLISHED_CLASSES, PUBLISHED_CLIPS = 101, 13320
 _CLIP = re.compile(r"v_(?P<name>\w+)_g(?P<group>\d+)_c(?P<clip>\d+)\.avi")
 
 
-def prepare(
-    source: Path | None,
-    root: Path,
-    *,
-    val: float = 0.1,
-    seed: int = 0,
-    missing: Missing = "keep",
-    check_files: bool = True,
-    download: bool = False,
-) -> Manifest:
-    """Write the manifest of UCF101 with its three official splits.
-
-    Args:
-        source: folder or archive that holds the videos and the split lists.
-        root: where the manifest goes; clip paths are relative to it.
-        val: share of the training clips, by whole groups, that becomes validation.
-        seed: of that choice.
-        missing: keep clips without a file in the manifest, where they count as errors, or drop
-            them.
-        check_files: open every file; files of equal size are compared in any case.
-        download: fetch the files first (without a source).
-
-    Raises:
-        SourceNeeded: without a source: where to get it.
-        ManifestError: naming file and line of a list that is not as published.
-    """
-    files = open_source(CARD, source, root, download)
-    report = Report(f"{CARD.title}, from {', '.join(map(str, files.folders))}")
+def _read(files: SourceFiles, report: Report) -> Listed:
     classes = read_classes(files.named("classInd.txt"))
     report.compare("classes", len(classes), PUBLISHED_CLASSES)
     splits: dict[str, dict[str, str]] = {}
@@ -83,17 +57,7 @@ def prepare(
         )
         for name in sorted(splits)
     ]
-    return publish(
-        root,
-        clips,
-        list(classes.values()),
-        report,
-        official=True,
-        missing=missing,
-        check_files=check_files,
-        val=val,
-        seed=seed,
-    )
+    return Listed(clips, list(classes.values()))
 
 
 def read_classes(path: Path) -> dict[int, str]:
@@ -142,3 +106,6 @@ def group_of(name: str) -> str:
     match = _CLIP.fullmatch(file)
     assert match is not None
     return f"{folder}/g{match['group']}"
+
+
+prepare = preparer(CARD, _read, default_val=0.1)

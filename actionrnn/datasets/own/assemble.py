@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from actionrnn.datasets.content_hash import equal_files
-from actionrnn.datasets.groups import join_groups, pairs_of_equal
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.groups import join_groups, pairs_of_equal, pairs_of_overlapping
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.picture_hash import find_near_duplicates, fingerprints
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip, publish
@@ -73,6 +74,8 @@ def assemble(
     if not given:
         content = equal_files([clip.file for clip in clips])
         groups = join_groups(groups, pairs_of_equal(content), names)
+        if not allow_leak:
+            groups = _with_overlapping(clips, groups)
         columns = _columns(labels, groups, plan)
         clips = [
             replace(
@@ -91,6 +94,17 @@ def assemble(
         val=plan.val if given else 0.0,
         seed=plan.seed,
     )
+
+
+def _with_overlapping(clips: Sequence[Clip], groups: list[str]) -> list[str]:
+    """Groups in which segments of one file that overlap share one, as `check_split` demands."""
+    pairs = pairs_of_overlapping([clip.segment for clip in clips])
+    if any(groups[first] != groups[second] for first, second in pairs):
+        tell(
+            "note: segments of one file overlap across groups; they count as one group "
+            "(--allow_leak true leaves them apart, with every result marked as leaked)"
+        )
+    return join_groups(groups, pairs, [clip.video_id for clip in clips])
 
 
 def check_labels(labels: Sequence[str], where: str) -> list[str]:
@@ -118,8 +132,7 @@ def check_labels(labels: Sequence[str], where: str) -> list[str]:
 
 
 def _look_alike(clips: Sequence[Clip], report: Report) -> list[tuple[int, int]]:
-    segments = [(clip.file, clip.start_seconds, clip.end_seconds) for clip in clips]
-    signs, _ = fingerprints(segments)
+    signs, _ = fingerprints([clip.segment for clip in clips])
     found = find_near_duplicates(signs)
     report.add(
         "near-duplicates",

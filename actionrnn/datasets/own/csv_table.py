@@ -1,13 +1,17 @@
 """Your own list of clips: a CSV with any column names."""
 
-import csv
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import groups_by_regex
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.own.arrays import array_of
 from actionrnn.datasets.own.assemble import SPLIT_WORDS, NearDuplicates, SplitPlan, assemble
+from actionrnn.datasets.own.csv_rows import SEPARATORS, Row, read_rows
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip
 from actionrnn.datasets.source.locate import SourceNeeded
@@ -18,11 +22,6 @@ HOW = """Give the CSV that lists your clips; its first line names the columns:
   path,label,group,start_seconds,end_seconds,split     (all but path and label may be left out;
   a/1.mp4,jump,recording_7,0,2.5,train                  other names: --path_column, ...)
 then: actionrnn prepare csv --source my_clips.csv --root data/mine"""
-
-
-class _Row(NamedTuple):
-    where: str
-    cells: dict[str, str]
 
 
 class _Columns(NamedTuple):
@@ -41,13 +40,14 @@ def prepare(
     root: Path,
     *,
     videos: Path | None = None,
+    features: Path | None = None,
     path_column: str = "path",
     label_column: str = "label",
     group_column: str | None = None,
     split_column: str | None = None,
     start_column: str | None = None,
     end_column: str | None = None,
-    separator: str = ",",
+    separator: str = "comma",
     outside: bool = False,
     group_regex: str | None = None,
     folds: int = 0,
@@ -64,6 +64,8 @@ def prepare(
         source: the CSV; its first line names the columns.
         root: where the manifest goes; clip paths are relative to it.
         videos: folder that the listed paths are relative to; null is the CSV's own.
+        features: folder with an array of features for every clip, instead of videos; it is named
+            like the clip, with or without the clip's own ending: `a/1.npy` or `a/1.mp4.npy`.
         path_column: name of the column with the files.
         label_column: name of the column with the classes.
         group_column: name of the column with the recordings; null takes `group` if there is one.
@@ -71,7 +73,7 @@ def prepare(
             one, and makes splits if not.
         start_column: seconds where a clip starts; null takes `start_seconds` if there is one.
         end_column: seconds where a clip ends; null takes `end_seconds` if there is one.
-        separator: between the cells.
+        separator: between the cells: comma, semicolon, tab, pipe, or one character.
         outside: paths may be absolute or lead outside of `videos`.
         group_regex: finds the recording in the path instead of a column; the first parenthesis
             counts, as in `_g(\\d+)_`.
@@ -93,7 +95,7 @@ def prepare(
         raise SourceNeeded(HOW)
     if not source.is_file():
         raise ManifestError(f"--source {source} is not a file.\n{HOW}")
-    names, rows = _read(source, separator)
+    names, rows = read_rows(source, separator)
     for flag, column in (("path_column", path_column), ("label_column", label_column)):
         _require(source, names, flag, column)
     columns = _Columns(
@@ -105,38 +107,23 @@ def prepare(
         end=_choose(source, names, "end_column", end_column, "end_seconds"),
     )
     base = source.parent if videos is None else videos
-    clips = [_clip(row, columns, base, outside) for row in rows]
+
+    def place(path: str, video_id: str) -> Path:
+        return base / path if features is None else array_of(features, path, video_id)
+
+    clips = [_clip(row, columns, place, outside) for row in rows]
     if group_regex is not None:
         groups = groups_by_regex([row.cells[path_column] for row in rows], group_regex)
         clips = [replace(clip, group=name) for clip, name in zip(clips, groups, strict=True)]
     plan = SplitPlan(folds, val, test, seed)
+    if features is not None:  # arrays look like nothing, and cannot be opened as videos
+        near_duplicates, check_files = "skip", False
     return assemble(
         root, clips, Report(str(source)), plan, near_duplicates, check_files, allow_leak
     )
 
 
-def _read(path: Path, separator: str) -> tuple[list[str], list[_Row]]:
-    rows: list[_Row] = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=separator, strict=True)
-        try:
-            names = [name.strip() for name in next(reader, [])]
-            for cells in reader:
-                where = f"{path}, line {reader.line_num}"
-                if any(cells) and len(cells) != len(names):
-                    raise ManifestError(
-                        f"{where}: {len(cells)} cells, but line 1 names {len(names)} columns"
-                    )
-                if any(cells):
-                    rows.append(_Row(where, dict(zip(names, cells, strict=True))))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ManifestError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
-    if not rows:
-        raise ManifestError(f"{path} lists no clips; line 1 names the columns")
-    return names, rows
-
-
-def _clip(row: _Row, columns: _Columns, base: Path, outside: bool) -> Clip:
+def _clip(row: Row, columns: _Columns, place: Callable[[str, str], Path], outside: bool) -> Clip:
     path = row.cells[columns.path].strip()
     reason = "" if outside and path else why_unsafe(path)
     if reason:
@@ -147,9 +134,10 @@ def _clip(row: _Row, columns: _Columns, base: Path, outside: bool) -> Clip:
     if not row.cells[columns.label].strip():
         raise ManifestError(f"{row.where}: {columns.label} is empty")
     start, end = _seconds(row, columns.start), _seconds(row, columns.end)
+    video_id = path + _segment(start, end)
     return Clip(
-        video_id=path + _segment(start, end),
-        file=base / path,
+        video_id=video_id,
+        file=place(path, video_id),
         label=row.cells[columns.label],
         group=row.cells.get(columns.group, "").strip(),
         splits={"split1": _split(row, columns.split)} if columns.split else {},
@@ -160,9 +148,11 @@ def _clip(row: _Row, columns: _Columns, base: Path, outside: bool) -> Clip:
 
 def _require(path: Path, names: list[str], flag: str, column: str) -> None:
     if column not in names:
+        others = [name for name, between in SEPARATORS.items() if between in "".join(names)]
         raise ManifestError(
             f"{path}, line 1: no column {column!r} (--{flag}); it has {', '.join(names)}"
             f"{near_miss(column, names)}"
+            + (f". Is it --separator {others[0]}?" if others and len(names) == 1 else "")
         )
 
 
@@ -174,15 +164,18 @@ def _choose(path: Path, names: list[str], flag: str, column: str | None, usual: 
     return column
 
 
-def _seconds(row: _Row, column: str) -> float | None:
+def _seconds(row: Row, column: str) -> float | None:
     text = row.cells[column].strip() if column else ""
     try:
-        return float(text) if text else None
+        value = float(text) if text else None
     except ValueError:
-        raise ManifestError(f"{row.where}: {column} {text!r} is not a number of seconds") from None
+        value = math.nan
+    if value is not None and not math.isfinite(value):
+        raise ManifestError(f"{row.where}: {column} {text!r} is not a number of seconds")
+    return value
 
 
-def _split(row: _Row, column: str) -> str:
+def _split(row: Row, column: str) -> str:
     word = row.cells[column].strip().lower()
     if word not in SPLIT_WORDS:
         raise ManifestError(
@@ -192,6 +185,8 @@ def _split(row: _Row, column: str) -> str:
 
 
 def _segment(start: float | None, end: float | None) -> str:
+    """`#0.5-2`, with every digit that tells one time from another."""
     if start is None and end is None:
         return ""
-    return f"#{'' if start is None else f'{start:g}'}-{'' if end is None else f'{end:g}'}"
+    first, last = ("" if time is None else repr(time).removesuffix(".0") for time in (start, end))
+    return f"#{first}-{last}"

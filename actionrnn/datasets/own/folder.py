@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import groups_by_regex
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.own.assemble import (
     SPLIT_WORDS,
     NearDuplicates,
@@ -12,10 +13,12 @@ from actionrnn.datasets.own.assemble import (
     assemble,
     check_labels,
 )
+from actionrnn.datasets.own.find_clips import find_clips
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip
 from actionrnn.datasets.source.archives import archive_name, extract, is_archive
 from actionrnn.datasets.source.locate import SourceFiles, SourceNeeded
+from actionrnn.datasets.source.names import require_names
 
 HOW = """Give the folder that holds your videos, one sub-folder a class (or its zip, tar, rar):
   my_videos/jump/a.mp4             or my_videos/train/jump/a.mp4, my_videos/test/jump/b.mp4
@@ -40,7 +43,8 @@ def prepare(
 
     Sub-folders are classes (`SOURCE/jump/a.mp4`), or splits that hold classes
     (`SOURCE/train/jump/a.mp4`, with `val` carved from train where it is missing). A clip may
-    also be a folder of numbered pictures (`SOURCE/jump/a/00001.jpg`).
+    also be a folder of numbered pictures (`SOURCE/jump/a/00001.jpg`). Whatever can be read is a
+    video, whatever its ending; every file that is left out is counted in the report.
 
     Args:
         source: the folder, or an archive of it.
@@ -63,12 +67,13 @@ def prepare(
         LeakError: if the split that the folders give leaks.
     """
     source = _folder(source, root)
-    files = SourceFiles.walk((source,))
+    found, left_out = find_clips(SourceFiles.walk((source,)))
     report = Report(f"videos in {source}")
-    found = [*files.videos(), *files.picture_folders()]
+    report.add("left out, by ending and reason", left_out)
     if not found:
-        raise ManifestError(f"there are no videos in {source}.\n{HOW}")
+        raise ManifestError(f"there are no videos in {source}.{_indented(left_out)}\n{HOW}")
     parts_of = {path: path.relative_to(source).parts for path in found}
+    require_names(["/".join(parts) for parts in parts_of.values()])
     has_splits = _are_splits(list(parts_of.values()))
     depth = 3 if has_splits else 2
     report.add(
@@ -115,6 +120,10 @@ def _folder(source: Path | None, root: Path) -> Path:
     folder = folder if folder.is_dir() else extract([source], folder)
     inside = list(folder.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _indented(left_out: list[str]) -> str:
+    return "".join(f"\n  {entry}" for entry in left_out)
 
 
 def _are_splits(parts: list[tuple[str, ...]]) -> bool:

@@ -1,10 +1,13 @@
 """Unpack archives of strangers: into a fresh folder, which gets its name only when all is well.
 
-Rejected: absolute names, `..`, links, devices, names that occur twice, and bombs (by the bytes
-that really come out, not by what the archive says). Archives may hold archives, and a tar.gz may
-come in numbered parts (`name-00`, `name-01`, ...), each of them perhaps in a zip of its own.
+Rejected: absolute names, `..`, links, devices, names that occur twice, and bombs: too many bytes,
+members or folders for the size of the archive, or a tar header without end. The libraries write
+no more of a member than it says it holds, so that what it says can be counted beforehand. Archives
+may hold archives, and a tar.gz may come in numbered parts (`name-00`, `name-01`, ...), each of
+them perhaps in a zip of its own.
 """
 
+import bz2
 import functools
 import gzip
 import io
@@ -30,8 +33,10 @@ _KINDS = re.compile(r"\.(zip|rar|tar|tgz|tbz2|txz|tar\.(?:gz|bz2|xz))$", re.IGNO
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d\d)(?P<ending>|\.zip)")
 # Video and JPEG hardly shrink, annotation text by 10 to 20; bombs start at 1000.
 _MOST_EXPANSION, _ALWAYS_ALLOWED_BYTES = 100, 256 << 20
+# A JPEG of a gesture packs to 4,000 bytes, an empty file in a tar.gz to less than one.
+_PACKED_BYTES_PER_MEMBER, _ALWAYS_ALLOWED_MEMBERS = 64, 100_000
 _DEEPEST = 3
-_CHUNK_BYTES = 1 << 20
+_LONGEST_HEADER_BYTES = 1 << 20
 _BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
     *(EOFError, gzip.BadGzipFile, RuntimeError),
@@ -47,7 +52,8 @@ class _Member(NamedTuple):
     is_folder: bool
     is_file: bool
     num_bytes: int
-    open: Callable[[], Any]
+    extract: Callable[[Path], Any]
+    """Writes it below a folder."""
 
 
 def is_archive(path: Path) -> bool:
@@ -85,23 +91,27 @@ def archive_name(parts: Sequence[Path]) -> str:
 
 
 class _Budget:
-    """Bytes that may still come out of an archive and of all archives in it."""
+    """Bytes and members that may still come out of an archive and of all archives in it."""
 
     def __init__(self, parts: Sequence[Path]) -> None:
         packed = sum(part.stat().st_size for part in parts)
-        self.left = max(_ALWAYS_ALLOWED_BYTES, _MOST_EXPANSION * packed)
+        self._num_bytes = max(_ALWAYS_ALLOWED_BYTES, _MOST_EXPANSION * packed)
+        self._members = max(_ALWAYS_ALLOWED_MEMBERS, packed // _PACKED_BYTES_PER_MEMBER)
 
-    def spend(self, num_bytes: int, where: str) -> None:
-        """Count what came out.
+    def spend(self, member: _Member, where: str) -> None:
+        """Count a member, and the folders in its name.
 
         Raises:
             ArchiveError: if it is too much.
         """
-        self.left -= num_bytes
-        if self.left < 0:
+        self._num_bytes -= member.num_bytes
+        self._members -= 1 + member.name.count("/")
+        if self._num_bytes < 0:
             raise ArchiveError(
                 f"{where}: unpacks to more than {_MOST_EXPANSION} times its size: a bomb; rejected"
             )
+        if self._members < 0:
+            raise ArchiveError(f"{where}: too many members for its size: a bomb; rejected")
 
 
 def extract(parts: Sequence[Path], folder: Path) -> Path:
@@ -151,31 +161,28 @@ def _merge(staged: Path, folder: Path) -> None:
 
 
 def _write_members(parts: Sequence[Path], folder: Path, budget: _Budget) -> None:
-    where = str(parts[0])
+    archive = str(parts[0])
     with _open_members(parts) as members:
         for member in progress(members, None, f"unpacking {parts[0].name}"):
             name = member.name.rstrip("/").removeprefix("./")
+            where = f"{archive}: member {name!r}"
+            budget.spend(member, where)
             if name in ("", "."):
                 continue
             reason = why_unsafe(name)
             if not reason and not (member.is_file or member.is_folder):
                 reason = "is a link or a device"
             if reason:
-                raise ArchiveError(f"{where}: member {member.name!r} {reason}; rejected")
+                raise ArchiveError(f"{where} {reason}; rejected")
             target = folder / name
-            if member.is_folder:
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists() and not (member.is_folder and target.is_dir()):
+                raise ArchiveError(f"{where} is there twice; rejected")
             if shutil.disk_usage(folder).free < member.num_bytes:
-                raise ArchiveError(f"{where}: no room on the disk of {folder} for {name!r}")
+                raise ArchiveError(f"{archive}: no room on the disk of {folder} for {name!r}")
             try:
-                with member.open() as source, target.open("xb") as file:
-                    while chunk := source.read(_CHUNK_BYTES):
-                        budget.spend(len(chunk), f"{where}: member {name!r}")
-                        file.write(chunk)
-            except (FileExistsError, IsADirectoryError):
-                raise ArchiveError(f"{where}: member {name!r} is there twice; rejected") from None
+                member.extract(folder)
+            except (FileExistsError, NotADirectoryError):
+                raise ArchiveError(f"{where} lies in a member that is no folder") from None
 
 
 @contextmanager
@@ -191,8 +198,9 @@ def _open_members(parts: Sequence[Path]) -> Iterator[Iterator[_Member]]:
                 yield stack.enter_context(_rar_members(path))
             else:
                 file = stack.enter_context(_Joined(parts))
-                tar = stack.enter_context(tarfile.open(fileobj=file, mode="r|*"))
-                yield _tar_members(tar)
+                unpacked = _Headers(_decompressed(io.BufferedReader(file)), str(path))
+                tar = stack.enter_context(tarfile.open(fileobj=unpacked, mode="r|"))
+                yield _tar_members(tar, unpacked)
         except _BROKEN as error:
             raise ArchiveError(f"{path}: damaged, or not an archive: {error}") from error
 
@@ -206,18 +214,56 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
             info.is_dir(),
             plain and not info.is_dir(),
             info.file_size,
-            functools.partial(archive.open, info),
+            functools.partial(archive.extract, info),
         )
 
 
-def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
+class _Headers(io.RawIOBase):
+    """The bytes of a tar, which ends where a header (names, attributes) is longer than allowed.
+
+    `tarfile` holds a header in memory, however long it says it is.
+    """
+
+    def __init__(self, file: IO[bytes], where: str) -> None:
+        self._file, self._where = file, where
+        self.left = _LONGEST_HEADER_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """As of a file; what is read counts as header unless `left` was raised for it."""
+        content = self._file.read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise ArchiveError(f"{self._where}: a header of more than 1 MiB: a bomb; rejected")
+        return content
+
+
+def _decompressed(file: io.BufferedReader) -> IO[bytes]:
+    """What a gzip, bzip2 or xz file holds, told by its first bytes; others as they are."""
+    head = file.peek(6)
+    if head.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+    if head.startswith(b"BZh"):
+        return bz2.BZ2File(file)
+    if head.startswith(b"\xfd7zXZ\0"):
+        return lzma.LZMAFile(file)
+    return file
+
+
+def _tar_members(archive: tarfile.TarFile, headers: _Headers) -> Iterator[_Member]:
+    # Absent from the first Pythons of 3.11; the names and kinds are checked above in any case.
+    archive.extraction_filter = getattr(tarfile, "data_filter", None)
     for info in archive:
+        # The content follows, and then the next header, each in whole blocks.
+        headers.left = _LONGEST_HEADER_BYTES + info.size
         yield _Member(
             info.name,
             info.isdir(),
             info.isreg(),
             info.size,
-            functools.partial(archive.extractfile, info),
+            functools.partial(archive.extract, info, set_attrs=False),
         )
 
 
@@ -240,7 +286,7 @@ def _rar_members(path: Path) -> Iterator[Iterator[_Member]]:
                     info.is_dir(),
                     info.is_file() and not info.file_redir,
                     info.file_size,
-                    functools.partial(archive.open, info),
+                    functools.partial(archive.extract, info),
                 )
                 for info in archive.infolist()
             )

@@ -1,6 +1,10 @@
-"""Fetch a public file: resumed where it broke off, verified before it gets its name."""
+"""Fetch a public file: resumed where it broke off, verified before it gets its name.
 
-import hashlib
+A server may send too much, too slowly or for ever, and a partial file may be somebody else's: no
+more is written than was announced, a connection that stalls is given up, and `NAME.part` is gone
+on with only where the note beside it says that it is a part of this address.
+"""
+
 import http.client
 import json
 import os
@@ -10,9 +14,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -24,10 +29,16 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from actionrnn.datasets.source.names import why_unsafe
 from actionrnn.errors import ActionRNNError
+from actionrnn.files import publish_json, publish_text, sha256_of_file, sync
 from actionrnn.progress import tell
 
 _CHUNK_BYTES = 1 << 20
+# A connection that brings less than this, in all or within its time limit, has not got on.
+_LEAST_PROGRESS_BYTES = 1 << 16
+# Where nobody says how large the file is.
+_MOST_UNANNOUNCED_BYTES = 4 << 30
 # Answers that trying again does not change: client errors, save "too slow" and "too often".
 _FINAL = frozenset(range(400, 500)) - {408, 429}
 
@@ -85,14 +96,24 @@ def download(
 ) -> Path:
     """Fetch into `folder`; a file that is there and verified is not fetched again.
 
-    A broken connection is taken up where it broke, `attempts` times in a row without any
-    progress; what has come so far waits in `NAME.part`, also for a later run.
+    A broken connection is taken up where it broke, `attempts` times in a row without progress;
+    what has come so far waits in `NAME.part`, also for a later run.
+
+    Args:
+        remote: what to fetch.
+        folder: where to.
+        attempts: how often in a row a connection may fail, or stall.
+        pause_seconds: between two attempts.
+        timeout_seconds: for an answer, and for each 64 KiB.
 
     Raises:
-        DownloadError: if it cannot be fetched, or its size or SHA-256 is wrong.
+        DownloadError: if it cannot be fetched, its size or SHA-256 is wrong, or `NAME.part` is
+            not a part of it.
     """
     if not remote.url.startswith(("https://", "http://")):
         raise DownloadError(f"{remote.url}: only http and https addresses are fetched")
+    if reason := why_unsafe(remote.name):
+        raise DownloadError(f"{remote.url}: the file name {remote.name!r} {reason}; rejected")
     target = folder / remote.folder / remote.name
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_file():
@@ -100,6 +121,7 @@ def download(
         tell(f"{target} is there already and verified")
         return target
     part = target.with_name(target.name + ".part")
+    _require_own(part, remote)
     failures = 0
     while True:
         before = _size(part)
@@ -113,7 +135,8 @@ def download(
             if isinstance(getattr(caught, "reason", None), ssl.SSLCertVerificationError):
                 raise DownloadError(f"{remote.url}: {caught}; certificates are checked") from caught
             error = caught
-        failures = 0 if _size(part) > before else failures + 1
+        got_on = _size(part) - before >= _LEAST_PROGRESS_BYTES
+        failures = 0 if got_on and not isinstance(error, _Stalled) else failures + 1
         if failures >= attempts:
             raise DownloadError(
                 f"{remote.url}: gave up after {attempts} attempts without progress "
@@ -122,21 +145,38 @@ def download(
             ) from error
         time.sleep(pause_seconds)
     sha256 = _verify(part, remote, None)
-    _note(target).write_text(f"{sha256}  {target.name}\n", encoding="utf-8")
+    publish_text(_note(target), f"{sha256}  {target.name}\n")
+    sync(part)
     os.replace(part, target)
-    _validator_file(part).unlink(missing_ok=True)
+    _origin_file(part).unlink(missing_ok=True)
     return target
+
+
+class _Stalled(TimeoutError):
+    """A connection that is open and brings next to nothing."""
+
+
+def _require_own(part: Path, remote: RemoteFile) -> None:
+    """Refuse a partial file that somebody else left, or laid out.
+
+    Raises:
+        DownloadError: if it is a link or a folder, or nothing says that it is of this address.
+    """
+    if part.is_symlink() or (part.exists() and not part.is_file()):
+        what = "is a link or a folder, not a partial file"
+    elif part.exists() and _origin(part).get("url") != remote.url:
+        what = f"was not left by a download of {remote.url}"
+    else:
+        return
+    raise DownloadError(f"{part} {what}; move it away to fetch the file from its start")
 
 
 def _fetch(remote: RemoteFile, part: Path, timeout_seconds: float) -> bool:
     """One connection, from where `part` ends; True once everything is there."""
-    have, validator_file = _size(part), _validator_file(part)
+    have, validator = _size(part), _origin(part).get("validator")
     headers = {"User-Agent": "actionrnn", "Accept-Encoding": "identity"}
-    if have:
-        validator = validator_file.read_text("utf-8") if validator_file.is_file() else ""
-        headers["Range"] = f"bytes={have}-"
-        # Without a validator nobody can tell whether the file is still the same: start again.
-        headers["If-Range"] = json.loads(validator) if validator else '"unknown"'
+    if have and validator:  # without one nobody can tell whether the file is still the same
+        headers["Range"], headers["If-Range"] = f"bytes={have}-", validator
     opener = urllib.request.build_opener(
         urllib.request.HTTPSHandler(context=ssl.create_default_context()), _NoDowngrade
     )
@@ -150,8 +190,10 @@ def _fetch(remote: RemoteFile, part: Path, timeout_seconds: float) -> bool:
         part.unlink()
         return False
     with answer:
-        resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(
-            f"bytes {have}-"
+        resumed = (
+            "Range" in headers
+            and answer.status == 206
+            and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         )
         have = have if resumed else 0
         length = answer.headers.get("Content-Length")
@@ -159,13 +201,35 @@ def _fetch(remote: RemoteFile, part: Path, timeout_seconds: float) -> bool:
         _check_total(remote, total, part.parent, have)
         etag = answer.headers.get("ETag", "")
         strong = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
-        if strong:
-            validator_file.write_text(json.dumps(strong), encoding="utf-8")
+        publish_json(_origin_file(part), {"url": remote.url, "validator": strong})
         with part.open("ab" if resumed else "wb") as file, _bar(remote.name, total, have) as bar:
-            while chunk := answer.read(_CHUNK_BYTES):
+            for chunk in _chunks(answer, timeout_seconds):
+                have += len(chunk)
+                if have > (_MOST_UNANNOUNCED_BYTES if total is None else total):
+                    raise DownloadError(
+                        f"{remote.url}: the server sends more than "
+                        f"{'4 GiB without saying how much' if total is None else f'{total} bytes'}"
+                        f"; stopped. Fetch it yourself and pass it with --source"
+                    )
                 file.write(chunk)
                 bar.advance(bar.task_ids[0], len(chunk))
     return total is None or _size(part) >= total
+
+
+def _chunks(answer: http.client.HTTPResponse, timeout_seconds: float) -> Iterator[bytes]:
+    """What comes, piece by piece.
+
+    Raises:
+        _Stalled: if a time limit passes with less than 64 KiB.
+    """
+    since, received = time.monotonic(), 0
+    while chunk := answer.read1(_CHUNK_BYTES):
+        yield chunk
+        received += len(chunk)
+        if received >= _LEAST_PROGRESS_BYTES:
+            since, received = time.monotonic(), 0
+        elif time.monotonic() - since > timeout_seconds:
+            raise _Stalled(f"only {received} bytes came in {timeout_seconds:g} s")
 
 
 def _check_total(remote: RemoteFile, total: int | None, folder: Path, have: int) -> None:
@@ -189,8 +253,7 @@ def _verify(path: Path, remote: RemoteFile, recorded_sha256: str | None) -> str:
         DownloadError: if not. A partial file is removed, so that the next run starts again.
     """
     size = _size(path)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = sha256_of_file(path)
     wanted = remote.sha256 or recorded_sha256
     if remote.num_bytes not in (None, size):
         wrong = f"it has {size} bytes, published are {remote.num_bytes}"
@@ -225,8 +288,18 @@ def _note(target: Path) -> Path:
     return target.with_name(target.name + ".sha256")
 
 
-def _validator_file(part: Path) -> Path:
-    return part.with_name(part.name + ".validator")
+def _origin_file(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _origin(part: Path) -> dict[str, Any]:
+    """The address of a partial file, and its server's mark of the version; empty if unknown."""
+    file = _origin_file(part)
+    try:
+        origin = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    except ValueError:
+        origin = {}
+    return origin if isinstance(origin, dict) else {}
 
 
 def _recorded_sha256(target: Path) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actionrnn.datasets.manifest import ManifestError
+from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.source.archives import archive_name, extract, find_archives, is_archive
 from actionrnn.datasets.source.download import RemoteFile, download
 from actionrnn.datasets.source.names import numbered_lines
@@ -64,26 +64,38 @@ class DatasetCard:
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """Every file of a source, in order, hidden ones left out.
+    """Every file of a source, in order.
 
     Attributes:
         folders: where they were looked for.
         paths: the files; with `image_folders`, also folders named by a number, unopened.
         layout: what ought to be there, for messages.
+        hidden: the files that begin with a dot or lie in a folder that does, and those of a Mac.
+        reached_again: folders that lead to one that was looked through already.
     """
 
     folders: tuple[Path, ...]
     paths: tuple[Path, ...]
     layout: str = ""
+    hidden: tuple[Path, ...] = ()
+    reached_again: tuple[Path, ...] = ()
 
     @classmethod
     def walk(
         cls, folders: tuple[Path, ...], image_folders: bool = False, layout: str = ""
     ) -> "SourceFiles":
-        """Look through `folders` at any depth; one that is reached twice counts once."""
+        """Look through `folders` at any depth; one that is reached twice counts once.
+
+        Raises:
+            OSError: for a folder that may not be read.
+        """
         seen: set[str] = set()
-        paths = (path for top in folders for path in _walk(top, image_folders, seen))
-        return cls(folders, tuple(paths), layout)
+        again: list[Path] = []
+        paths: dict[bool, list[Path]] = {False: [], True: []}
+        for top in folders:
+            for path in _walk(top, image_folders, seen, again):
+                paths[_is_hidden(path.relative_to(top))].append(path)
+        return cls(folders, tuple(paths[False]), layout, tuple(paths[True]), tuple(again))
 
     def named(self, *names: str) -> Path:
         """The file with one of these names, the first name first.
@@ -111,18 +123,27 @@ class SourceFiles:
         return sorted(pictures - above)
 
 
-def _walk(top: Path, image_folders: bool, seen: set[str]) -> Iterator[Path]:
-    for folder, subfolders, files in os.walk(top, followlinks=True):
+def _walk(top: Path, image_folders: bool, seen: set[str], again: list[Path]) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, subfolders, files in os.walk(top, followlinks=True, onerror=refuse):
         real = os.path.realpath(folder)
         if real in seen:
+            again.append(Path(folder))
             subfolders[:] = []
             continue
         seen.add(real)
-        subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__MACOSX")))
+        # Links last: of two ways to a folder, the folder itself is the first.
+        subfolders.sort(key=lambda name: (os.path.islink(os.path.join(folder, name)), name))
         if image_folders:
             yield from (Path(folder, name) for name in subfolders if name.isdigit())
             subfolders[:] = [name for name in subfolders if not name.isdigit()]
-        yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(files))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
 def open_source(

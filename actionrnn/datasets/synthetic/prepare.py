@@ -30,7 +30,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from actionrnn.datasets.content_hash import with_content
-from actionrnn.datasets.manifest import MANIFEST_NAME, Manifest
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.manifest_table import MANIFEST_NAME
 from actionrnn.datasets.prepare_report import Report, class_table
 from actionrnn.datasets.synthetic.actions import BACKGROUNDS, PAIRS
 from actionrnn.datasets.synthetic.takes import (
@@ -41,6 +42,7 @@ from actionrnn.datasets.synthetic.takes import (
     render_pair,
     reverse_span,
 )
+from actionrnn.files import publish_json
 from actionrnn.progress import tell
 from actionrnn.video.writer import write_video
 
@@ -213,7 +215,7 @@ def prepare(
     manifest = with_content(Manifest(root, pd.DataFrame(rows), list(CLASS_NAMES)))
     manifest.check_split("split1")
     manifest.save()
-    (root / SETTINGS_NAME).write_text(json.dumps(asdict(settings), indent=2) + "\n", "utf-8")
+    publish_json(root / SETTINGS_NAME, asdict(settings))
     Report(f"rendered: {variant}, {difficulty}, seed {seed}").write(root, manifest)
     tell(class_table(manifest))
     return manifest

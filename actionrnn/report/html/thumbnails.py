@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from actionrnn.datasets.manifest import Manifest, ManifestError
+from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.video.decode import read_chosen
 from actionrnn.video.errors import VideoError
