@@ -14,7 +14,9 @@ from actionrnn.evaluation.bootstrap import Tallies, draw_weights, group_ids, int
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.extract import choose_device, clips_of, compute
+from actionrnn.features.clip_sources import clips_of
+from actionrnn.features.extract import compute
+from actionrnn.features.machine import choose_device
 from actionrnn.training.batches import Batch
 from actionrnn.training.data import Subset
 from actionrnn.training.recognizer import clip_logits
@@ -55,8 +57,7 @@ def diagnose_bias(
     single = train_head(run, head="single_frame").model
     parts: list[Subset] = ["val", subset] if subset != "val" else ["val"]
     spec = run.data.store.spec
-    folder = run.data.features_dir
-    backbone = ActionPredictor(run.recognizer, spec, choose_device(device), folder).backbone
+    backbone = ActionPredictor(run.recognizer, spec, choose_device(device)).backbone
     result = {
         "subset": subset,
         "num_clips": len(scored.table),

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.extract import choose_device, extract_clip, load_backbone
+from actionrnn.features.extract import extract_clip
+from actionrnn.features.machine import choose_device
 from actionrnn.features.spec import FeatureSpec
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
 from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer, clip_logits
@@ -35,13 +36,11 @@ class ActionPredictor:
         recognizer: the trained model, in eval mode.
         spec: what its features are.
         device: where the backbone and the head run.
-        features_dir: where the features it was trained on are kept.
     """
 
     recognizer: ActionRecognizer
     spec: FeatureSpec
     device: str
-    features_dir: Path
 
     @classmethod
     def load(cls, ckpt_path: str | Path, device: str = "auto") -> "ActionPredictor":
@@ -50,8 +49,7 @@ class ActionPredictor:
         saved = checkpoint[CHECKPOINT_KEY]
         spec = FeatureSpec.from_dict(saved["feature_spec"])
         chosen = choose_device(device)
-        folder = Path(saved["data"]["features_dir"])
-        return cls(load_recognizer(checkpoint).to(chosen), spec, chosen, folder)
+        return cls(load_recognizer(checkpoint).to(chosen), spec, chosen)
 
     @property
     def class_names(self) -> list[str]:
@@ -65,7 +63,8 @@ class ActionPredictor:
         Raises:
             ActionRNNError: if its weights are others than those the checkpoint was trained on.
         """
-        backbone = load_backbone(self.spec, self.features_dir, self.device)
+        settings = self.spec.settings
+        backbone = FrozenBackbone(settings.backbone, self.device, settings.runtime)
         if backbone.weights_sha256 != self.spec.weights_sha256:
             raise ActionRNNError(
                 f"the backbone weights {self.spec.settings.backbone.weights} are not those the "

@@ -16,9 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
-from actionrnn.features.clip_files import source_of
-from actionrnn.features.extract import CLIPS_PER_SHARD, FAILURES_NAME, imported_spec
-from actionrnn.features.int8 import NETWORKS, int8_version
+from actionrnn.features.clip_sources import source_of
+from actionrnn.features.extract import CLIPS_PER_SHARD, FAILURES_NAME
+from actionrnn.features.resolve import imported_spec
 from actionrnn.features.shard import NAME, SUFFIX, Entry, unwritable, write_shard
 from actionrnn.features.spec import IMPORTED, FeatureSpec
 from actionrnn.features.store import SPEC_NAME, FeatureStore
@@ -145,8 +145,7 @@ def prune(folder: Path, keep: Sequence[str] | None = None, dry_run: bool = False
         dry_run: only tell.
 
     Returns:
-        Damaged and superseded shards, files of processes that died, int8 networks that no store
-        needs, and whole stores.
+        Damaged and superseded shards, files of processes that died, and whole stores.
 
     Raises:
         ActionRNNError: if `keep` names a fingerprint that is not there, or nothing can be deleted.
@@ -164,8 +163,6 @@ def prune(folder: Path, keep: Sequence[str] | None = None, dry_run: bool = False
             doomed.append(Pruned(place, _size(place), "store not kept"))
         else:
             doomed += [Pruned(path, _size(path), why) for path, why in _garbage(place)]
-    kept = [place for place in folders if keep is None or place.name in keep]
-    doomed += [Pruned(path, _size(path), "of no store") for path in _unused_networks(folder, kept)]
     if not dry_run:
         for each in doomed:
             _delete(each.path)
@@ -178,17 +175,6 @@ def _garbage(folder: Path) -> Iterator[tuple[Path, str]]:
     yield from ((path, "damaged") for path in store.damaged if NAME.fullmatch(path.name))
     yield from ((path, "damaged") for path in folder.glob(f"*{DISCARDED}"))
     yield from ((path, "unfinished") for path in _abandoned(folder))
-
-
-def _unused_networks(folder: Path, stores: Sequence[Path]) -> list[Path]:
-    """Int8 networks beside the stores whose features no store holds."""
-    used = " ".join(FeatureStore.open(place).spec.runtime for place in stores)
-    old = time.time() - ABANDONED_SECONDS  # a younger one may be about to be used
-    return [
-        path
-        for path in folder.glob(NETWORKS)
-        if path.stat().st_mtime < old and int8_version(path) not in used
-    ]
 
 
 def _delete(path: Path) -> None:

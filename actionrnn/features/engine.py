@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clip_files import Clip, content_of
+from actionrnn.features.clip_sources import Clip, content_of
 from actionrnn.features.machine import Busy
 from actionrnn.features.shard import Entry
 from actionrnn.video.decode import ClipFrames

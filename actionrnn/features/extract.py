@@ -5,9 +5,8 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,94 +16,21 @@ from torch import Tensor
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clip_files import Clip, clips_of, content_of, readers_of
+from actionrnn.features.clip_sources import Clip, clips_of, content_of
 from actionrnn.features.engine import DecoderPool, Engine, Extracted
-from actionrnn.features.int8 import RUNTIME, ensure_network, int8_version, network_path
 from actionrnn.features.machine import choose_device, num_cores
-from actionrnn.features.openvino import runtime_version
 from actionrnn.features.progress import ExtractionProgress
+from actionrnn.features.resolve import sized, spec_of
 from actionrnn.features.shard import unwritable, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
 from actionrnn.features.store import FeatureStore, read_spec
-from actionrnn.features.weights import preprocessing_of, weights_identity
+from actionrnn.features.weights import preprocessing_of
 from actionrnn.video.decode import read_clip
-
-__all__ = ["choose_device", "clips_of", "compute", "ensure_features", "extract_clip", "spec_of"]
 
 SECONDS_PER_SHARD = 10.0  # work that a kill can cost
 CLIPS_PER_SHARD = 1024
 VERIFY_BYTES = 2**30  # stores up to this size are checked byte by byte at every use: about 1.5 s
 FAILURES_NAME = "failures.csv"
-
-
-def spec_of(
-    settings: FeatureSettings,
-    device: str = "cpu",
-    clips: Sequence[Clip] = (),
-    network: Path | None = None,
-) -> FeatureSpec:
-    """What the settings mean here: which decoder for the clips, which weights, which runtime.
-
-    Args:
-        settings: what was asked.
-        device: where the backbone runs.
-        clips: those that are read.
-        network: the quantised network, for the runtime `openvino-int8`.
-    """
-    if is_imported(settings.backbone.name):
-        return imported_spec(settings.backbone.name)
-    settings = sized(settings)
-    chosen = settings.runtime
-    if chosen == "auto":
-        chosen = "torch-bf16" if device.startswith("cuda") else "torch"
-    return FeatureSpec(
-        replace(settings, runtime=chosen),
-        readers_of(clips, settings.reader),
-        weights_identity(settings.backbone),
-        _version_of(chosen, network),
-    )
-
-
-def sized(settings: FeatureSettings) -> FeatureSettings:
-    """The settings with the size of pictures that the weights were trained on, if none is given."""
-    if settings.transform.size is not None or is_imported(settings.backbone.name):
-        return settings
-    side = preprocessing_of(settings.backbone).size
-    return replace(settings, transform=replace(settings.transform, size=side))
-
-
-def _version_of(runtime: str, network: Path | None) -> str:
-    if not runtime.startswith("openvino"):
-        return ""
-    version = runtime_version()
-    return version if network is None else f"{version}, {int8_version(network)}"
-
-
-def imported_spec(name: str) -> FeatureSpec:
-    """The spec of features made elsewhere, which is known by its name alone (`import:NAME`)."""
-    backbone = replace(FeatureSettings().backbone, name=name, weights="imported")
-    return FeatureSpec(FeatureSettings(backbone), "imported", weights_identity(backbone))
-
-
-def load_backbone(spec: FeatureSpec, folder: Path, device: str = "cpu") -> FrozenBackbone:
-    """The backbone that made the features of a spec, ready to compute.
-
-    Args:
-        spec: of the features.
-        folder: where their stores are kept; an int8 network lies there.
-        device: where to compute.
-
-    Raises:
-        ActionRNNError: if it cannot be had as it was.
-    """
-    settings = spec.settings
-    network = network_path(folder, settings) if settings.runtime == RUNTIME else None
-    if network is not None and int8_version(network) not in spec.runtime:
-        raise ActionRNNError(
-            f"{network} is not the int8 network that made the features ({spec.runtime}, found "
-            f"{int8_version(network)}); bring the original back"
-        )
-    return FrozenBackbone(settings.backbone, device, settings.runtime, int8=network)
 
 
 def compute(backbone: FrozenBackbone, frames_VTCHW: Tensor) -> Tensor:
@@ -176,10 +102,7 @@ def ensure_features(
     chosen = choose_device(device)
     settings = sized(settings)
     clips = clips_of(manifest, settings)
-    network = None
-    if settings.runtime == RUNTIME:
-        network = quantized(folder, settings, clips, manifest)
-    spec = spec_of(settings, chosen, clips, network)
+    spec = spec_of(settings, chosen, clips)
     store = open_checked(folder / spec.fingerprint, spec)
     if shard is not None:
         clips = clips[shard[0] :: shard[1]]
@@ -192,7 +115,7 @@ def ensure_features(
         workers = min(num_workers or num_cores(), len(todo))
         with closing(DecoderPool(workers)) as decoders:
             runtime = spec.settings.runtime
-            backbone = FrozenBackbone(settings.backbone, chosen, runtime, batch_size, network)
+            backbone = FrozenBackbone(settings.backbone, chosen, runtime, batch_size)
             with closing(backbone):
                 FeatureStore.create(folder, spec)
                 stages = {"decoding": decoders.busy, "the backbone": backbone.busy}
@@ -203,17 +126,6 @@ def ensure_features(
         store = FeatureStore(store.folder, spec)
     check_failures(store, [clip.video_id for clip in clips], max_bad)
     return store
-
-
-def quantized(
-    folder: Path, settings: FeatureSettings, clips: Sequence[Clip], manifest: Manifest
-) -> Path:
-    """The int8 network for these features, made and checked at first use; says how it went."""
-    labels = [str(label) for label in manifest.table["label"]]
-    path, check = ensure_network(folder, settings, clips, labels)
-    if check is not None:
-        print(f"int8 is good enough: {check}", file=sys.stderr)
-    return path
 
 
 def open_checked(folder: Path, spec: FeatureSpec) -> FeatureStore:

@@ -52,9 +52,7 @@ class FeatureSettings:
         dtype: how features are stored.
         runtime: what computes them: `torch` (float32), `torch-bf16`, `openvino` (faster on Intel
             CPUs, with features whose cosine with torch's is above 0.99999; needs
-            `pip install 'actionrnn[openvino]'`), `openvino-int8` (faster again; refused, with the
-            figures, where a sample shows that it costs accuracy; needs
-            `pip install 'actionrnn[int8]'`); `auto` is torch, in bfloat16 on a GPU.
+            `pip install 'actionrnn[openvino]'`); `auto` is torch, in bfloat16 on a GPU.
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -62,7 +60,7 @@ class FeatureSettings:
     transform: Transform = field(default_factory=Transform)
     reader: Literal["auto", "decord", "pyav"] = "auto"
     dtype: Literal["float32", "float16"] = "float32"
-    runtime: Literal["auto", "torch", "torch-bf16", "openvino", "openvino-int8"] = "auto"
+    runtime: Literal["auto", "torch", "torch-bf16", "openvino"] = "auto"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -18,7 +18,6 @@ from actionrnn.datasets.content_hash import CONTENT, with_content
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.extract import ensure_features
-from actionrnn.features.int8 import RUNTIME
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
 from actionrnn.training.batches import BatchOrder, FeatureLoader, Reduce
@@ -238,15 +237,13 @@ class ActionDataModule(pl.LightningDataModule):
         """Refuse to feed a head with features it was not trained on.
 
         Other versions of the decoders and the runtime, which give the same frames and numbers up
-        to the last digits, are said and accepted; not so another int8 network.
+        to the last digits, are said and accepted.
 
         Raises:
             ActionRNNError: naming every setting that differs.
         """
         saved, here = FeatureSpec.from_dict(spec), self.store.spec
-        is_int8 = saved.settings.runtime == RUNTIME
-        runtime = saved.runtime if is_int8 else here.runtime
-        same_machine = dataclasses.replace(saved, reader=here.reader, runtime=runtime)
+        same_machine = dataclasses.replace(saved, reader=here.reader, runtime=here.runtime)
         differences = same_machine.difference(here)
         if not differences:
             for other in saved.difference(here):

@@ -22,7 +22,6 @@ from actionrnn.features.admin import (
     verify,
 )
 from actionrnn.features.extract import ensure_features
-from actionrnn.features.int8 import int8_version
 from actionrnn.features.shard import Entry, write_shard
 from actionrnn.features.spec import BackboneConfig, FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
@@ -112,20 +111,6 @@ def test_prune_keeps_the_stores_that_are_named(store: FeatureStore, tmp_path: Pa
         prune(tmp_path, keep=["nosuch"])
     assert [p.path for p in prune(tmp_path, keep=[store.folder.name])] == [other.folder]
     assert store_folders(tmp_path) == [store.folder]
-
-
-def test_prune_deletes_int8_networks_that_no_store_needs(tmp_path: Path) -> None:
-    needed, unused, young = (tmp_path / f"int8-{name}.safetensors" for name in ("a", "b", "c"))
-    for path in (needed, unused, young):
-        path.write_text(path.name)
-    for path in (needed, unused):
-        os.utime(path, (time.time() - 7200,) * 2)
-    spec = FeatureSpec(FeatureSettings(), "pyav 1", "11" * 32, f"openvino, {int8_version(needed)}")
-    FeatureStore.create(tmp_path, spec)
-    assert [(p.path, p.reason) for p in prune(tmp_path)] == [(unused, "of no store")]
-    assert needed.exists()
-    assert young.exists()
-    assert len(prune(tmp_path, keep=[])) == 2
 
 
 @pytest.mark.parametrize("file_format", ["npy", "safetensors"])

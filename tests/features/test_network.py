@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.extract import spec_of
 from actionrnn.features.network import Hooked, head_of
+from actionrnn.features.resolve import spec_of
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.weights import build_model, preprocessing_of, weights_identity
 from actionrnn.video.transform import Transform

@@ -3,18 +3,16 @@
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.features.spec import FeatureSettings
+from actionrnn.files import sha256_of_file
 from actionrnn.video.images import IMAGE_ENDINGS
 from actionrnn.video.isolate import ClipRequest
-from actionrnn.video.reader import reader_names, reader_version, resolve_reader
 
 
 @dataclass(frozen=True)
@@ -87,21 +85,6 @@ def _is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
 
 
-def readers_of(clips: Sequence[Clip], reader: str) -> str:
-    """Name and version of everything that may read one of the clips: `decord 0.6.0, pyav 18.1`.
-
-    `auto` reads with PyAV what decord refuses; folders of pictures are read by neither.
-    """
-    pictures = any(PICTURES in clip.source for clip in clips)
-    if pictures and all(PICTURES in clip.source or clip.source == "missing" for clip in clips):
-        return f"images {PIL.__version__}"
-    names = [resolve_reader(reader)]
-    if reader == "auto" and "pyav" in reader_names() and names != ["pyav"]:
-        names.append("pyav")
-    versions = [reader_version(name) for name in names]
-    return ", ".join(versions + [f"images {PIL.__version__}"] * pictures)
-
-
 def content_of(clip: Clip) -> str:
     """32 hex digits that change with the file's content or the part of it; empty if unreadable."""
     path = Path(clip.request.path)
@@ -109,21 +92,16 @@ def content_of(clip: Clip) -> str:
         if path.is_dir():
             content = _sha256_of_pictures(path)
         else:
-            content = _sha256(path) if path.is_file() else ""  # a pipe would keep us waiting
+            content = sha256_of_file(path) if path.is_file() else ""  # a pipe would keep us waiting
     except OSError:
         return ""
     part = _part(clip.request.start_seconds, clip.request.end_seconds)
     return content[:32] + part if content else ""
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _sha256_of_pictures(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
         if _is_picture(file.name):
-            digest.update(f"{file.name}/{_sha256(file)}/".encode())
+            digest.update(f"{file.name}/{sha256_of_file(file)}/".encode())
     return digest.hexdigest()
