@@ -3,12 +3,15 @@
 import hashlib
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.manifest import MANIFEST_NAME, Manifest
+from actionrnn.errors import ActionRNNError
+from actionrnn.features.shard import Entry
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.files import sha256_of_file
 from actionrnn.video.images import IMAGE_ENDINGS
@@ -71,13 +74,49 @@ def source_of(path: Path) -> str:
         with os.scandir(path) as entries:
             found = sorted((e.name, e.stat()) for e in entries if _is_picture(e.name))
     except OSError:
-        return "missing"
+        return MISSING
     digest = hashlib.sha256()
     for name, state in found:
         digest.update(f"{name}/{state.st_size}-{state.st_mtime_ns}/".encode())
     return f"{sum(state.st_size for _, state in found)}-{digest.hexdigest()[:16]}{PICTURES}"
 
 
+def imported_sources(manifest: Manifest) -> list[str]:
+    """Whose features imported ones are: for every clip the dataset's root, and its place there."""
+    root = manifest.root.resolve()
+    columns = (manifest.table[name] for name in ("path", "start_seconds", "end_seconds"))
+    return [
+        f"{root}\n{path}{_part(_seconds(start), _seconds(end))}"
+        for path, start, end in zip(*columns, strict=True)
+    ]
+
+
+def refuse_foreign(store: Path, entries: Mapping[str, Entry], manifest: Manifest) -> None:
+    """Refuse imported features of another dataset whose clips have the same names.
+
+    A store inside the dataset's folder is the dataset's own, and so is one whose dataset has moved:
+    where it was, there is none any more. Two manifests of the same files may share a store.
+
+    Raises:
+        ActionRNNError: naming the other dataset.
+    """
+    root = manifest.root.resolve()
+    if store.resolve().is_relative_to(root):
+        return
+    places = dict(zip(manifest.table["video_id"], imported_sources(manifest), strict=True))
+    for video_id in places.keys() & entries.keys():
+        other, _, place = entries[video_id].source.partition("\n")
+        here = places[video_id].partition("\n")[2]
+        same_file = os.path.normpath(f"{other}/{place}") == os.path.normpath(f"{root}/{here}")
+        if not same_file and other != str(root) and (Path(other) / MANIFEST_NAME).is_file():
+            raise ActionRNNError(
+                f"{store} holds the features of another dataset, {other}, whose clips have the "
+                f"same names ({video_id}, ...). Import those of {manifest.root} under another "
+                f"--name, or keep them apart with --data.features_dir (import: --features_dir)"
+            )
+
+
+MISSING = "missing"
 PICTURES = "-pictures"  # at the end of a folder's source
 
 

@@ -1,10 +1,9 @@
 """The features of every clip, computed where they are missing; resumable at any moment."""
 
 import csv
-import os
+import io
 import sys
 import time
-import uuid
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -16,20 +15,25 @@ from torch import Tensor
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clip_sources import Clip, clips_of, content_of
+from actionrnn.features.clip_sources import clips_of, content_of, refuse_foreign
 from actionrnn.features.engine import DecoderPool, Engine, Extracted
 from actionrnn.features.machine import choose_device, num_cores
-from actionrnn.features.progress import ExtractionProgress
+from actionrnn.features.progress import ExtractionProgress, is_cut
 from actionrnn.features.resolve import sized, spec_of
 from actionrnn.features.shard import unwritable, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
 from actionrnn.features.store import FeatureStore, read_spec
 from actionrnn.features.weights import preprocessing_of
+from actionrnn.files import publish_text
+from actionrnn.progress import tell
 from actionrnn.video.decode import read_clip
+from actionrnn.video.sampling import Sampling
 
 SECONDS_PER_SHARD = 10.0  # work that a kill can cost
 CLIPS_PER_SHARD = 1024
-VERIFY_BYTES = 2**30  # stores up to this size are checked byte by byte at every use: about 1.5 s
+# Stores up to this size are checked byte by byte at every use (about 1.5 s), and what is damaged
+# is made again; the clips of larger ones are checked as they are read.
+VERIFY_BYTES = 2**30
 FAILURES_NAME = "failures.csv"
 
 
@@ -60,6 +64,7 @@ def extract_clip(
     clip = read_clip(
         path, settings.sampling, settings.transform, settings.reader, start_seconds, end_seconds
     )
+    tell_cut(is_cut(clip.warnings), 1, settings.sampling)
     return stored_features(backbone, clip.frames, settings)
 
 
@@ -77,6 +82,7 @@ def ensure_features(
     shard: tuple[int, int] | None = None,
     retry_failed: bool = False,
     check_content: bool = False,
+    retry_unread: bool = True,
 ) -> FeatureStore:
     """The features of every clip of a manifest, computed where the store lacks them.
 
@@ -93,6 +99,7 @@ def ensure_features(
         shard: `(i, n)` extracts every n-th clip from the i-th on; the others do the rest.
         retry_failed: try clips again that could not be read before.
         check_content: tell changed files by their content, not by size and time of change.
+        retry_unread: try clips again whose decoder died before.
 
     Raises:
         DataRejected: if too many clips cannot be read.
@@ -106,9 +113,13 @@ def ensure_features(
     store = open_checked(folder / spec.fingerprint, spec)
     if shard is not None:
         clips = clips[shard[0] :: shard[1]]
-    todo = _missing(store, clips, retry_failed, check_content)
-    if todo and is_imported(settings.backbone.name):
-        refuse_to_extract(store, todo)
+    if is_imported(settings.backbone.name):
+        require_imported(store, manifest)
+        check_failures(store, [clip.video_id for clip in clips], max_bad)
+        return store
+    wanted = [(c.video_id, content_of(c) if check_content else c.source) for c in clips]
+    lost = set(store.missing(wanted, retry_failed, check_content, retry_unread))
+    todo = [clip for clip in clips if clip.video_id in lost]
     if todo:
         if progress:
             explain_missing(folder, spec, len(todo), len(clips))
@@ -123,42 +134,36 @@ def ensure_features(
                 shown = ExtractionProgress(len(todo), stages, progress, shard)
                 about = f"{runtime} {torch.__version__} on {chosen}"
                 publish(store.folder, engine.run(todo), shown, about)
+                tell_cut(shown.cut, len(todo), settings.sampling)
         store = FeatureStore(store.folder, spec)
+        store.missing(wanted, content=check_content)  # each name stands for these files
     check_failures(store, [clip.video_id for clip in clips], max_bad)
     return store
 
 
 def open_checked(folder: Path, spec: FeatureSpec) -> FeatureStore:
     """Open a store, byte by byte if it is small, and say which shards are damaged."""
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file())
     store = FeatureStore(folder, spec, verify=size <= VERIFY_BYTES)
     for reason in store.damaged.values():
         print(f"warning: {reason}; its clips are extracted again", file=sys.stderr)
     return store
 
 
-def _missing(
-    store: FeatureStore, clips: list[Clip], retry_failed: bool, check_content: bool
-) -> list[Clip]:
-    if is_imported(store.spec.settings.backbone.name):
-        known = {*store.video_ids, *store.failures}
-        return [clip for clip in clips if clip.video_id not in known]
-    wanted = ((c.video_id, content_of(c) if check_content else c.source) for c in clips)
-    missing = set(store.missing(wanted, retry_failed, check_content))
-    return [clip for clip in clips if clip.video_id in missing]
-
-
-def refuse_to_extract(store: FeatureStore, todo: list[Clip]) -> None:
-    """Imported features cannot be extracted.
+def require_imported(store: FeatureStore, manifest: Manifest) -> None:
+    """Imported features cannot be extracted: every clip must have been brought in.
 
     Raises:
         ActionRNNError: naming the first clips without features, and how to bring them in.
     """
-    names = ", ".join(clip.video_id for clip in todo[:3])
-    raise ActionRNNError(
-        f"{store.folder} lacks {len(todo)} clips ({names}, ...) of imported features "
-        f"{store.spec.settings.backbone.name}; bring them in with: actionrnn features import"
-    )
+    refuse_foreign(store.folder, store.entries, manifest)
+    missing = [name for name in manifest.table["video_id"] if name not in store.entries]
+    if missing:
+        raise ActionRNNError(
+            f"{store.folder} lacks {len(missing)} clips ({', '.join(missing[:3])}, ...) of "
+            f"imported features {store.spec.settings.backbone.name}; bring them in with: "
+            f"actionrnn features import"
+        )
 
 
 def publish(
@@ -179,6 +184,17 @@ def publish(
         finally:
             if done:
                 write_shard(folder, done, about)
+
+
+def tell_cut(count: int, total: int, sampling: Sampling) -> None:
+    """Say of how many clips the end is not seen, if of any, and what shows it."""
+    if count:
+        reach = sampling.num_frames / sampling.fps
+        tell(
+            f"warning: the end of {count} of {total} clips is not seen: {sampling.num_frames} "
+            f"frames at {sampling.fps:g} fps are the first {reach:g} s; raise "
+            f"--features.sampling.num_frames"
+        )
 
 
 def explain_missing(folder: Path, spec: FeatureSpec, missing: int, total: int) -> None:
@@ -231,11 +247,10 @@ def check_failures(store: FeatureStore, video_ids: list[str], max_bad: float) ->
 def _list_failures(folder: Path, failures: dict[str, str]) -> Path:
     """Write the list for people (the store itself holds it in its shards), if it is not there."""
     target = folder / FAILURES_NAME
-    temporary = folder / f".{FAILURES_NAME}.{uuid.uuid4().hex[:8]}.tmp"
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("video_id", "error"), *sorted(failures.items())])
     try:
-        with open(temporary, "w", newline="") as file:
-            csv.writer(file).writerows([("video_id", "error"), *sorted(failures.items())])
-        os.replace(temporary, target)
+        publish_text(target, text.getvalue())
     except OSError as error:
         if not target.exists():
             raise ActionRNNError(unwritable(folder, error)) from error

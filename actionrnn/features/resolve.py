@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import PIL
 
-from actionrnn.features.clip_sources import PICTURES, Clip
+from actionrnn.features.clip_sources import MISSING, PICTURES, Clip
 from actionrnn.features.openvino import runtime_version
 from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
 from actionrnn.features.weights import preprocessing_of, weights_identity
@@ -56,7 +56,7 @@ def readers_of(clips: Sequence[Clip], reader: str) -> str:
     `auto` reads with PyAV what decord refuses; folders of pictures are read by neither.
     """
     pictures = any(PICTURES in clip.source for clip in clips)
-    if pictures and all(PICTURES in clip.source or clip.source == "missing" for clip in clips):
+    if pictures and all(PICTURES in clip.source or clip.source == MISSING for clip in clips):
         return f"images {PIL.__version__}"
     names = [resolve_reader(reader)]
     if reader == "auto" and "pyav" in reader_names() and names != ["pyav"]:

@@ -96,6 +96,8 @@ class PyAVReader:
                     frame = next(frames)
                 except StopIteration:
                     return
+                except MemoryError:  # FFmpeg's too: no end of the video
+                    raise
                 except av.FFmpegError as error:
                     if number == 0:
                         reason = f"not one frame can be decoded ({error.strerror or error})"

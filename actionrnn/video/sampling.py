@@ -64,6 +64,13 @@ class Sampling:
             return [self._dense(num_frames, view) for view in views]
         return [self._fixed_rate(timestamps_seconds, view) for view in views]
 
+    def seconds_left_out(self, timestamps_seconds: NDArray[np.float64]) -> float:
+        """Time at the end of a clip that mode `fps` does not reach with `num_frames`, else 0."""
+        if self.mode != "fps":
+            return 0.0
+        left = _duration_seconds(timestamps_seconds) - self.num_frames / self.fps
+        return left if left * self.fps > 0.5 else 0.0  # as `indices` rounds
+
     def _uniform(self, num_frames: int, view: int) -> list[int]:
         fine = sample_uniform(num_frames, self.num_frames * self.num_temporal_views)
         return fine[view :: self.num_temporal_views]
@@ -76,10 +83,16 @@ class Sampling:
 
     def _fixed_rate(self, timestamps_seconds: NDArray[np.float64], view: int) -> list[int]:
         times = timestamps_seconds - timestamps_seconds[0]
-        frame_seconds = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
-        duration_seconds = float(times[-1]) + frame_seconds
+        duration_seconds = _duration_seconds(timestamps_seconds)
         count = min(self.num_frames, max(1, round(duration_seconds * self.fps)))
         offset = (view + 0.5) / self.num_temporal_views
         wanted = (np.arange(count) + offset) / self.fps
         found = np.searchsorted(times, wanted + 1e-9, side="right") - 1
         return [int(index) for index in found.clip(0, len(times) - 1)]
+
+
+def _duration_seconds(timestamps_seconds: NDArray[np.float64]) -> float:
+    """Up to the end of the last frame, which is shown as long as most are."""
+    gaps = np.diff(timestamps_seconds)
+    frame_seconds = float(np.median(gaps)) if len(gaps) else 1.0
+    return float(timestamps_seconds[-1] - timestamps_seconds[0]) + frame_seconds

@@ -119,7 +119,7 @@ def test_content_and_failures_are_checked_again_on_request(
 def test_progress_says_rates_time_left_bad_clips_and_the_bottleneck(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actionrnn.features.progress.SECONDS_PER_LINE", -1.0)
+    monkeypatch.setattr("actionrnn.progress.SECONDS_PER_LINE", -1.0)
 
     class Stage:
         def __init__(self, share: float) -> None:
