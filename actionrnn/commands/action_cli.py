@@ -18,7 +18,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from actionrnn.commands.checkpoint_settings import base_settings
-from actionrnn.commands.config import compose, option_value
+from actionrnn.commands.config import compose, option_value, setting
 from actionrnn.commands.parsing import usage_errors
 from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.evaluation.predictions import Predictions
@@ -27,9 +27,9 @@ from actionrnn.evaluation.summary import print_summary, summarise
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.files import publish_json
 from actionrnn.training.callbacks import BestFigures, EpochLines, RunCSVLogger, StopOnSignal
-from actionrnn.training.checkpoint import AtomicCheckpointIO
+from actionrnn.training.checkpoint import AtomicCheckpointIO, read_checkpoint
 from actionrnn.training.data import ActionDataModule, ExtractionSettings
-from actionrnn.training.recognizer import ActionRecognizer
+from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.run_folder import (
     new_run_folder,
     run_folder_of,
@@ -127,6 +127,8 @@ class ActionCLI(LightningCLI):
             raise ActionRNNError(
                 f"the config needs {missing[1]}, which is not installed: pip install {missing[2]}"
             ) from error
+        if self.ckpt_path:
+            self.datamodule.expects = read_checkpoint(self.ckpt_path)[CHECKPOINT_KEY]
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The Trainer, with this run's folder, loggers, checkpoints and signals."""
@@ -261,7 +263,8 @@ def run(
     """One of Lightning's verbs with its words, watched by callbacks; returns what was built."""
     quiet_libraries()
     ckpt_path = option_value("--ckpt_path", arguments)
-    base = base_settings(verb, ckpt_path) if ckpt_path else {}
+    root = setting("data.root", arguments)
+    base = base_settings(verb, ckpt_path, root) if ckpt_path else {}
     config, rest = compose(arguments, base)
     words = [verb, "--config", json.dumps(config), *rest] if config else [verb, *rest]
     strict = {"exit_on_error": False, "allow_abbrev": False}

@@ -11,7 +11,6 @@ from torch import Tensor
 from actionrnn.diagnosis.baselines import train_head
 from actionrnn.diagnosis.slices import accuracy_by, check_columns, label_candidates
 from actionrnn.evaluation.bootstrap import Tallies, draw_weights, group_ids, interval
-from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.clip_sources import clips_of
@@ -56,8 +55,8 @@ def diagnose_bias(
     scored = run.predictions(subset)
     single = train_head(run, head="single_frame").model
     parts: list[Subset] = ["val", subset] if subset != "val" else ["val"]
-    spec = run.data.store.spec
-    backbone = ActionPredictor(run.recognizer, spec, choose_device(device)).backbone
+    settings = run.data.features
+    backbone = FrozenBackbone(settings.backbone, choose_device(device), settings.runtime)
     result = {
         "subset": subset,
         "num_clips": len(scored.table),

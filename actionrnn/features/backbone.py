@@ -11,16 +11,15 @@ from torch.fx import GraphModule
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.machine import Busy, num_cores
 from actionrnn.features.network import Pipeline, cut
+from actionrnn.features.published import FLAG
 from actionrnn.features.spec import BackboneConfig
 from actionrnn.features.weights import (
     build_model,
     has_classifier,
     preprocessing_of,
-    weights_identity,
+    true_identity,
 )
 from actionrnn.memory import keep_freed_memory, return_freed_memory
-
-__all__ = ["FrozenBackbone", "build_model", "weights_identity"]
 
 # Measured with MobileNetV2 on one core: torch does 117 pictures/s in batches of 8 and 192 in
 # batches of 16 (ResNet-50 17 and 27), OpenVINO 240 and 220.
@@ -73,7 +72,13 @@ class FrozenBackbone:
         self.batch_size = batch_size or _batch_size(on_gpu, runtime)
         if not on_gpu:
             keep_freed_memory()
-        self.weights_sha256 = weights_identity(config)
+        self.weights_sha256 = true_identity(config)
+        if config.sha256 not in (None, self.weights_sha256):
+            raise ActionRNNError(
+                f"the backbone weights {config.weights} are not the wanted ones: their SHA-256 "
+                f"is {self.weights_sha256[:12]}..., not {str(config.sha256)[:12]}...; give the "
+                f"original file: {FLAG} FILE"
+            )
         model = build_model(config).eval().requires_grad_(False)
         wanted = preprocessing_of(config)
         self.mean, self.std, self.input_size = wanted.mean, wanted.std, wanted.size

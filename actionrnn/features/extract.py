@@ -4,7 +4,7 @@ import csv
 import io
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ from actionrnn.features.clip_sources import clips_of, content_of, refuse_foreign
 from actionrnn.features.engine import DecoderPool, Engine, Extracted
 from actionrnn.features.machine import choose_device, num_cores
 from actionrnn.features.progress import ExtractionProgress, is_cut
-from actionrnn.features.resolve import sized, spec_of
+from actionrnn.features.resolve import resolved, spec_of
 from actionrnn.features.shard import unwritable, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
 from actionrnn.features.store import FeatureStore, read_spec
@@ -83,6 +83,7 @@ def ensure_features(
     retry_failed: bool = False,
     check_content: bool = False,
     retry_unread: bool = True,
+    check_spec: Callable[[FeatureSpec], None] = lambda _: None,
 ) -> FeatureStore:
     """The features of every clip of a manifest, computed where the store lacks them.
 
@@ -100,6 +101,7 @@ def ensure_features(
         retry_failed: try clips again that could not be read before.
         check_content: tell changed files by their content, not by size and time of change.
         retry_unread: try clips again whose decoder died before.
+        check_spec: raises if these are not the wanted features; called before work begins.
 
     Raises:
         DataRejected: if too many clips cannot be read.
@@ -107,9 +109,10 @@ def ensure_features(
         ActionRNNError: if the backbone cannot be had, or the folder cannot be written.
     """
     chosen = choose_device(device)
-    settings = sized(settings)
+    settings = resolved(settings)
     clips = clips_of(manifest, settings)
     spec = spec_of(settings, chosen, clips)
+    check_spec(spec)
     store = open_checked(folder / spec.fingerprint, spec)
     if shard is not None:
         clips = clips[shard[0] :: shard[1]]

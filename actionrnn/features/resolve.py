@@ -24,24 +24,46 @@ def spec_of(
     """
     if is_imported(settings.backbone.name):
         return imported_spec(settings.backbone.name)
-    settings = sized(settings)
+    settings = resolved(settings)
     runtime = settings.runtime
     if runtime == "auto":
         runtime = "torch-bf16" if device.startswith("cuda") else "torch"
+    meant = replace(settings, runtime=runtime, backbone=replace(settings.backbone, sha256=None))
     return FeatureSpec(
-        replace(settings, runtime=runtime),
+        meant,
         readers_of(clips, settings.reader),
         weights_identity(settings.backbone),
         runtime_version() if runtime == "openvino" else "",
     )
 
 
-def sized(settings: FeatureSettings) -> FeatureSettings:
-    """The settings with the size of pictures that the weights were trained on, if none is given."""
-    if settings.transform.size is not None or is_imported(settings.backbone.name):
+def resolved(settings: FeatureSettings) -> FeatureSettings:
+    """The settings with the pictures that the weights were trained on, where none are given.
+
+    Settings that say everything (a checkpoint's) need no weights for it.
+    """
+    backbone, transform = settings.backbone, settings.transform
+    if is_imported(backbone.name):
         return settings
-    side = preprocessing_of(settings.backbone).size
-    return replace(settings, transform=replace(settings.transform, size=side))
+    if transform.size is None or backbone.mean is None or backbone.std is None:
+        wanted = preprocessing_of(backbone)
+        backbone = replace(backbone, mean=wanted.mean, std=wanted.std)
+        transform = replace(transform, size=transform.size or wanted.size)
+    return replace(settings, backbone=backbone, transform=transform)
+
+
+def settings_of(spec: FeatureSpec, weights: str | None = None) -> FeatureSettings:
+    """The settings that give the features of a spec again, with these very weights or none.
+
+    Args:
+        spec: of the features.
+        weights: where the weights are now; None is where they were.
+    """
+    backbone = spec.settings.backbone
+    where = weights or backbone.weights
+    return replace(
+        spec.settings, backbone=replace(backbone, weights=where, sha256=spec.weights_sha256)
+    )
 
 
 def imported_spec(name: str) -> FeatureSpec:

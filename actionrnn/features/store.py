@@ -16,7 +16,7 @@ from torch import Tensor
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.shard import SUFFIX, Entry, Index, Shard, checksum, read_shard, unwritable
-from actionrnn.features.spec import FeatureSpec, is_imported
+from actionrnn.features.spec import FeatureSpec
 from actionrnn.files import publish_json
 
 SPEC_NAME = "spec.json"
@@ -66,14 +66,15 @@ class FeatureStore:
         self._index(self._of_one_shape(found), verify)
 
     def _of_one_shape(self, shards: list[Shard]) -> list[Shard]:
-        """The shards whose features have the size and the views of most clips, or have none."""
+        """The shards whose features are as the spec says, else as those of most clips, or none."""
         clips: Counter[tuple[int, int, str]] = Counter()
-        wanted = self.spec.settings
         for shard in shards:
-            as_asked = (shard.num_views, shard.dtype) == (wanted.num_views, wanted.dtype)
-            if shard.num_rows and (as_asked or is_imported(wanted.backbone.name)):
+            if shard.num_rows:
                 clips[_shape(shard)] += len(shard.index.video_ids)
-        usual = max(clips, key=clips.__getitem__, default=None)  # of equals the oldest
+        wanted = (self.spec.settings.num_views, self.spec.settings.dtype)
+        usual = max(  # the oldest of equals
+            clips, key=lambda shape: ((shape[0], shape[2]) == wanted, clips[shape]), default=None
+        )
         for shard in shards:
             if shard.num_rows and _shape(shard) != usual:
                 views, dim, dtype = _shape(shard)

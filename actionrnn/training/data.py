@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from actionrnn.datasets.content_hash import CONTENT, with_content
-from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.manifest import Manifest, ManifestNotFound
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.extract import ensure_features
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
+from actionrnn.features.weights import weights_identity
 from actionrnn.training.batches import BatchOrder, FeatureLoader, Reduce
 
 Subset = Literal["train", "val", "test", "unused", "all"]
@@ -95,6 +96,10 @@ class ActionDataModule(pl.LightningDataModule):
             result is then marked as leaked.
         features: what a feature is: backbone, sampling, transform.
         extraction: how missing features are computed.
+
+    Attributes:
+        expects: what the checkpoint in use was trained on; data and features that it cannot use
+            are refused before features are computed.
     """
 
     def __init__(
@@ -123,6 +128,8 @@ class ActionDataModule(pl.LightningDataModule):
         self.extraction = extraction
         self.leaked = False
         self.tested_on_training_clips = False
+        self.expects: dict[str, Any] | None = None
+        self._features_dir_given = features_dir is not None
         self._manifest: Manifest | None = None
         self._store: FeatureStore | None = None
 
@@ -132,7 +139,15 @@ class ActionDataModule(pl.LightningDataModule):
     def manifest(self) -> Manifest:
         """The whole manifest, read and checked for leaks at first use."""
         if self._manifest is None:
-            manifest = Manifest.load(self.root)
+            try:
+                manifest = Manifest.load(self.root)
+            except ManifestNotFound as error:
+                if self.expects is None:
+                    raise
+                raise ActionRNNError(
+                    f"the checkpoint's data is not at {self.root} any more; say where it is now: "
+                    f"--data.root FOLDER (the folder with manifest.csv)"
+                ) from error
             if CONTENT not in manifest.table.columns:
                 manifest = with_content(manifest)
             try:
@@ -176,7 +191,7 @@ class ActionDataModule(pl.LightningDataModule):
         return {
             "root": str(self.root.resolve()),
             "split": self.split,
-            "features_dir": str(self.features_dir.resolve()),
+            "features_dir": str(self.features_dir.resolve()) if self._features_dir_given else None,
             "batch_size": self.batch_size,
             "sampler": self.sampler,
             "allow_leak": self.allow_leak,
@@ -233,16 +248,33 @@ class ActionDataModule(pl.LightningDataModule):
                 f"the run's own config.yaml, or start a new run without --ckpt_path."
             )
 
-    def check_features(self, spec: dict[str, Any]) -> None:
+    def check_classes(self, class_names: list[str]) -> None:
+        """Refuse data whose classes are not those of a checkpoint.
+
+        Raises:
+            ActionRNNError: naming the first of both.
+        """
+        if class_names != self.class_names:
+            raise ActionRNNError(
+                f"the checkpoint's classes ({', '.join(class_names[:5])}, ...) are not those of "
+                f"{self.root} ({', '.join(self.class_names[:5])}, ...): they must be the same, in "
+                f"the same order"
+            )
+
+    def check_features(self, spec: dict[str, Any], here: FeatureSpec | None = None) -> None:
         """Refuse to feed a head with features it was not trained on.
 
         Other versions of the decoders and the runtime, which give the same frames and numbers up
         to the last digits, are said and accepted.
 
+        Args:
+            spec: of the checkpoint.
+            here: of the features to use; None is the store's.
+
         Raises:
             ActionRNNError: naming every setting that differs.
         """
-        saved, here = FeatureSpec.from_dict(spec), self.store.spec
+        saved, here = FeatureSpec.from_dict(spec), here or self.store.spec
         same_machine = dataclasses.replace(saved, reader=here.reader, runtime=here.runtime)
         differences = same_machine.difference(here)
         if not differences:
@@ -277,6 +309,8 @@ class ActionDataModule(pl.LightningDataModule):
             ActionRNNError: see `ensure_features`.
         """
         options = self.extraction
+        weights_identity(self.features.backbone)  # is there, before files are compared
+        self._check_before()
         self._store = ensure_features(
             self.manifest,
             self.features,
@@ -291,8 +325,48 @@ class ActionDataModule(pl.LightningDataModule):
             # The first process of a run has done so; its mates need not do it again.
             check_content=options.check_content and progress,
             retry_failed=options.retry_failed and progress,
+            retry_unread=progress,
+            check_spec=self._check_spec,
         )
         return self._store
+
+    def _check_before(self) -> None:
+        """Refuse at once what would be refused after minutes of extraction."""
+        subsets: list[Subset] = []
+        stage = None
+        if trainer := self.trainer:
+            stage = trainer.state.fn
+            if stage == "fit":
+                subsets = ["train", "val"] if trainer.limit_val_batches else ["train"]
+            elif stage is not None:
+                subsets = ["val" if stage == "validate" else self.subset]
+        for subset in subsets:
+            self.require_clips(subset)
+        if self.expects is None:
+            return
+        self.check_classes(self.expects["class_names"])
+        if stage == "fit":
+            self.check_same_split(self.expects["identity"])
+        elif stage is not None:
+            self.check_unseen(self.expects["identity"], subsets[0])
+
+    def _check_spec(self, spec: FeatureSpec) -> None:
+        if self.expects is not None:
+            self.check_features(self.expects["feature_spec"], spec)
+
+    def require_clips(self, subset: Subset) -> list[str]:
+        """The `video_id`s of a part.
+
+        Raises:
+            DataRejected: if it has none.
+        """
+        ids: list[str] = self.part(subset).table["video_id"].tolist()
+        if not ids:
+            raise DataRejected(
+                f"{self.root}: no clip is '{subset}' in column {self.split!r} "
+                f"(columns: {', '.join(self.manifest.splits)}); choose another with --data.split"
+            )
+        return ids
 
     def train_dataloader(self) -> FeatureLoader:
         """Training clips, shuffled or balanced, one random view each."""
@@ -332,13 +406,7 @@ class ActionDataModule(pl.LightningDataModule):
         Raises:
             DataRejected: if the part has no clip, or none that can be read.
         """
-        part = self.part(subset)
-        ids = part.table["video_id"].tolist()
-        if not ids:
-            raise DataRejected(
-                f"{self.root}: no clip is '{subset}' in column {self.split!r} "
-                f"(columns: {', '.join(self.manifest.splits)}); choose another with --data.split"
-            )
+        ids = self.require_clips(subset)
         readable = [row for row, video_id in enumerate(ids) if video_id in self.store]
         if not readable:
             raise DataRejected(f"{self.root}: none of the {len(ids)} '{subset}' clips is readable")

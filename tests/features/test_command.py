@@ -196,7 +196,9 @@ def test_what_random_weights_were_trained_on_is_not_said(
     spec = spec_of(SETTINGS)
     extract.explain_missing(tmp_path / "none", spec, 1, len(manifest.table))
     assert "were trained on" not in capsys.readouterr().err
-    published = replace(SETTINGS, backbone=BackboneConfig("squeezenet1_1", "IMAGENET1K_V1"))
+    published = replace(
+        SETTINGS, backbone=BackboneConfig("squeezenet1_1", "IMAGENET1K_V1", sha256="ab" * 32)
+    )
     extract.explain_missing(tmp_path / "none", spec_of(published), 1, 9)
     assert "trained on 224 px pictures, these are 32 px" in capsys.readouterr().err
 
