@@ -8,16 +8,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(ckpt_path: str, device: str = "auto") -> "ActionPredictor":
+def load(ckpt_path: str, device: str = "auto", weights: str | None = None) -> "ActionPredictor":
     """A trained model with its whole pipeline, from video file to ranked classes.
 
     Args:
         ckpt_path: a checkpoint written by `actionrnn fit`.
         device: `auto` takes a GPU where there is one.
+        weights: the backbone's weights file, where it has moved since; its content is compared
+            with that of the training when the first video is read.
 
     Raises:
         ActionRNNError: if the checkpoint is missing, damaged or of another format.
     """
     from actionrnn.evaluation.predictor import ActionPredictor
 
-    return ActionPredictor.load(ckpt_path, device=device)
+    return ActionPredictor.load(ckpt_path, device=device, weights=weights)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,20 +15,26 @@ import yaml
 # A config has some hundred lines. Aliases of aliases grow without end: what they stand for counts.
 _MOST_YAML_BYTES, _MOST_YAML_NODES = 1 << 18, 100_000
 
+_UNFINISHED = re.compile(r"\..+\.[0-9]+-[0-9a-f]{8}(\.\w+)?")
+
 
 @contextmanager
-def published(target: Path) -> Iterator[Path]:
+def published(target: Path, ending: str = "") -> Iterator[Path]:
     """A path beside `target` to write to; when the block ends well it becomes `target`.
 
     The content reaches the disk before the name does (fsync, rename, fsync of the folder), so
     that a process killed at any moment leaves the old file, or the new one, and never a part.
     Where the block fails, what it wrote is removed. The folder is made if it is not there.
 
+    Args:
+        target: the file.
+        ending: of the path to write to, for a library that chooses the format by it.
+
     Raises:
         OSError: if the folder cannot be written or the disk is full.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{token_hex(4)}")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{token_hex(4)}{ending}")
     try:
         yield temporary
         sync(temporary)
@@ -52,6 +59,11 @@ def publish_text(target: Path, text: str) -> None:
 def publish_json(target: Path, content: Any) -> None:
     """Write a whole JSON file; see `published`."""
     publish_text(target, json.dumps(content, indent=2, sort_keys=False) + "\n")
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file's name is one that `published` writes to: its process works, or was killed."""
+    return _UNFINISHED.fullmatch(name) is not None
 
 
 def sync(path: Path) -> None:

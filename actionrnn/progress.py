@@ -1,13 +1,21 @@
-"""Progress of slow loops: a bar on a terminal, a line every tenth elsewhere; all on stderr."""
+"""Progress of slow work: a bar on a terminal, a line now and then elsewhere; all on stderr."""
 
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
 
 from actionrnn.errors import shown
 
@@ -15,11 +23,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 # Loops that end sooner say nothing.
 _QUIET_SECONDS = 2.0
+SECONDS_PER_LINE = 10.0
 
 
 def tell(message: str) -> None:
     """A message for the user, on stderr; names in it cannot command the terminal."""
-    print(shown(message, lines=True), file=sys.stderr)
+    print(shown(message, lines=True), file=sys.stderr, flush=True)
 
 
 def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
@@ -49,3 +58,59 @@ def in_threads(
     """
     with ThreadPoolExecutor(num_threads) as pool:
         return list(progress(pool.map(function, items), len(items), what))
+
+
+class StatusBar:
+    """A bar with words beside it on a terminal, a line every ten seconds elsewhere.
+
+    Args:
+        what: is being done.
+        total: steps of it.
+        enabled: false is silent.
+    """
+
+    def __init__(self, what: str, total: int, enabled: bool = True) -> None:
+        self.what = what
+        self.total = total
+        self.enabled = enabled
+        self._started = self._last_line = time.monotonic()
+        console = Console(stderr=True)
+        self._bar: Progress | None = None
+        if enabled and console.is_terminal:
+            self._bar = Progress(
+                TextColumn(what),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[status]}"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            self._task = self._bar.add_task(what, total=total, status="")
+
+    @property
+    def seconds(self) -> float:
+        """Since it was made; never 0."""
+        return max(time.monotonic() - self._started, 1e-9)
+
+    def show(self, done: int, status: str) -> None:
+        """So many steps are done, 1 <= done; how it goes, in words."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, status=status)
+        elif self.enabled and time.monotonic() - self._last_line > SECONDS_PER_LINE:
+            self._last_line = time.monotonic()
+            left = (self.total - done) * self.seconds / done
+            tell(f"{self.what}: {done} of {self.total} clips: {status}; {left:.0f} s left")
+
+    def __enter__(self) -> "StatusBar":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

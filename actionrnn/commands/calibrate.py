@@ -22,13 +22,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--data.root", type=str | None, default=None, help="data moved here")
     parser.add_argument("--reset", action="store_true", help="store a temperature of 1")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument(
+        "--features.backbone.weights", type=str | None, default=None, help="weights moved here"
+    )
     with usage_errors(parser):
         options = parser.parse_args(arguments)
     if options.reset:
         store_temperature(options.ckpt_path, 1.0)
         print(json.dumps({"temperature": 1.0}) if options.json else "temperature 1 stored")
         return 0
-    model = TrainedModel.load(options.ckpt_path, root=options["data.root"])
+    model = TrainedModel.load(
+        options.ckpt_path,
+        root=options["data.root"],
+        weights=options["features.backbone.weights"],
+    )
     logits_NK, target_N = clip_logits(model.score("val").double()), model.targets("val")
     temperature = fit_temperature(logits_NK, target_N)
     if temperature is None:

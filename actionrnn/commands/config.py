@@ -153,7 +153,8 @@ def settings_of(verb: str, arguments: list[str]) -> Settings:
         ActionRNNError: for a file that cannot be read.
     """
     ckpt_path = option_value("--ckpt_path", arguments)
-    base = checkpoint_settings(verb, ckpt_path) if ckpt_path else {}
+    root = option_value("--data.root", arguments)
+    base = checkpoint_settings(verb, ckpt_path, root) if ckpt_path else {}
     return parsed(*compose(arguments, base))
 
 

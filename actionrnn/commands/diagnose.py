@@ -70,6 +70,7 @@ def main(arguments: list[str]) -> int:
         split=options["data.split"],
         allow_leak=options["data.allow_leak"],
         device=options.device,
+        weights=options["features.backbone.weights"],
     )
     extra = {"columns": options.columns, "device": options.device} if name == "bias" else {}
     result = import_function(KINDS[name].diagnose)(run, options["data.subset"], **extra)
@@ -96,6 +97,9 @@ def _parser(name: str) -> ArgumentParser:
     parser.add_argument("--data.allow_leak", type=bool, default=False, help="go on, marked so")
     parser.add_argument("--device", type=str, default="auto", help="for the backbone")
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
+    parser.add_argument(
+        "--features.backbone.weights", type=str | None, default=None, help="weights moved here"
+    )
     if name == "bias":
         parser.add_argument(
             "--columns", type=list[str], default=[], help="manifest columns to slice by"

@@ -33,7 +33,11 @@ def main(arguments: list[str]) -> int:
     folder = Path(options.output_dir or run_folder_of(options.ckpt_path) / "explanations")
     folder.mkdir(parents=True, exist_ok=True)
     if options.num_clips:
-        run = TrainedModel.load(options.ckpt_path, device=options.device)
+        run = TrainedModel.load(
+            options.ckpt_path,
+            device=options.device,
+            weights=options["features.backbone.weights"],
+        )
         result = survey(run, options["data.subset"], options.num_clips)
         publish_json(folder / "survey.json", result)
         if options.json:
@@ -46,7 +50,8 @@ def main(arguments: list[str]) -> int:
 
 def _explain_all(folder: Path, options: Any) -> int:
     """Explain each video; exit code 1 if one could not be read."""
-    predictor = ActionPredictor.load(options.ckpt_path, options.device)
+    weights = options["features.backbone.weights"]
+    predictor = ActionPredictor.load(options.ckpt_path, options.device, weights)
     failures = 0
     for video, target in zip(options.videos, _targets(folder, options.videos), strict=True):
         try:
@@ -73,6 +78,9 @@ def _parse(arguments: list[str]) -> Any:
     parser.add_argument("--data.subset", type=Part, default="test", help="of which part")
     parser.add_argument("--device", type=str, default="auto", help="for the backbone")
     parser.add_argument("--json", action="store_true", help="one JSON object a clip")
+    parser.add_argument(
+        "--features.backbone.weights", type=str | None, default=None, help="weights moved here"
+    )
     with usage_errors(parser):
         options = parser.parse_args(arguments)
     options.videos = [*options.clips, *options.videos]

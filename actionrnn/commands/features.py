@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import UsageError, near_miss, usage_errors
 from actionrnn.features import admin
+from actionrnn.features.exchange import export_features, import_features
 from actionrnn.features.store import FeatureStore
 from actionrnn.training.data import expand_path
 
@@ -99,7 +100,7 @@ def _import(parser: ArgumentParser, arguments: list[str]) -> int:
     options = _parse(parser, arguments)
     root = expand_path(options.root)
     target = options.features_dir or root / "features"
-    store = admin.import_features(
+    store = import_features(
         Manifest.load(root), options.folder, target, options.name, options.dtype
     )
     print(f"{len(store.video_ids)} clips imported, {len(store.failures)} had no file")
@@ -115,5 +116,5 @@ def _export(parser: ArgumentParser, arguments: list[str]) -> int:
     parser.add_argument("--format", type=Literal["npy", "safetensors"], default="npy")
     options = _parse(parser, arguments)
     store = FeatureStore.open(options.folder)
-    print(f"{admin.export_features(store, options.target, options.format)} clips exported")
+    print(f"{export_features(store, options.target, options.format)} clips exported")
     return 0

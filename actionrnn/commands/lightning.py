@@ -76,7 +76,11 @@ def predict_videos(arguments: list[str]) -> int:
     parser.add_argument("--videos", type=str, nargs="+", required=True, help="video files")
     parser.add_argument("--top_k", type=int, default=5, help="classes to show")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--features.backbone.weights", type=str | None, default=None, help="weights moved here"
+    )
     with usage_errors(parser):
         options = parser.parse_args(arguments)
-    predictor = ActionPredictor.load(options.ckpt_path)
+    weights = options["features.backbone.weights"]
+    predictor = ActionPredictor.load(options.ckpt_path, weights=weights)
     return predictor.print_predictions(options.videos, options.top_k, as_json=options.json)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from actionrnn.progress import in_threads
 from actionrnn.video.errors import VideoError
 from actionrnn.video.images import DEFAULT_FPS, numbered_images
+from actionrnn.video.index import index_frames
 from actionrnn.video.probe import open_container, why_no_video
 
 # Annotations round; what ends this much after its file is not worth a word.

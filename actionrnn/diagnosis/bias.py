@@ -11,10 +11,11 @@ from torch import Tensor
 from actionrnn.diagnosis.baselines import train_head
 from actionrnn.diagnosis.slices import accuracy_by, check_columns, label_candidates
 from actionrnn.evaluation.bootstrap import Tallies, draw_weights, group_ids, interval
-from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.extract import choose_device, clips_of, compute
+from actionrnn.features.clip_sources import clips_of
+from actionrnn.features.extract import compute
+from actionrnn.features.machine import choose_device
 from actionrnn.training.batches import Batch
 from actionrnn.training.data import Subset
 from actionrnn.training.recognizer import clip_logits
@@ -54,9 +55,8 @@ def diagnose_bias(
     scored = run.predictions(subset)
     single = train_head(run, head="single_frame").model
     parts: list[Subset] = ["val", subset] if subset != "val" else ["val"]
-    spec = run.data.store.spec
-    folder = run.data.features_dir
-    backbone = ActionPredictor(run.recognizer, spec, choose_device(device), folder).backbone
+    settings = run.data.features
+    backbone = FrozenBackbone(settings.backbone, choose_device(device), settings.runtime)
     result = {
         "subset": subset,
         "num_clips": len(scored.table),

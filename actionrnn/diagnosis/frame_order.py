@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.features.extract import clips_of
+from actionrnn.features.clip_sources import clips_of
 from actionrnn.features.store import FeatureStore
 from actionrnn.training.batches import Batch
 from actionrnn.video.reader import open_video

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from actionrnn.errors import ActionRNNError
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.extract import choose_device, extract_clip, load_backbone
+from actionrnn.features.extract import extract_clip
+from actionrnn.features.machine import choose_device
+from actionrnn.features.resolve import settings_of
 from actionrnn.features.spec import FeatureSpec
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
 from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer, clip_logits
@@ -35,23 +36,30 @@ class ActionPredictor:
         recognizer: the trained model, in eval mode.
         spec: what its features are.
         device: where the backbone and the head run.
-        features_dir: where the features it was trained on are kept.
+        weights: where the backbone's weights are now; None is where they were in training.
     """
 
     recognizer: ActionRecognizer
     spec: FeatureSpec
     device: str
-    features_dir: Path
+    weights: str | None = None
 
     @classmethod
-    def load(cls, ckpt_path: str | Path, device: str = "auto") -> "ActionPredictor":
-        """Rebuild the pipeline of a checkpoint; the backbone is loaded when first needed."""
+    def load(
+        cls, ckpt_path: str | Path, device: str = "auto", weights: str | None = None
+    ) -> "ActionPredictor":
+        """Rebuild the pipeline of a checkpoint; the backbone is loaded when first needed.
+
+        Args:
+            ckpt_path: a checkpoint.
+            device: where the backbone and the head run.
+            weights: where the backbone's weights are now; None is where they were in training.
+        """
         checkpoint = read_checkpoint(ckpt_path)
         saved = checkpoint[CHECKPOINT_KEY]
         spec = FeatureSpec.from_dict(saved["feature_spec"])
         chosen = choose_device(device)
-        folder = Path(saved["data"]["features_dir"])
-        return cls(load_recognizer(checkpoint).to(chosen), spec, chosen, folder)
+        return cls(load_recognizer(checkpoint).to(chosen), spec, chosen, weights)
 
     @property
     def class_names(self) -> list[str]:
@@ -65,14 +73,8 @@ class ActionPredictor:
         Raises:
             ActionRNNError: if its weights are others than those the checkpoint was trained on.
         """
-        backbone = load_backbone(self.spec, self.features_dir, self.device)
-        if backbone.weights_sha256 != self.spec.weights_sha256:
-            raise ActionRNNError(
-                f"the backbone weights {self.spec.settings.backbone.weights} are not those the "
-                f"checkpoint was trained on (SHA-256 {backbone.weights_sha256[:12]}..., expected "
-                f"{self.spec.weights_sha256[:12]}...): give the original file"
-            )
-        return backbone
+        settings = settings_of(self.spec, self.weights)
+        return FrozenBackbone(settings.backbone, self.device, settings.runtime)
 
     def features(self, video: str | Path) -> Tensor:
         """Frozen features of every view of a video, float32 (V, T, D).

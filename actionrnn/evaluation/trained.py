@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from actionrnn.evaluation.predictions import Predictions
+from actionrnn.features.resolve import settings_of
 from actionrnn.features.spec import FeatureSpec
 from actionrnn.training.batches import Batch
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
@@ -41,6 +42,7 @@ class TrainedModel:
         split: str | None = None,
         allow_leak: bool = False,
         device: str = "auto",
+        weights: str | None = None,
     ) -> "TrainedModel":
         """Rebuild model and data; features that are missing are extracted first.
 
@@ -50,6 +52,7 @@ class TrainedModel:
             split: another split of it.
             allow_leak: go on, marked as leaked, where clips to be scored were trained on.
             device: where missing features are computed.
+            weights: where the backbone's weights are now; None is where they were in training.
 
         Raises:
             ActionRNNError: if the checkpoint, the data or its features are missing or others.
@@ -63,11 +66,13 @@ class TrainedModel:
         options |= {"allow_leak": True} if allow_leak else {}
         spec = FeatureSpec.from_dict(saved["feature_spec"])
         data = ActionDataModule(
-            **options, features=spec.settings, extraction=ExtractionSettings(device=device)
+            **options,
+            features=settings_of(spec, weights),
+            extraction=ExtractionSettings(device=device),
         )
+        data.expects = saved
         data.prepare_data()
         data.setup("test")
-        data.check_features(saved["feature_spec"])
         return cls(Path(ckpt_path), load_recognizer(checkpoint), data)
 
     @property

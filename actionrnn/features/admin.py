@@ -1,29 +1,18 @@
-"""Looking after stores: what there is, whether it is whole, freeing space, moving in and out."""
+"""Looking after stores: what there is, whether it is whole, freeing space."""
 
-import os
 import shutil
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
-
-from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
-from actionrnn.features.clip_files import source_of
-from actionrnn.features.extract import CLIPS_PER_SHARD, FAILURES_NAME, imported_spec
-from actionrnn.features.int8 import NETWORKS, int8_version
-from actionrnn.features.shard import NAME, SUFFIX, Entry, unwritable, write_shard
-from actionrnn.features.spec import IMPORTED, FeatureSpec
+from actionrnn.features.extract import FAILURES_NAME
+from actionrnn.features.shard import NAME, SUFFIX
+from actionrnn.features.spec import FeatureSpec
 from actionrnn.features.store import SPEC_NAME, FeatureStore
+from actionrnn.files import is_unfinished
 
-FileFormat = Literal["npy", "safetensors"]
 DISCARDED = ".damaged"
 ABANDONED_SECONDS = 3600.0  # an unfinished file that old belongs to no living process
 
@@ -109,19 +98,14 @@ def _foreign(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _is_own(name: str) -> bool:
     known = name in (SPEC_NAME, FAILURES_NAME)
-    return known or name.endswith((SUFFIX, DISCARDED)) or _is_temporary(name)
-
-
-def _is_temporary(name: str) -> bool:
-    return name.startswith(".") and name.endswith(".tmp")
+    return known or name.endswith((SUFFIX, DISCARDED)) or is_unfinished(name)
 
 
 def _abandoned(folder: Path) -> list[Path]:
     """Half-written files that belong to no living process."""
     old = time.time() - ABANDONED_SECONDS
-    return [
-        path for path in folder.iterdir() if _is_temporary(path.name) and path.stat().st_mtime < old
-    ]
+    unfinished = (path for path in folder.iterdir() if is_unfinished(path.name))
+    return [path for path in unfinished if path.stat().st_mtime < old]
 
 
 def discard(damaged: dict[Path, str]) -> list[Path]:
@@ -145,8 +129,7 @@ def prune(folder: Path, keep: Sequence[str] | None = None, dry_run: bool = False
         dry_run: only tell.
 
     Returns:
-        Damaged and superseded shards, files of processes that died, int8 networks that no store
-        needs, and whole stores.
+        Damaged and superseded shards, files of processes that died, and whole stores.
 
     Raises:
         ActionRNNError: if `keep` names a fingerprint that is not there, or nothing can be deleted.
@@ -164,8 +147,6 @@ def prune(folder: Path, keep: Sequence[str] | None = None, dry_run: bool = False
             doomed.append(Pruned(place, _size(place), "store not kept"))
         else:
             doomed += [Pruned(path, _size(path), why) for path, why in _garbage(place)]
-    kept = [place for place in folders if keep is None or place.name in keep]
-    doomed += [Pruned(path, _size(path), "of no store") for path in _unused_networks(folder, kept)]
     if not dry_run:
         for each in doomed:
             _delete(each.path)
@@ -178,17 +159,6 @@ def _garbage(folder: Path) -> Iterator[tuple[Path, str]]:
     yield from ((path, "damaged") for path in store.damaged if NAME.fullmatch(path.name))
     yield from ((path, "damaged") for path in folder.glob(f"*{DISCARDED}"))
     yield from ((path, "unfinished") for path in _abandoned(folder))
-
-
-def _unused_networks(folder: Path, stores: Sequence[Path]) -> list[Path]:
-    """Int8 networks beside the stores whose features no store holds."""
-    used = " ".join(FeatureStore.open(place).spec.runtime for place in stores)
-    old = time.time() - ABANDONED_SECONDS  # a younger one may be about to be used
-    return [
-        path
-        for path in folder.glob(NETWORKS)
-        if path.stat().st_mtime < old and int8_version(path) not in used
-    ]
 
 
 def _delete(path: Path) -> None:
@@ -204,116 +174,3 @@ def _delete(path: Path) -> None:
 def _size(path: Path) -> int:
     files = path.iterdir() if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files)
-
-
-def import_features(
-    manifest: Manifest,
-    source: Path,
-    folder: Path,
-    name: str,
-    dtype: Literal["float32", "float16"] = "float32",
-) -> FeatureStore:
-    """Make a store of features made elsewhere; `--features.backbone.name import:NAME` uses it.
-
-    Run again, it takes what the source has now.
-
-    Args:
-        manifest: the clips.
-        source: folder with a file a clip, `<video_id>.npy` or `<video_id>.safetensors` (one
-            tensor): float (T, D), or (V, T, D) with V views.
-        folder: where stores are kept.
-        name: what to call them.
-        dtype: how to store them.
-
-    Raises:
-        ActionRNNError: for a file of another shape, or if not one clip has a file.
-    """
-    store = FeatureStore.create(folder, imported_spec(IMPORTED + name))
-    found: list[tuple[Entry, NDArray[np.floating] | None]] = []
-    num_found = 0
-    shape: tuple[int, int] | None = None
-    for video_id in manifest.table["video_id"]:
-        path = _feature_file(source, video_id)
-        if path is None:
-            reason = f"{source} has no {video_id}.npy or .safetensors"
-            found.append((Entry(video_id, "missing", error=reason), None))
-        else:
-            array = _read_array(path)
-            shape = shape or (array.shape[0], array.shape[2])
-            if (array.shape[0], array.shape[2]) != shape:
-                raise ActionRNNError(
-                    f"{path}: {array.shape[0]} views of D = {array.shape[2]}, but the clips "
-                    f"before have {shape[0]} of {shape[1]}"
-                )
-            num_found += 1
-            found.append((Entry(video_id, source_of(path), array.shape[1]), array.astype(dtype)))
-        if len(found) == CLIPS_PER_SHARD:
-            write_shard(store.folder, found, f"imported from {source.name}")
-            found = []
-    if not num_found:
-        raise ActionRNNError(
-            f"{source} holds features of not one of the {len(manifest.table)} clips; wanted "
-            f"files like {manifest.table['video_id'].iloc[0]}.npy"
-        )
-    if found:
-        write_shard(store.folder, found, f"imported from {source.name}")
-    return FeatureStore.open(store.folder)
-
-
-def export_features(store: FeatureStore, target: Path, file_format: FileFormat) -> int:
-    """Write a file a clip, (V, T, D), and the spec and the list of failures beside them.
-
-    Returns:
-        How many clips were written; `import_features` reads them back.
-
-    Raises:
-        ActionRNNError: if a clip's name is no file name, or the folder cannot be written.
-    """
-    try:
-        for video_id in store.video_ids:
-            stem = _inside(target, video_id)
-            stem.parent.mkdir(parents=True, exist_ok=True)
-            temporary = stem.with_name(f".{stem.name}.{uuid.uuid4().hex[:8]}.tmp")
-            if file_format == "npy":
-                with open(temporary, "wb") as file:
-                    np.save(file, store.read(video_id))
-            else:
-                save_file({"features": store.read(video_id)}, temporary)
-            os.replace(temporary, stem.with_name(f"{stem.name}.{file_format}"))
-        shutil.copyfile(store.folder / SPEC_NAME, target / SPEC_NAME)
-    except OSError as error:
-        raise ActionRNNError(unwritable(target, error)) from error
-    return len(store.video_ids)
-
-
-def _inside(folder: Path, video_id: str) -> Path:
-    if Path(video_id).is_absolute() or ".." in Path(video_id).parts:
-        raise ActionRNNError(f"video_id {video_id!r} would be a file outside of {folder}")
-    return folder / video_id
-
-
-def _feature_file(source: Path, video_id: str) -> Path | None:
-    stem = _inside(source, video_id)
-    for ending in (".npy", ".safetensors"):
-        if (path := stem.with_name(stem.name + ending)).is_file():
-            return path
-    return None
-
-
-def _read_array(path: Path) -> NDArray[np.floating]:
-    array: NDArray[np.floating]
-    try:
-        if path.suffix == ".npy":
-            array = np.load(path, allow_pickle=False)
-        else:
-            (array,) = load_file(path).values()
-    except (ValueError, OSError, EOFError, SafetensorError) as error:
-        raise ActionRNNError(f"{path}: not one array of features ({error})") from error
-    array = array[None] if array.ndim == 2 else array
-    if array.ndim != 3 or not array.size or not np.issubdtype(array.dtype, np.floating):
-        raise ActionRNNError(
-            f"{path}: wanted float (T, D) or (V, T, D), found {array.dtype} {array.shape}"
-        )
-    if not np.isfinite(array).all():
-        raise ActionRNNError(f"{path}: not all its values are finite")
-    return array

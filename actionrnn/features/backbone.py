@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +11,15 @@ from torch.fx import GraphModule
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.machine import Busy, num_cores
 from actionrnn.features.network import Pipeline, cut
+from actionrnn.features.published import FLAG
 from actionrnn.features.spec import BackboneConfig
 from actionrnn.features.weights import (
     build_model,
     has_classifier,
     preprocessing_of,
-    weights_identity,
+    true_identity,
 )
 from actionrnn.memory import keep_freed_memory, return_freed_memory
-
-__all__ = ["FrozenBackbone", "build_model", "weights_identity"]
 
 # Measured with MobileNetV2 on one core: torch does 117 pictures/s in batches of 8 and 192 in
 # batches of 16 (ResNet-50 17 and 27), OpenVINO 240 and 220.
@@ -47,7 +45,6 @@ class FrozenBackbone:
         runtime: see FeatureSettings.
         batch_size: pictures per batch; None chooses by device. Another size may change the last
             bits of a feature (measured: 2e-5 of values of some 1).
-        int8: the quantised network, for the runtime `openvino-int8`; see features/int8.py.
 
     Attributes:
         feature_dim: D.
@@ -67,7 +64,6 @@ class FrozenBackbone:
         device: str = "cpu",
         runtime: str = "torch",
         batch_size: int | None = None,
-        int8: Path | None = None,
     ) -> None:
         self.config = config
         self.device = torch.device(device)
@@ -76,33 +72,35 @@ class FrozenBackbone:
         self.batch_size = batch_size or _batch_size(on_gpu, runtime)
         if not on_gpu:
             keep_freed_memory()
-        self.weights_sha256 = weights_identity(config)
+        self.weights_sha256 = true_identity(config)
+        if config.sha256 not in (None, self.weights_sha256):
+            raise ActionRNNError(
+                f"the backbone weights {config.weights} are not the wanted ones: their SHA-256 "
+                f"is {self.weights_sha256[:12]}..., not {str(config.sha256)[:12]}...; give the "
+                f"original file: {FLAG} FILE"
+            )
         model = build_model(config).eval().requires_grad_(False)
         wanted = preprocessing_of(config)
         self.mean, self.std, self.input_size = wanted.mean, wanted.std, wanted.size
         network = cut(
             model, config.layer, self.input_size, config.name, has_classifier(config, model)
         )
-        if runtime.startswith("openvino") and not isinstance(network, GraphModule):
+        if runtime == "openvino" and not isinstance(network, GraphModule):
             raise ActionRNNError(f"{config.name} cannot be traced: it runs with torch only")
         self.pipeline = Pipeline(network, self.mean, self.std, config.grid).eval()
         self.feature_dim = self._probe()
         self.num_threads = 2 if on_gpu else num_cores()
         self.busy = Busy(self.num_threads)
-        self._compute = self._compiled(int8)
+        self._compute = self._compiled()
         self._own = threading.local()
         self._threads = ThreadPoolExecutor(self.num_threads, "backbone")
         self._start_threads()
 
-    def _compiled(self, int8: Path | None) -> Callable[[Tensor], Tensor]:
-        if self.runtime.startswith("openvino"):
+    def _compiled(self) -> Callable[[Tensor], Tensor]:
+        if self.runtime == "openvino":
             from actionrnn.features import openvino
 
-            if int8 is None:
-                network = openvino.converted(self.pipeline, self._example())
-            else:
-                network = openvino.read_quantized(int8)
-            return openvino.compiled(network)
+            return openvino.compiled(openvino.converted(self.pipeline, self._example()))
         self.pipeline.to(self.device).to(memory_format=torch.channels_last)
         pipeline: Callable[[Tensor], Tensor] = self.pipeline
         return pipeline
@@ -203,4 +201,4 @@ class FrozenBackbone:
 def _batch_size(on_gpu: bool, runtime: str) -> int:
     if on_gpu:
         return BATCH_SIZE_GPU
-    return BATCH_SIZE_OPENVINO if runtime.startswith("openvino") else BATCH_SIZE_TORCH
+    return BATCH_SIZE_OPENVINO if runtime == "openvino" else BATCH_SIZE_TORCH

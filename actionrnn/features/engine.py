@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clip_files import Clip, content_of
+from actionrnn.features.clip_sources import MISSING, Clip, content_of
 from actionrnn.features.machine import Busy
 from actionrnn.features.shard import Entry
+from actionrnn.features.store import NOT_READ
 from actionrnn.video.decode import ClipFrames
-from actionrnn.video.errors import VideoError
-from actionrnn.video.isolate import DecodeWorker
+from actionrnn.video.errors import VideoError, VideoNotFound
+from actionrnn.video.isolate import DecoderDied, DecodeWorker
 
 # Decoded pictures that may wait for the backbone; enough that neither side waits for a slow clip.
 MAX_WAITING_BYTES = 128 * 2**20
@@ -50,6 +51,12 @@ class DecoderPool:
     def submit(self, clip: Clip) -> "Future[Any]":
         """Decode a clip: its frames, or why there are none; and the hash of its content."""
         return self._threads.submit(self._decode, clip)
+
+    def decode_alone(self, clip: Clip) -> tuple[ClipFrames | VideoError, str]:
+        """As `submit`, at once, in a fresh process beside which no other has memory."""
+        for worker in self._workers:
+            worker.close()
+        return self._decode(clip)
 
     def _decode(self, clip: Clip) -> tuple[ClipFrames | VideoError, str]:
         worker = self._free.pop()
@@ -162,6 +169,10 @@ class Engine:
         decoders: decode.
         dtype: of the features.
         on_bad_video: hand out an unreadable clip as a failure, or raise.
+
+    A clip whose decoder dies is decoded once more, after all others and alone. If it dies again,
+    nothing is known of the file: its failure says `NOT_READ`, and so does that of a file which is
+    there and may not be opened.
     """
 
     def __init__(
@@ -179,6 +190,7 @@ class Engine:
         self._decoding: dict[Future[Any], Clip] = {}
         self._computing: dict[Future[Any], list[_Piece]] = {}
         self._picture_bytes = 1
+        self._died: list[Clip] = []
 
     def run(self, clips: Iterable[Clip]) -> Iterator[Extracted]:
         """Extract clips, however many, with a bounded number of pictures in memory.
@@ -199,7 +211,11 @@ class Engine:
                 pictures = torch.cat([piece.pictures_NCHW for piece in batch])
                 self._computing[self._backbone.submit(pictures)] = batch
             if not self._decoding and not self._computing:
-                return
+                if not self._died:
+                    return
+                clip = self._died.pop()
+                yield from self._decoded(clip, *self._decoders.decode_alone(clip), alone=True)
+                continue
             done, _ = wait([*self._decoding, *self._computing], return_when=FIRST_COMPLETED)
             for future in done:
                 if future in self._decoding:
@@ -219,12 +235,18 @@ class Engine:
         return len(self._computing) <= self._backbone.num_threads
 
     def _decoded(
-        self, clip: Clip, frames: ClipFrames | VideoError, content: str
+        self, clip: Clip, frames: ClipFrames | VideoError, content: str, alone: bool = False
     ) -> Iterator[Extracted]:
+        if isinstance(frames, DecoderDied) and not alone:
+            self._died.append(clip)
+            return
         if isinstance(frames, VideoError):
             if self._on_bad_video == "raise":
                 raise frames
-            yield Entry(clip.video_id, clip.source, error=str(frames), content=content), None
+            there = isinstance(frames, VideoNotFound) and clip.source != MISSING
+            unknown = there or isinstance(frames, DecoderDied)
+            reason = f"{NOT_READ}{frames}" if unknown else str(frames)
+            yield Entry(clip.video_id, clip.source, error=reason, content=content), None
             return
         pending = _Pending(clip, frames, content)
         self._picture_bytes = pending.pictures_NCHW[0].nbytes

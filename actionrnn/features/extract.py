@@ -1,13 +1,11 @@
 """The features of every clip, computed where they are missing; resumable at any moment."""
 
 import csv
-import os
+import io
 import sys
 import time
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,94 +15,26 @@ from torch import Tensor
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clip_files import Clip, clips_of, content_of, readers_of
+from actionrnn.features.clip_sources import clips_of, content_of, refuse_foreign
 from actionrnn.features.engine import DecoderPool, Engine, Extracted
-from actionrnn.features.int8 import RUNTIME, ensure_network, int8_version, network_path
 from actionrnn.features.machine import choose_device, num_cores
-from actionrnn.features.openvino import runtime_version
-from actionrnn.features.progress import ExtractionProgress
+from actionrnn.features.progress import ExtractionProgress, is_cut
+from actionrnn.features.resolve import resolved, spec_of
 from actionrnn.features.shard import unwritable, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
 from actionrnn.features.store import FeatureStore, read_spec
-from actionrnn.features.weights import preprocessing_of, weights_identity
+from actionrnn.features.weights import preprocessing_of
+from actionrnn.files import publish_text
+from actionrnn.progress import tell
 from actionrnn.video.decode import read_clip
-
-__all__ = ["choose_device", "clips_of", "compute", "ensure_features", "extract_clip", "spec_of"]
+from actionrnn.video.sampling import Sampling
 
 SECONDS_PER_SHARD = 10.0  # work that a kill can cost
 CLIPS_PER_SHARD = 1024
-VERIFY_BYTES = 2**30  # stores up to this size are checked byte by byte at every use: about 1.5 s
+# Stores up to this size are checked byte by byte at every use (about 1.5 s), and what is damaged
+# is made again; the clips of larger ones are checked as they are read.
+VERIFY_BYTES = 2**30
 FAILURES_NAME = "failures.csv"
-
-
-def spec_of(
-    settings: FeatureSettings,
-    device: str = "cpu",
-    clips: Sequence[Clip] = (),
-    network: Path | None = None,
-) -> FeatureSpec:
-    """What the settings mean here: which decoder for the clips, which weights, which runtime.
-
-    Args:
-        settings: what was asked.
-        device: where the backbone runs.
-        clips: those that are read.
-        network: the quantised network, for the runtime `openvino-int8`.
-    """
-    if is_imported(settings.backbone.name):
-        return imported_spec(settings.backbone.name)
-    settings = sized(settings)
-    chosen = settings.runtime
-    if chosen == "auto":
-        chosen = "torch-bf16" if device.startswith("cuda") else "torch"
-    return FeatureSpec(
-        replace(settings, runtime=chosen),
-        readers_of(clips, settings.reader),
-        weights_identity(settings.backbone),
-        _version_of(chosen, network),
-    )
-
-
-def sized(settings: FeatureSettings) -> FeatureSettings:
-    """The settings with the size of pictures that the weights were trained on, if none is given."""
-    if settings.transform.size is not None or is_imported(settings.backbone.name):
-        return settings
-    side = preprocessing_of(settings.backbone).size
-    return replace(settings, transform=replace(settings.transform, size=side))
-
-
-def _version_of(runtime: str, network: Path | None) -> str:
-    if not runtime.startswith("openvino"):
-        return ""
-    version = runtime_version()
-    return version if network is None else f"{version}, {int8_version(network)}"
-
-
-def imported_spec(name: str) -> FeatureSpec:
-    """The spec of features made elsewhere, which is known by its name alone (`import:NAME`)."""
-    backbone = replace(FeatureSettings().backbone, name=name, weights="imported")
-    return FeatureSpec(FeatureSettings(backbone), "imported", weights_identity(backbone))
-
-
-def load_backbone(spec: FeatureSpec, folder: Path, device: str = "cpu") -> FrozenBackbone:
-    """The backbone that made the features of a spec, ready to compute.
-
-    Args:
-        spec: of the features.
-        folder: where their stores are kept; an int8 network lies there.
-        device: where to compute.
-
-    Raises:
-        ActionRNNError: if it cannot be had as it was.
-    """
-    settings = spec.settings
-    network = network_path(folder, settings) if settings.runtime == RUNTIME else None
-    if network is not None and int8_version(network) not in spec.runtime:
-        raise ActionRNNError(
-            f"{network} is not the int8 network that made the features ({spec.runtime}, found "
-            f"{int8_version(network)}); bring the original back"
-        )
-    return FrozenBackbone(settings.backbone, device, settings.runtime, int8=network)
 
 
 def compute(backbone: FrozenBackbone, frames_VTCHW: Tensor) -> Tensor:
@@ -134,6 +64,7 @@ def extract_clip(
     clip = read_clip(
         path, settings.sampling, settings.transform, settings.reader, start_seconds, end_seconds
     )
+    tell_cut(is_cut(clip.warnings), 1, settings.sampling)
     return stored_features(backbone, clip.frames, settings)
 
 
@@ -151,6 +82,8 @@ def ensure_features(
     shard: tuple[int, int] | None = None,
     retry_failed: bool = False,
     check_content: bool = False,
+    retry_unread: bool = True,
+    check_spec: Callable[[FeatureSpec], None] = lambda _: None,
 ) -> FeatureStore:
     """The features of every clip of a manifest, computed where the store lacks them.
 
@@ -167,6 +100,8 @@ def ensure_features(
         shard: `(i, n)` extracts every n-th clip from the i-th on; the others do the rest.
         retry_failed: try clips again that could not be read before.
         check_content: tell changed files by their content, not by size and time of change.
+        retry_unread: try clips again whose decoder died before.
+        check_spec: raises if these are not the wanted features; called before work begins.
 
     Raises:
         DataRejected: if too many clips cannot be read.
@@ -174,25 +109,27 @@ def ensure_features(
         ActionRNNError: if the backbone cannot be had, or the folder cannot be written.
     """
     chosen = choose_device(device)
-    settings = sized(settings)
+    settings = resolved(settings)
     clips = clips_of(manifest, settings)
-    network = None
-    if settings.runtime == RUNTIME:
-        network = quantized(folder, settings, clips, manifest)
-    spec = spec_of(settings, chosen, clips, network)
+    spec = spec_of(settings, chosen, clips)
+    check_spec(spec)
     store = open_checked(folder / spec.fingerprint, spec)
     if shard is not None:
         clips = clips[shard[0] :: shard[1]]
-    todo = _missing(store, clips, retry_failed, check_content)
-    if todo and is_imported(settings.backbone.name):
-        refuse_to_extract(store, todo)
+    if is_imported(settings.backbone.name):
+        require_imported(store, manifest)
+        check_failures(store, [clip.video_id for clip in clips], max_bad)
+        return store
+    wanted = [(c.video_id, content_of(c) if check_content else c.source) for c in clips]
+    lost = set(store.missing(wanted, retry_failed, check_content, retry_unread))
+    todo = [clip for clip in clips if clip.video_id in lost]
     if todo:
         if progress:
             explain_missing(folder, spec, len(todo), len(clips))
         workers = min(num_workers or num_cores(), len(todo))
         with closing(DecoderPool(workers)) as decoders:
             runtime = spec.settings.runtime
-            backbone = FrozenBackbone(settings.backbone, chosen, runtime, batch_size, network)
+            backbone = FrozenBackbone(settings.backbone, chosen, runtime, batch_size)
             with closing(backbone):
                 FeatureStore.create(folder, spec)
                 stages = {"decoding": decoders.busy, "the backbone": backbone.busy}
@@ -200,53 +137,36 @@ def ensure_features(
                 shown = ExtractionProgress(len(todo), stages, progress, shard)
                 about = f"{runtime} {torch.__version__} on {chosen}"
                 publish(store.folder, engine.run(todo), shown, about)
+                tell_cut(shown.cut, len(todo), settings.sampling)
         store = FeatureStore(store.folder, spec)
+        store.missing(wanted, content=check_content)  # each name stands for these files
     check_failures(store, [clip.video_id for clip in clips], max_bad)
     return store
 
 
-def quantized(
-    folder: Path, settings: FeatureSettings, clips: Sequence[Clip], manifest: Manifest
-) -> Path:
-    """The int8 network for these features, made and checked at first use; says how it went."""
-    labels = [str(label) for label in manifest.table["label"]]
-    path, check = ensure_network(folder, settings, clips, labels)
-    if check is not None:
-        print(f"int8 is good enough: {check}", file=sys.stderr)
-    return path
-
-
 def open_checked(folder: Path, spec: FeatureSpec) -> FeatureStore:
     """Open a store, byte by byte if it is small, and say which shards are damaged."""
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file())
     store = FeatureStore(folder, spec, verify=size <= VERIFY_BYTES)
     for reason in store.damaged.values():
         print(f"warning: {reason}; its clips are extracted again", file=sys.stderr)
     return store
 
 
-def _missing(
-    store: FeatureStore, clips: list[Clip], retry_failed: bool, check_content: bool
-) -> list[Clip]:
-    if is_imported(store.spec.settings.backbone.name):
-        known = {*store.video_ids, *store.failures}
-        return [clip for clip in clips if clip.video_id not in known]
-    wanted = ((c.video_id, content_of(c) if check_content else c.source) for c in clips)
-    missing = set(store.missing(wanted, retry_failed, check_content))
-    return [clip for clip in clips if clip.video_id in missing]
-
-
-def refuse_to_extract(store: FeatureStore, todo: list[Clip]) -> None:
-    """Imported features cannot be extracted.
+def require_imported(store: FeatureStore, manifest: Manifest) -> None:
+    """Imported features cannot be extracted: every clip must have been brought in.
 
     Raises:
         ActionRNNError: naming the first clips without features, and how to bring them in.
     """
-    names = ", ".join(clip.video_id for clip in todo[:3])
-    raise ActionRNNError(
-        f"{store.folder} lacks {len(todo)} clips ({names}, ...) of imported features "
-        f"{store.spec.settings.backbone.name}; bring them in with: actionrnn features import"
-    )
+    refuse_foreign(store.folder, store.entries, manifest)
+    missing = [name for name in manifest.table["video_id"] if name not in store.entries]
+    if missing:
+        raise ActionRNNError(
+            f"{store.folder} lacks {len(missing)} clips ({', '.join(missing[:3])}, ...) of "
+            f"imported features {store.spec.settings.backbone.name}; bring them in with: "
+            f"actionrnn features import"
+        )
 
 
 def publish(
@@ -267,6 +187,17 @@ def publish(
         finally:
             if done:
                 write_shard(folder, done, about)
+
+
+def tell_cut(count: int, total: int, sampling: Sampling) -> None:
+    """Say of how many clips the end is not seen, if of any, and what shows it."""
+    if count:
+        reach = sampling.num_frames / sampling.fps
+        tell(
+            f"warning: the end of {count} of {total} clips is not seen: {sampling.num_frames} "
+            f"frames at {sampling.fps:g} fps are the first {reach:g} s; raise "
+            f"--features.sampling.num_frames"
+        )
 
 
 def explain_missing(folder: Path, spec: FeatureSpec, missing: int, total: int) -> None:
@@ -319,11 +250,10 @@ def check_failures(store: FeatureStore, video_ids: list[str], max_bad: float) ->
 def _list_failures(folder: Path, failures: dict[str, str]) -> Path:
     """Write the list for people (the store itself holds it in its shards), if it is not there."""
     target = folder / FAILURES_NAME
-    temporary = folder / f".{FAILURES_NAME}.{uuid.uuid4().hex[:8]}.tmp"
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("video_id", "error"), *sorted(failures.items())])
     try:
-        with open(temporary, "w", newline="") as file:
-            csv.writer(file).writerows([("video_id", "error"), *sorted(failures.items())])
-        os.replace(temporary, target)
+        publish_text(target, text.getvalue())
     except OSError as error:
         if not target.exists():
             raise ActionRNNError(unwritable(folder, error)) from error

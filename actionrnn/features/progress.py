@@ -1,27 +1,26 @@
 """Progress of an extraction: rate, time left, bad clips, and what it is waiting for."""
 
-import sys
-import time
 from collections.abc import Mapping
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from actionrnn.features.machine import Busy
 from actionrnn.features.shard import Entry
-
-SECONDS_PER_LINE = 10.0
+from actionrnn.progress import StatusBar, tell
+from actionrnn.video.decode import LEFT_OUT
 
 
 class ExtractionProgress:
-    """A bar on a terminal, a line every ten seconds elsewhere; on stderr.
+    """What is shown of an extraction while it runs, and what it came to.
 
     Args:
         total: clips to extract.
         stages: the threads of every stage, by its name.
         enabled: false is silent.
         share: `(i, n)` of a process that does not work alone, to tell it from the others.
+
+    Attributes:
+        clips, pictures, bad: done so far; clips that could not be read.
+        cut: clips whose end the sampling does not reach.
     """
 
     def __init__(
@@ -31,28 +30,13 @@ class ExtractionProgress:
         enabled: bool = True,
         share: tuple[int, int] | None = None,
     ) -> None:
-        self.total = total
         self.stages = stages
-        self.enabled = enabled
-        self._name = "extract" if share is None else f"extract {share[0]}/{share[1]}"
-        self.clips = self.pictures = self.bad = 0
-        self._started = self._last_line = time.monotonic()
-        console = Console(stderr=True)
-        self._bar: Progress | None = None
-        if enabled and console.is_terminal:
-            self._bar = Progress(
-                TextColumn(self._name),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[status]}"),
-                TimeRemainingColumn(),
-                console=console,
-            )
-            self._task = self._bar.add_task("extract", total=total, status="")
+        name = "extract" if share is None else f"extract {share[0]}/{share[1]}"
+        self._bar = StatusBar(name, total, enabled)
+        self.clips = self.pictures = self.bad = self.cut = 0
 
     def __enter__(self) -> "ExtractionProgress":
-        if self._bar is not None:
-            self._bar.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(
@@ -61,17 +45,15 @@ class ExtractionProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-        if self.enabled:
-            seconds = time.monotonic() - self._started
-            done = f"{self.clips} of {self.total} clips in {seconds:.1f} s"
+        self._bar.__exit__(kind, error, trace)
+        if self._bar.enabled:
+            done = f"{self.clips} of {self._bar.total} clips in {self._bar.seconds:.1f} s"
             rest = "" if error is None else "; what is done is kept, the next run continues"
-            print(f"{self._name}: {done}: {self.status()}{rest}", file=sys.stderr, flush=True)
+            tell(f"{self._bar.what}: {done}: {self.status()}{rest}")
 
     def status(self) -> str:
         """Rates and the bottleneck, in words: the stage whose threads are busiest."""
-        seconds = max(time.monotonic() - self._started, 1e-9)
+        seconds = self._bar.seconds
         shares = {name: busy.share() for name, busy in self.stages.items()}
         slow = max(shares, key=shares.__getitem__)
         bad = f", {self.bad} unreadable" if self.bad else ""
@@ -85,12 +67,10 @@ class ExtractionProgress:
         self.clips += 1
         self.pictures += entry.num_frames * num_views
         self.bad += bool(entry.error)
-        if self._bar is not None:
-            self._bar.update(self._task, advance=1, status=self.status())
-        elif self.enabled and time.monotonic() - self._last_line > SECONDS_PER_LINE:
-            self._last_line = time.monotonic()
-            elapsed = self._last_line - self._started
-            left = (self.total - self.clips) * elapsed / self.clips
-            done = f"{self._name}: {self.clips} of {self.total} clips"
-            line = f"{done}: {self.status()}; {left:.0f} s left"
-            print(line, file=sys.stderr, flush=True)
+        self.cut += is_cut(entry.warnings)
+        self._bar.show(self.clips, self.status())
+
+
+def is_cut(warnings: tuple[str, ...]) -> bool:
+    """Whether one of a clip's warnings says that its end is not seen."""
+    return any(warning.startswith(LEFT_OUT) for warning in warnings)

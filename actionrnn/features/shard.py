@@ -2,7 +2,8 @@
 
 The file is plain safetensors: one tensor `rows` (frames of all its clips, D), and in its metadata
 an index of the clips. Its name is the moment of publication and the SHA-256 of its content, so
-every changed byte can be found, and of two shards the later one is known.
+every changed byte can be found, and of two shards the later one is known. The index holds its own
+SHA-256 and a CRC-32 of each clip's rows, so that damage is found without reading the whole.
 """
 
 import errno
@@ -10,9 +11,10 @@ import hashlib
 import json
 import os
 import re
+import stat
 import time
-import uuid
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,17 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from actionrnn.errors import ActionRNNError
+from actionrnn.files import published, sha256_of_file, sha256_of_text
 
-FORMAT = "actionrnn features 1"
+FORMAT = "actionrnn features 2"
 SUFFIX = ".safetensors"
-NAME = re.compile(r"(\d{20})-([0-9a-f]{32})\.safetensors")
+NAME = re.compile(r"([0-9]{20})-([0-9a-f]{32})\.safetensors")
+# A shard whose name is further ahead of this machine's clock was not written by anybody's clock.
+MOST_AHEAD_NANOSECONDS = 400 * 24 * 3600 * 10**9
+# What reading a crafted file can raise.
+_NOT_A_SHARD = (
+    ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 _DTYPES = {"F32": "float32", "F16": "float16"}
 
 
@@ -51,42 +60,59 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Shard:
-    """An opened shard: what its index says, and where its rows lie in the file.
+class Index:
+    """The clips of a shard, by position.
 
     Attributes:
-        path: the file.
-        index: columns `video_ids`, `sources`, `contents`, `lengths`, and by position `errors` and
-            `warnings`; `num_views` of every clip.
-        data_offset: first byte of the rows.
-        num_rows, dim, dtype: shape and type of the rows.
+        video_ids, sources, contents, lengths: see Entry.
+        checksums: CRC-32 of each clip's rows, 0 for a failure.
+        errors, warnings: of the positions that have any.
     """
 
-    path: Path
-    index: dict[str, Any]
-    data_offset: int
-    num_rows: int
-    dim: int
-    dtype: str
+    video_ids: list[str]
+    sources: list[str]
+    contents: list[str]
+    lengths: list[int]
+    checksums: list[int]
+    errors: dict[int, str]
+    warnings: dict[int, tuple[str, ...]]
 
     @property
     def entries(self) -> list[Entry]:
-        """Every clip in it, in the order of its rows."""
-        columns = (self.index[name] for name in ("video_ids", "sources", "lengths", "contents"))
-        errors, warnings = self.index["errors"], self.index["warnings"]
+        """Every clip."""
+        columns = zip(self.video_ids, self.sources, self.lengths, self.contents, strict=True)
         return [
             Entry(
                 video_id,
                 source,
                 length,
-                errors.get(str(position), ""),
-                tuple(warnings.get(str(position), ())),
+                self.errors.get(position, ""),
+                self.warnings.get(position, ()),
                 content,
             )
-            for position, (video_id, source, length, content) in enumerate(
-                zip(*columns, strict=True)
-            )
+            for position, (video_id, source, length, content) in enumerate(columns)
         ]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """An opened shard: what its index says, and where its rows lie in the file.
+
+    Attributes:
+        path: the file.
+        index: its clips.
+        num_views: V of every clip.
+        data_offset: first byte of the rows.
+        num_rows, dim, dtype: shape and type of the rows.
+    """
+
+    path: Path
+    index: Index
+    num_views: int
+    data_offset: int
+    num_rows: int
+    dim: int
+    dtype: str
 
     def rows(self) -> NDArray[np.floating]:
         """All rows, memory-mapped, (num_rows, D)."""
@@ -101,16 +127,19 @@ class Shard:
         Raises:
             ActionRNNError: if one differs.
         """
-        with open(self.path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if not self.path.name.endswith(f"-{found[:32]}{SUFFIX}"):
+        if not self.path.name.endswith(f"-{sha256_of_file(self.path)[:32]}{SUFFIX}"):
             raise ActionRNNError(f"{self.path} is damaged: its checksum differs")
+
+
+def checksum(rows: NDArray[np.floating]) -> int:
+    """CRC-32 of a clip's rows."""
+    return zlib.crc32(np.ascontiguousarray(rows).data)
 
 
 def write_shard(
     folder: Path, clips: Sequence[tuple[Entry, NDArray[np.floating] | None]], about: str = ""
 ) -> Path:
-    """Publish the features of some clips: temporary file in the same folder, sync, rename.
+    """Publish the features of some clips, whole or not at all.
 
     Args:
         folder: the store.
@@ -121,21 +150,14 @@ def write_shard(
         ActionRNNError: if the disk is full or the folder cannot be written; nothing is left there.
     """
     content = _content(clips, about)
-    name = f"{_moment(folder):020d}-{hashlib.sha256(content).hexdigest()[:32]}{SUFFIX}"
-    temporary = folder / f".{name}.{uuid.uuid4().hex[:8]}.tmp"
+    digest = hashlib.sha256(content).hexdigest()[:32]
     try:
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(folder)
+        path = folder / f"{_moment(folder):020d}-{digest}{SUFFIX}"
+        with published(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise ActionRNNError(unwritable(folder, error)) from error
-    return folder / name
+    return path
 
 
 def unwritable(folder: Path, error: OSError) -> str:
@@ -154,34 +176,77 @@ def unwritable(folder: Path, error: OSError) -> str:
 def read_shard(path: Path) -> Shard:
     """Read a shard's header and index, not its rows.
 
+    Whatever the file holds, it is either a shard that agrees with itself, or an error.
+
     Raises:
         ActionRNNError: if the file is no shard, is not whole, or its index is damaged.
     """
     try:
-        if not NAME.fullmatch(path.name):
-            raise ValueError("its name is not that of a shard")
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(8), "little")
-            if 8 + length > size:
-                raise ValueError("the header is cut off")
-            header = json.loads(file.read(length))
-        rows, metadata = header["rows"], header["__metadata__"]
-        if metadata["format"] != FORMAT:
-            raise ValueError(f"format {metadata['format']!r}, wanted {FORMAT!r}")
-        if _digest(metadata["index"]) != metadata["index_sha256"]:
-            raise ValueError("the checksum of its index differs")
-        (first, stop), (num_rows, dim) = rows["data_offsets"], rows["shape"]
-        dtype = _DTYPES[rows["dtype"]]
-        wanted = num_rows * dim * np.dtype(dtype).itemsize
-        if first != 0 or stop != wanted or size != 8 + length + wanted:
-            raise ValueError("its size is not what its header says")
-        index = json.loads(metadata["index"])
-        if num_rows != sum(index["lengths"]) * index["num_views"]:
-            raise ValueError("its rows are not those of its clips")
-        return Shard(path, index, 8 + length, num_rows, dim, dtype)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        return _read(path)
+    except _NOT_A_SHARD as error:
         raise ActionRNNError(f"{path} is not a whole feature shard ({error})") from error
+
+
+def _read(path: Path) -> Shard:
+    name = NAME.fullmatch(path.name)
+    if name is None:
+        raise ValueError("its name is not that of a shard")
+    if int(name[1]) > time.time_ns() + MOST_AHEAD_NANOSECONDS:
+        raise ValueError("its name is of a day that is far ahead")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no file")
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if 8 + length > size:
+            raise ValueError("the header is cut off")
+        header = json.loads(file.read(length))
+    rows, metadata = header["rows"], header["__metadata__"]
+    if metadata["format"] != FORMAT:
+        raise ValueError(f"format {metadata['format']!r}, wanted {FORMAT!r}")
+    if sha256_of_text(metadata["index"]) != metadata["index_sha256"]:
+        raise ValueError("the checksum of its index differs")
+    (first, stop), (num_rows, dim) = rows["data_offsets"], rows["shape"]
+    dtype = _DTYPES[rows["dtype"]]
+    if not _counts([first, stop, num_rows, dim]) or dim == 0:
+        raise ValueError("its shape is none")
+    wanted = num_rows * dim * np.dtype(dtype).itemsize
+    if first != 0 or stop != wanted or size != 8 + length + wanted:
+        raise ValueError("its size is not what its header says")
+    raw = json.loads(metadata["index"])
+    index, num_views = _index_of(raw), raw["num_views"]
+    if not _counts([num_views]) or num_views == 0:
+        raise ValueError(f"{num_views!r} views")
+    if num_rows != sum(index.lengths) * num_views:
+        raise ValueError("its rows are not those of its clips")
+    return Shard(path, index, num_views, 8 + length, num_rows, dim, dtype)
+
+
+def _index_of(raw: Mapping[str, Any]) -> Index:
+    """The index, if every column is there, of one length and of the right kind."""
+    names = ("video_ids", "sources", "contents", "lengths", "checksums")
+    video_ids, sources, contents, lengths, checksums = columns = [raw[name] for name in names]
+    if any(type(column) is not list or len(column) != len(video_ids) for column in columns):
+        raise ValueError("its columns are not of one length")
+    errors = {int(position): text for position, text in raw["errors"].items()}
+    warnings = {int(position): tuple(texts) for position, texts in raw["warnings"].items()}
+    noted = [text for texts in warnings.values() for text in texts]
+    for texts in (video_ids, sources, contents, list(errors.values()), noted):
+        if not all(type(text) is str for text in texts):
+            raise ValueError("a name or a text is none")
+        "".join(texts).encode()  # half of a character is an error, which nobody wrote here
+    if not all(video_ids) or len(set(video_ids)) != len(video_ids):
+        raise ValueError("a clip has no name, or is there twice")
+    if not _counts(lengths) or not _counts(checksums):
+        raise ValueError("a length or a checksum is no count")
+    empty = {position for position, length in enumerate(lengths) if not length}
+    if empty != errors.keys() or not all(errors.values()):
+        raise ValueError("the clips without frames are not those with errors")
+    return Index(video_ids, sources, contents, lengths, checksums, errors, warnings)
+
+
+def _counts(values: Sequence[object]) -> bool:
+    return all(type(value) is int and value >= 0 for value in values)
 
 
 def _content(clips: Sequence[tuple[Entry, NDArray[np.floating] | None]], about: str) -> bytes:
@@ -195,34 +260,23 @@ def _content(clips: Sequence[tuple[Entry, NDArray[np.floating] | None]], about: 
             "sources": [entry.source for entry in entries],
             "contents": [entry.content for entry in entries],
             "lengths": [entry.num_frames for entry in entries],
+            "checksums": [0 if array is None else checksum(array) for _, array in clips],
             "errors": {k: entry.error for k, entry in enumerate(entries) if entry.error},
             "warnings": {k: entry.warnings for k, entry in enumerate(entries) if entry.warnings},
         }
     )
-    metadata = {"format": FORMAT, "index": index, "index_sha256": _digest(index), "about": about}
+    about_index = {"index": index, "index_sha256": sha256_of_text(index)}
+    metadata = {"format": FORMAT, **about_index, "about": about}
     return save({"rows": np.ascontiguousarray(rows)}, metadata)
 
 
 _NO_ROWS = np.zeros((0, 1), np.float32)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _moment(folder: Path) -> int:
     """Now in nanoseconds, or just after the newest shard where its clock was ahead of ours."""
-    newest = max(
-        (path.name for path in folder.glob(f"*{SUFFIX}") if NAME.fullmatch(path.name)), default="0"
-    )
-    return max(time.time_ns(), int(newest.partition("-")[0]) + 1)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where folders can be synced (not on Windows)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    now = time.time_ns()
+    names = (NAME.fullmatch(path.name) for path in folder.glob(f"*{SUFFIX}"))
+    moments = (int(name[1]) for name in names if name)
+    known = (moment for moment in moments if moment <= now + MOST_AHEAD_NANOSECONDS)
+    return max(now, max(known, default=0) + 1)

@@ -1,13 +1,16 @@
 """FeatureSpec: everything that makes a feature what it is, and the fingerprint that names it."""
 
-import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
+from actionrnn.files import sha256_of_text
+from actionrnn.video.reader import ReaderName
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
+
+Channels = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,10 @@ class BackboneConfig:
         layer: module whose output is pooled (`layer3`); null is the map that the classifier pools.
         grid: pool over a grid x grid of cells instead of the whole picture; D grows by grid^2.
         seed: draws the weights when they are `random`.
+        mean, std: of the red, green and blue of the pictures that the weights were trained on,
+            scaled to 0..1; null is what the weights' publisher or file says, else ImageNet's.
+        sha256: which weights they must be, wherever they lie; null takes them as they are. A
+            checkpoint gives the SHA-256 of those it was trained on.
 
     Raises:
         ValueError: if `grid` is not positive.
@@ -34,6 +41,9 @@ class BackboneConfig:
     layer: str | None = None
     grid: int = 1
     seed: int = 0
+    mean: Channels | None = None
+    std: Channels | None = None
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         if self.grid < 1:
@@ -48,21 +58,19 @@ class FeatureSettings:
         backbone: the frozen network.
         sampling: which frames.
         transform: which pixels.
-        reader: `auto` is decord where it is installed, else PyAV.
+        reader: what decodes; `auto` is decord where it is installed, else PyAV.
         dtype: how features are stored.
         runtime: what computes them: `torch` (float32), `torch-bf16`, `openvino` (faster on Intel
             CPUs, with features whose cosine with torch's is above 0.99999; needs
-            `pip install 'actionrnn[openvino]'`), `openvino-int8` (faster again; refused, with the
-            figures, where a sample shows that it costs accuracy; needs
-            `pip install 'actionrnn[int8]'`); `auto` is torch, in bfloat16 on a GPU.
+            `pip install 'actionrnn[openvino]'`); `auto` is torch, in bfloat16 on a GPU.
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     sampling: Sampling = field(default_factory=Sampling)
     transform: Transform = field(default_factory=Transform)
-    reader: Literal["auto", "decord", "pyav"] = "auto"
+    reader: ReaderName = "auto"
     dtype: Literal["float32", "float16"] = "float32"
-    runtime: Literal["auto", "torch", "torch-bf16", "openvino", "openvino-int8"] = "auto"
+    runtime: Literal["auto", "torch", "torch-bf16", "openvino"] = "auto"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -72,7 +80,10 @@ class FeatureSettings:
     def from_dict(cls, values: Mapping[str, Any]) -> "FeatureSettings":
         """The settings that `to_dict` gave."""
         nested = {"backbone": BackboneConfig, "sampling": Sampling, "transform": Transform}
-        return cls(**{k: nested[k](**v) if k in nested else v for k, v in values.items()})
+        settings = cls(**{k: nested[k](**v) if k in nested else v for k, v in values.items()})
+        mean, std = settings.backbone.mean, settings.backbone.std  # lists, if they were in a file
+        backbone = replace(settings.backbone, mean=mean and three(mean), std=std and three(std))
+        return replace(settings, backbone=backbone)
 
     @property
     def num_views(self) -> int:
@@ -85,9 +96,10 @@ class FeatureSpec:
     """The settings, and what they meant when the features were made.
 
     Attributes:
-        settings: what was asked, with the runtime that `auto` stood for.
+        settings: what was asked, with the runtime that `auto` stood for, and the size, mean and
+            std of the pictures that the weights were trained on.
         reader: decoder and version that `settings.reader` stands for.
-        weights_sha256: identity of the backbone's weights.
+        weights_sha256: identity of the backbone's weights, see `weights_identity`.
         runtime: version of the runtime, where its numbers depend on it.
         preprocessing: version of this package's own sampling, resizing and pooling code.
     """
@@ -125,19 +137,40 @@ class FeatureSpec:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that name the store; equal specs, and only those, share it."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """16 hex digits that name the store; equal features, and only those, share it."""
+        return sha256_of_text(json.dumps(self._identity(), sort_keys=True))[:16]
+
+    def _identity(self) -> dict[str, Any]:
+        """What can change a feature: not where weights lie, nor how a reader was asked for."""
+        values = self.to_dict()
+        for name in ("weights", "seed", "sha256"):
+            del values["settings"]["backbone"][name]
+        del values["settings"]["reader"]
+        return values
 
     def difference(self, other: "FeatureSpec") -> list[str]:
         """What differs, one line a field: `backbone.name: resnet18, here resnet50`."""
-        ours, theirs = _flat(self.to_dict()), _flat(other.to_dict())
-        return [
+        ours, theirs = _flat(self._identity()), _flat(other._identity())
+        found = [
             f"{key.removeprefix('settings.')}: {_short(ours.get(key))}, "
             f"here {_short(theirs.get(key))}"
             for key in sorted({*ours, *theirs})
             if ours.get(key) != theirs.get(key)
         ]
+        names = self.settings.backbone.weights, other.settings.backbone.weights
+        if self.weights_sha256 != other.weights_sha256 and names[0] != names[1]:
+            found[-1] += f" ({names[0]}, here {names[1]})"  # `weights_sha256` is the last key
+        return found
+
+
+def three(values: Iterable[float]) -> Channels:
+    """A value for red, green and blue.
+
+    Raises:
+        ValueError: if there are not three.
+    """
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
 
 
 IMPORTED = "import:"

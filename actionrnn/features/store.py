@@ -1,10 +1,11 @@
 """FeatureStore: the features of many clips, whole batches at a time; its shards are the index."""
 
+import hashlib
 import json
 import os
-import uuid
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,21 +15,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionrnn.errors import ActionRNNError
-from actionrnn.features.shard import SUFFIX, Entry, Shard, read_shard, unwritable, write_shard
+from actionrnn.features.shard import SUFFIX, Entry, Index, Shard, checksum, read_shard, unwritable
 from actionrnn.features.spec import FeatureSpec
-
-__all__ = ["Entry", "FeatureStore", "Shard", "read_shard", "write_shard"]
+from actionrnn.files import publish_json
 
 SPEC_NAME = "spec.json"
 RAM_SHARE = 0.4  # of the memory that is free: above, features stay on disk and are mapped
 DEVICE_SHARE = 0.5  # of a GPU's free memory
+NOT_READ = "not read this time: "  # begins the reason of a failure that was not the file's own
 OPEN_MAPS = 512  # mapped shards at a time; the system allows some 65,000
 
 
 class FeatureStore:
     """The features of many clips, read by whole batches.
 
-    Only the index is read at opening. Features are held in memory from the first batch on if
+    Only the index is read at opening; a clip's rows are compared with their checksum when they are
+    first read. Features are held in memory from the first batch on if
     they take less than `RAM_SHARE` of what is free, and are mapped from disk otherwise.
 
     Args:
@@ -37,7 +39,7 @@ class FeatureStore:
         verify: compare every checksum too, which reads every byte.
 
     Attributes:
-        damaged: shards that could not be used, with the reason; their clips count as missing.
+        damaged: shards that cannot be used, with the reason; their clips count as missing.
     """
 
     def __init__(self, folder: Path, spec: FeatureSpec, verify: bool = False) -> None:
@@ -46,53 +48,75 @@ class FeatureStore:
         self.damaged: dict[Path, str] = {}
         self._shards: list[Shard] = []
         self._position: dict[str, int] = {}
-        self._errors: dict[str, str] = {}
+        self._older: dict[str, list[int]] = {}  # what else is known under the same name
+        self._errors: dict[int, str] = {}
         self._maps: OrderedDict[int, NDArray[np.floating]] = OrderedDict()
         self._ram: Tensor | None = None
         self._too_large: bool | None = None  # decided at the first batch
         # By name, which is by time: what the newest shard says of a clip counts.
+        found = []
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             try:
                 shard = read_shard(path)
                 if verify:
                     shard.verify()
-                self._add(shard)
+                found.append(shard)
             except ActionRNNError as error:
                 self.damaged[path] = str(error)
-        self._index()
+        self._index(self._of_one_shape(found), verify)
 
-    def _add(self, shard: Shard) -> None:
-        first = self._num_positions
-        ids = shard.index["video_ids"]
-        for video_id in self._errors.keys() & set(ids):
-            del self._errors[video_id]
-        self._position.update(zip(ids, range(first, first + len(ids)), strict=True))
-        self._errors |= {ids[int(k)]: error for k, error in shard.index["errors"].items()}
-        self._num_positions = first + len(ids)
-        self._shards.append(shard)
+    def _of_one_shape(self, shards: list[Shard]) -> list[Shard]:
+        """The shards whose features are as the spec says, else as those of most clips, or none."""
+        clips: Counter[tuple[int, int, str]] = Counter()
+        for shard in shards:
+            if shard.num_rows:
+                clips[_shape(shard)] += len(shard.index.video_ids)
+        wanted = (self.spec.settings.num_views, self.spec.settings.dtype)
+        usual = max(  # the oldest of equals
+            clips, key=lambda shape: ((shape[0], shape[2]) == wanted, clips[shape]), default=None
+        )
+        for shard in shards:
+            if shard.num_rows and _shape(shard) != usual:
+                views, dim, dtype = _shape(shard)
+                self.damaged[shard.path] = (
+                    f"{shard.path} is not of this store: {views} views of D = {dim} in {dtype}"
+                )
+        return [shard for shard in shards if shard.path not in self.damaged]
 
-    _num_positions = 0
-
-    def _index(self) -> None:
+    def _index(self, shards: list[Shard], verified: bool) -> None:
         """For every position (a clip in a shard): its length, its shard, and where it begins."""
-        lengths = [np.array(shard.index["lengths"], np.int64) for shard in self._shards]
-        views = [shard.index["num_views"] for shard in self._shards]
-        starts = [np.cumsum(length) - length for length in lengths]
-        sizes = [len(length) for length in lengths]
-        base = np.cumsum([0] + [shard.num_rows for shard in self._shards])
-        self._base = base
-        self.lengths = torch.from_numpy(np.concatenate([*lengths, np.zeros(0, np.int64)]))
+        num_positions = 0
+        lengths, starts, sums = [_NO_COUNTS], [_NO_COUNTS], [_NO_COUNTS]
+        sources: list[bytes] = []
+        contents: list[bytes] = []
+        base = [0]
+        for shard in shards:
+            index = shard.index
+            for position, video_id in enumerate(index.video_ids, start=num_positions):
+                if video_id in self._position:
+                    self._older.setdefault(video_id, []).append(self._position[video_id])
+                self._position[video_id] = position
+            self._errors |= {num_positions + k: error for k, error in index.errors.items()}
+            num_positions += len(index.video_ids)
+            length = np.array(index.lengths, np.int64)
+            lengths.append(length)
+            starts.append((np.cumsum(length) - length) * shard.num_views + base[-1])
+            sums.append(np.array(index.checksums, np.int64))
+            sources += map(_short, index.sources)
+            contents += map(_short, index.contents)
+            base.append(base[-1] + shard.num_rows)
+            # The texts are read again when asked for.
+            self._shards.append(replace(shard, index=_NO_INDEX))
+        self._base = np.array(base)
+        self.lengths = torch.from_numpy(np.concatenate(lengths))
+        self._start = torch.from_numpy(np.concatenate(starts))
+        sizes = [len(shard.index.video_ids) for shard in shards]
         self._shard_of = np.repeat(np.arange(len(sizes)), sizes)
-        offsets = [start * v + b for start, v, b in zip(starts, views, base, strict=False)]
-        self._start = torch.from_numpy(np.concatenate([*offsets, np.zeros(0, np.int64)]))
-        found = {v for v, shard in zip(views, self._shards, strict=True) if shard.num_rows}
-        self.num_views = found.pop() if found else self.spec.settings.num_views
-        if found:
-            raise ActionRNNError(f"{self.folder}: its shards differ in their number of views")
-        self._sources = [np.array(shard.index["sources"], "S") for shard in self._shards]
-        self._contents = [np.array(shard.index["contents"], "S") for shard in self._shards]
-        for shard in self._shards:  # the rest is read again when asked for
-            shard.index.clear()
+        self._checksums = np.concatenate(sums)
+        self._intact = np.full(num_positions, verified)
+        views = [shard.num_views for shard in shards if shard.num_rows]
+        self.num_views = views[0] if views else self.spec.settings.num_views
+        self._sources, self._contents = np.array(sources, "S16"), np.array(contents, "S16")
 
     @classmethod
     def open(cls, folder: Path | str, verify: bool = False) -> "FeatureStore":
@@ -113,11 +137,8 @@ class FeatureStore:
         """
         folder = root / spec.fingerprint
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / SPEC_NAME).is_file():
-                temporary = folder / f".{SPEC_NAME}.{uuid.uuid4().hex[:8]}.tmp"
-                temporary.write_text(json.dumps(spec.to_dict(), indent=2) + "\n")
-                os.replace(temporary, folder / SPEC_NAME)
+            if not _holds(folder, spec):
+                publish_json(folder / SPEC_NAME, spec.to_dict())
         except OSError as error:
             raise ActionRNNError(unwritable(folder, error)) from error
         return cls(folder, spec)
@@ -125,22 +146,23 @@ class FeatureStore:
     # ---- which clips --------------------------------------------------------------------------
 
     def __contains__(self, video_id: str) -> bool:
-        return video_id in self._position and video_id not in self._errors
+        return self._position.get(video_id, -1) not in self._errors and video_id in self._position
 
     @property
     def video_ids(self) -> list[str]:
         """Clips that have features."""
-        return [name for name in self._position if name not in self._errors]
+        return [name for name, position in self._position.items() if position not in self._errors]
 
     @property
     def failures(self) -> dict[str, str]:
         """Reason for every clip that could not be read."""
-        return dict(self._errors)
+        found = ((name, self._errors.get(position)) for name, position in self._position.items())
+        return {name: error for name, error in found if error}
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
         """All that is recorded of every clip, read from the shards again."""
-        read = [read_shard(shard.path).entries for shard in self._shards]
+        read = [read_shard(shard.path).index.entries for shard in self._shards]
         flat = [entry for entries in read for entry in entries]
         return {video_id: flat[position] for video_id, position in self._position.items()}
 
@@ -169,26 +191,45 @@ class FeatureStore:
         raise ActionRNNError(f"{self.folder} holds no features")
 
     def missing(
-        self, wanted: Iterable[tuple[str, str]], retry_failed: bool = False, content: bool = False
+        self,
+        wanted: Iterable[tuple[str, str]],
+        retry_failed: bool = False,
+        content: bool = False,
+        retry_unread: bool = True,
     ) -> list[str]:
         """Clips of `(video_id, source)` that the store does not hold in this state.
+
+        Where it holds several files under one name (a file that changed, or two datasets that
+        keep their features in one folder), the name stands for this very file from now on.
 
         Args:
             wanted: clips and what their files are now.
             retry_failed: count those that could not be read among them.
             content: the sources are SHA-256 of the content (see `Entry.content`), not states.
+            retry_unread: count those among them whose failure was not the file's (`NOT_READ`).
         """
-        known = np.concatenate([*(self._contents if content else self._sources), _NO_SOURCES])
+        known = self._contents if content else self._sources
         lost = []
         for video_id, source in wanted:
-            position = self._position.get(video_id)
-            if (
-                position is None
-                or known[position] != source.encode()
-                or (retry_failed and video_id in self._errors)
-            ):
+            state = _short(source)
+            position = self._position.get(video_id, -1)
+            if position >= 0 and known[position] != state:
+                position = self._change_to(video_id, state, known)
+            error = self._errors.get(position, "")
+            retry = retry_failed or (retry_unread and error.startswith(NOT_READ))
+            if position < 0 or (error and retry):
                 lost.append(video_id)
         return lost
+
+    def _change_to(self, video_id: str, state: bytes, known: NDArray[np.bytes_]) -> int:
+        """Let a name stand for an older row of this state; its position, -1 if there is none."""
+        older = self._older.get(video_id, [])
+        for position in reversed(older):
+            if known[position] == state:
+                older[older.index(position)] = self._position[video_id]
+                self._position[video_id] = position
+                return position
+        return -1
 
     # ---- reading ------------------------------------------------------------------------------
 
@@ -199,11 +240,10 @@ class FeatureStore:
             KeyError: if it has none.
         """
         position = self._position[video_id]
-        if video_id in self._errors:
-            raise KeyError(f"{video_id} has no features: {self._errors[video_id]}")
-        number = int(self._shard_of[position])
-        first = int(self._start[position] - self._base[number])
-        rows = self._map(number)[first : first + int(self.lengths[position]) * self.num_views]
+        if position in self._errors:
+            raise KeyError(f"{video_id} has no features: {self._errors[position]}")
+        self._check(np.array([position]))
+        rows = self._rows(position)
         return np.array(rows).reshape(self.num_views, -1, rows.shape[-1])
 
     def positions(self, video_ids: Sequence[str]) -> Tensor:
@@ -256,6 +296,7 @@ class FeatureStore:
 
     def _gather_mapped(self, positions: Tensor, skipped_B: Tensor, lengths_B: Tensor) -> Tensor:
         """As from memory, one shard after the other."""
+        self._check(positions.numpy())
         rows, valid_BT = self._rows_of(positions, skipped_B, lengths_B)
         row_BT = rows.numpy()
         features_BTD = np.empty((*row_BT.shape, self.feature_dim), np.float32)
@@ -265,6 +306,32 @@ class FeatureStore:
             features_BTD[here_B] = self._map(int(number))[row_BT[here_B] - self._base[number]]
         features_BTD[~valid_BT.numpy()] = 0.0
         return torch.from_numpy(features_BTD)
+
+    def _rows(self, position: int) -> NDArray[np.floating]:
+        """Mapped rows of a clip, (V * T, D)."""
+        number = int(self._shard_of[position])
+        first = int(self._start[position] - self._base[number])
+        return self._map(number)[first : first + int(self.lengths[position]) * self.num_views]
+
+    def _check(self, positions: NDArray[np.int64], ram: NDArray[np.floating] | None = None) -> None:
+        """Compare clips with their checksums when they are read for the first time.
+
+        Raises:
+            ActionRNNError: if one differs.
+        """
+        for position in positions[~self._intact[positions]]:
+            if ram is None:
+                rows = self._rows(position)
+            else:
+                first = int(self._start[position])
+                rows = ram[first : first + int(self.lengths[position]) * self.num_views]
+            if checksum(rows) != self._checksums[position]:
+                raise ActionRNNError(
+                    f"{self._shards[self._shard_of[position]].path} is damaged: the features of a "
+                    f"clip are not those that were written. Set it aside with: actionrnn features "
+                    f"verify {self.folder} --repair; then run the same command again"
+                )
+            self._intact[position] = True
 
     def _map(self, number: int) -> NDArray[np.floating]:
         """All rows of a shard, mapped; the maps used last stay open."""
@@ -287,6 +354,7 @@ class FeatureStore:
         for shard, first in zip(self._shards, self._base, strict=False):
             if shard.num_rows:
                 ram[first : first + shard.num_rows] = shard.rows()
+        self._check(np.arange(len(self.lengths)), ram)
         self._ram = torch.from_numpy(ram)
         return True
 
@@ -318,7 +386,25 @@ def read_spec(folder: Path) -> FeatureSpec:
         ) from error
 
 
-_NO_SOURCES = np.zeros(0, "S1")
+def _holds(folder: Path, spec: FeatureSpec) -> bool:
+    """Whether a folder says that its features are these."""
+    try:
+        return read_spec(folder).fingerprint == spec.fingerprint
+    except ActionRNNError:
+        return False
+
+
+def _shape(shard: Shard) -> tuple[int, int, str]:
+    return shard.num_views, shard.dim, shard.dtype
+
+
+def _short(text: str) -> bytes:
+    """16 bytes for a text of any length; never empty, never ending in a zero, which NumPy drops."""
+    return hashlib.blake2b(text.encode(), digest_size=15).digest() + b"."
+
+
+_NO_COUNTS = np.zeros(0, np.int64)
+_NO_INDEX = Index([], [], [], [], [], {}, {})
 
 
 def available_bytes() -> int:

@@ -1,14 +1,14 @@
-"""Where a backbone's weights come from, what they are, and which pictures they were made for."""
+"""A backbone's network with its weights, what these are, and which pictures they were made for."""
 
 import hashlib
 import importlib
 import inspect
 import json
+import re
 import sys
-import urllib.error
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchvision
@@ -17,10 +17,23 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from actionrnn.errors import ActionRNNError, near_miss
-from actionrnn.features.spec import BackboneConfig, is_imported
+from actionrnn.features.published import (
+    FLAG,
+    TIMM,
+    is_file,
+    published_file,
+    sha256_of,
+    timm,
+    timm_settings,
+    torchvision_weights,
+    torchvision_weights_of,
+)
+from actionrnn.features.spec import BackboneConfig, Channels, is_imported, three
+from actionrnn.files import sha256_of_text
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-FLAG = "--features.backbone.weights"
+# torchvision's own loader renames `denselayer1.norm.1.weight` of its published files too.
+_DENSENET_KEY = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 
 @dataclass(frozen=True)
@@ -32,8 +45,8 @@ class Preprocessing:
         size: side in pixels.
     """
 
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    mean: Channels = IMAGENET_MEAN
+    std: Channels = IMAGENET_STD
     size: int = 224
 
 
@@ -52,39 +65,54 @@ def build_model(config: BackboneConfig) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = _architecture(config)
-    if config.weights == "random" or (_is_own(config.name) and not is_file(config.weights)):
+    path = weights_file(config)
+    if path is None:
         return model
-    if is_file(config.weights):
-        _load_state(model, read_weights(Path(config.weights)), config)
-        return model
-    if config.name.startswith("timm:"):
-        return model
-    published = _published(config)
-    try:
-        state = published.get_state_dict(progress=True, check_hash=True)
-    except (urllib.error.URLError, OSError) as error:
-        raise ActionRNNError(_offline(config, error)) from error
-    model.load_state_dict(state)
+    state = read_weights(path)
+    if config.name.startswith(TIMM) and not is_file(config.weights):
+        made: nn.Module = timm().create_model(
+            _timm_name(config), pretrained=True, pretrained_cfg_overlay={"state_dict": state}
+        )
+        return made
+    _load_state(model, state, config)
     # Networks converted from TensorFlow scale their input themselves, if built for their weights.
     if hasattr(model, "transform_input"):
-        model.transform_input = True  # type: ignore[assignment]
+        published = torchvision_weights_of(config.name, sha256_of(path)) is not None
+        model.transform_input = published  # type: ignore[assignment]
     return model
 
 
-def is_file(weights: str) -> bool:
-    """Whether `weights` names a file rather than published weights."""
-    return weights.endswith((".safetensors", ".pth", ".pt"))
+def weights_file(config: BackboneConfig) -> Path | None:
+    """The file that holds a backbone's weights; None if they are made here.
+
+    Raises:
+        ActionRNNError: if there is none, or published weights are not what was published.
+    """
+    if is_file(config.weights):
+        path = Path(config.weights).expanduser()
+        if not path.is_file():
+            wanted = f" with the SHA-256 {config.sha256}" if config.sha256 else ""
+            raise ActionRNNError(
+                f"{config.weights}: there is no such file; give the weights{wanted} where they "
+                f"are now: {FLAG} FILE"
+            )
+        return path
+    if config.weights == "random" or is_own(config.name) or is_imported(config.name):
+        return None
+    if not config.name.startswith(TIMM):
+        _require_torchvision(config.name)
+    return published_file(config)
 
 
-def _is_own(name: str) -> bool:
-    return ":" in name and not name.startswith("timm:")
+def is_own(name: str) -> bool:
+    """Whether a backbone is made by the user's own code (`module:factory`)."""
+    return ":" in name and not name.startswith(TIMM)
 
 
-def _offline(config: BackboneConfig, error: Exception) -> str:
-    return (
-        f"could not download {config.name} weights {config.weights} ({error}). Without a "
-        f"network, give a local file: {FLAG} FILE.safetensors; or `random` for untrained weights"
-    )
+def _require_torchvision(name: str) -> None:
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise ActionRNNError(f"torchvision has no model {name!r}{near_miss(name, known)}")
 
 
 def _architecture(config: BackboneConfig) -> nn.Module:
@@ -93,49 +121,27 @@ def _architecture(config: BackboneConfig) -> nn.Module:
             f"{config.name}: these features were imported; the network that made them is not "
             f"known here, so videos cannot be turned into them"
         )
-    if config.name.startswith("timm:"):
-        return _timm_model(config)
-    if _is_own(config.name):
+    if config.name.startswith(TIMM):
+        timm_settings(config)  # says what is wrong with the name
+        made: nn.Module = timm().create_model(_timm_name(config), pretrained=False)
+        return made
+    if is_own(config.name):
         return _own_model(config.name)
-    known = torchvision.models.list_models(module=torchvision.models)
-    if config.name not in known:
-        raise ActionRNNError(
-            f"torchvision has no model {config.name!r}{near_miss(config.name, known)}"
-        )
+    _require_torchvision(config.name)
     options = {"init_weights": True} if config.name in ("googlenet", "inception_v3") else {}
     found: nn.Module = torchvision.models.get_model(config.name, weights=None, **options)
     return found
 
 
-def _timm() -> Any:
-    try:
-        import timm
-    except ImportError as error:
-        raise ActionRNNError("timm is missing: pip install 'actionrnn[timm]'") from error
-    return timm
-
-
-def _timm_model(config: BackboneConfig) -> nn.Module:
-    timm = _timm()
-    name = config.name.removeprefix("timm:")
-    if not timm.is_model(name):
-        known = timm.list_models()
-        raise ActionRNNError(f"timm has no model {name!r}{near_miss(name.split('.')[0], known)}")
-    local = config.weights == "random" or is_file(config.weights)
-    if not local and config.weights != "DEFAULT":
-        name = f"{name}.{config.weights}"
-    try:
-        model: nn.Module = timm.create_model(name, pretrained=not local)
-    except Exception as error:
-        if local:
-            raise
-        raise ActionRNNError(_offline(config, error)) from error
-    return model
+def _timm_name(config: BackboneConfig) -> str:
+    """With the tag of its weights, for timm."""
+    name, found = config.name.removeprefix(TIMM), timm_settings(config)
+    return f"{name.partition('.')[0]}.{found.tag}" if found is not None and found.tag else name
 
 
 def has_classifier(config: BackboneConfig, model: nn.Module) -> bool:
     """Whether a network ends in one; the output of your own is taken as it is."""
-    return not _is_own(config.name) and getattr(model, "num_classes", None) != 0
+    return not is_own(config.name) and getattr(model, "num_classes", None) != 0
 
 
 def _own_model(name: str) -> nn.Module:
@@ -152,110 +158,124 @@ def _own_model(name: str) -> nn.Module:
     return made
 
 
-def _published(config: BackboneConfig) -> Any:
-    if config.name not in torchvision.models.list_models(module=torchvision.models):
-        _architecture(config)  # which says so, with near misses
-    known = torchvision.models.get_model_weights(config.name)
-    names = [*known.__members__, "DEFAULT"]
-    if config.weights not in names:
-        raise ActionRNNError(
-            f"{config.name} has no weights {config.weights!r}{near_miss(config.weights, names)}; "
-            f"known: {', '.join(names)}, random, or a .safetensors or .pth file"
-        )
-    return known[config.weights] if config.weights != "DEFAULT" else known.DEFAULT
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors of a .safetensors or .pth file; nothing in it is ever run.
 
     Raises:
-        ActionRNNError: if it is absent or holds anything but tensors.
+        ActionRNNError: if it holds anything but tensors.
     """
-    require_file(path)
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(loaded.get("state_dict", loaded))
+        state = dict(loaded.get("state_dict", loaded))
     except Exception as error:  # unpickling fails in many ways, all of them the file's fault
         raise ActionRNNError(f"{path} cannot be read as weights: {error}") from error
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise ActionRNNError(f"{path} cannot be read as weights: not all it holds are tensors")
+    return state
 
 
-def _load_state(model: nn.Module, state: dict[str, Tensor], config: BackboneConfig) -> None:
+def _load_state(model: nn.Module, state: Mapping[str, Tensor], config: BackboneConfig) -> None:
+    renamed = {_DENSENET_KEY.sub(r"\1\2", key): value for key, value in state.items()}
+    wanted = model.state_dict()
+    missing = [key for key in wanted if key not in renamed]
+    foreign = [key for key in renamed if key not in wanted]
+    other = [k for k, v in wanted.items() if k in renamed and renamed[k].shape != v.shape]
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(renamed)
     except RuntimeError as error:
+        faults = {"missing": missing, "not of this network": foreign, "of another shape": other}
+        told = [f"{len(keys)} {what} ({keys[0]!r}, ...)" for what, keys in faults.items() if keys]
         raise ActionRNNError(
-            f"{config.weights} does not hold weights of {config.name}: "
-            f"{str(error).splitlines()[-1].strip()}"
+            f"{config.weights} does not hold weights of {config.name}: of {len(wanted)} tensors, "
+            f"{', '.join(told)}"
         ) from error
 
 
-def require_file(path: Path) -> None:
-    """Refuse a weights file that is not there."""
-    if not path.is_file():
-        raise ActionRNNError(f"{FLAG} {path}: there is no such file")
-
-
 def preprocessing_of(config: BackboneConfig) -> Preprocessing:
-    """What the weights were trained on; ImageNet's usual where they do not say."""
-    if config.weights.endswith(".safetensors"):
-        return _preprocessing_of_file(Path(config.weights))
-    if config.name.startswith("timm:"):
-        known = _timm().get_pretrained_cfg(config.name.removeprefix("timm:"))
-        return Preprocessing(tuple(known.mean), tuple(known.std), known.input_size[-1])
-    if config.weights != "random" and ":" not in config.name and not is_file(config.weights):
-        preset = _published(config).transforms()
-        return Preprocessing(tuple(preset.mean), tuple(preset.std), preset.crop_size[0])
-    return Preprocessing()
+    """What the weights were trained on: as the settings say, the file, its publisher, or ImageNet.
+
+    Raises:
+        ActionRNNError: if the weights cannot be had.
+    """
+    found = _preprocessing_of_weights(config)
+    return Preprocessing(config.mean or found.mean, config.std or found.std, found.size)
 
 
-def _preprocessing_of_file(path: Path) -> Preprocessing:
-    require_file(path)
+def _preprocessing_of_weights(config: BackboneConfig) -> Preprocessing:
+    path = weights_file(config) if is_file(config.weights) else None
+    if path is not None and path.suffix == ".safetensors":
+        told = _preprocessing_in(path)
+        if told is not None:
+            return told
+    if config.name.startswith(TIMM):
+        known = timm_settings(config)
+        if known is None:
+            return Preprocessing()
+        return Preprocessing(three(known.mean), three(known.std), known.input_size[-1])
+    if config.weights == "random" or is_own(config.name):
+        return Preprocessing()
+    if path is None:
+        _require_torchvision(config.name)
+        published = torchvision_weights(config.name, config.weights)
+    else:
+        published = torchvision_weights_of(config.name, sha256_of(path))
+    if published is None:
+        return Preprocessing()
+    preset = published.transforms()
+    return Preprocessing(three(preset.mean), three(preset.std), preset.crop_size[0])
+
+
+def _preprocessing_in(path: Path) -> Preprocessing | None:
+    """What a file says of itself in its metadata; None if nothing."""
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
-        mean = tuple(json.loads(about.get("mean", json.dumps(IMAGENET_MEAN))))
-        std = tuple(json.loads(about.get("std", json.dumps(IMAGENET_STD))))
+        if not about.keys() & {"mean", "std", "input_size"}:
+            return None
+        mean = three(json.loads(about.get("mean", json.dumps(IMAGENET_MEAN))))
+        std = three(json.loads(about.get("std", json.dumps(IMAGENET_STD))))
         return Preprocessing(mean, std, int(about.get("input_size", 224)))
-    except (SafetensorError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise ActionRNNError(f"{path} cannot be read as weights: {error}") from error
 
 
 def weights_identity(config: BackboneConfig) -> str:
-    """SHA-256 that changes when a weight does, in a moment.
+    """SHA-256 that changes when a weight does, and with nothing else.
 
-    Of a file: its bytes. Of published weights: their address, which holds their hash. Of random
-    ones: everything that determines them (network, seed, library versions). Of your own factory:
-    the weights it makes and the file it stands in.
+    Of a file, and of published weights: the bytes. Of random ones: everything that determines
+    them (network, seed, library versions). Of your own factory: the weights and the source file.
+    Where the settings say which it must be (`sha256`), that: `FrozenBackbone` compares.
     """
+    return config.sha256 or true_identity(config)
+
+
+def true_identity(config: BackboneConfig) -> str:
+    """The same of the weights that are here, whatever they must be."""
     if is_imported(config.name):
-        return hashlib.sha256(config.name.encode()).hexdigest()
-    if is_file(config.weights):
-        require_file(Path(config.weights))
-        with open(config.weights, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    if _is_own(config.name):
-        return _identity_of_own(config)
-    is_timm = config.name.startswith("timm:")
-    version = str((_timm() if is_timm else torchvision).__version__)
-    if config.weights == "random":
-        parts = [config.name, str(config.seed), torch.__version__, version]
-    elif is_timm:
-        parts = [config.name, config.weights, version]
-    else:
-        parts = [str(_published(config).url)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return sha256_of_text(config.name)
+    path = weights_file(config)
+    if is_own(config.name):
+        return _identity_of_own(config, path)
+    if path is not None:
+        return sha256_of(path)
+    library = timm() if config.name.startswith(TIMM) else torchvision
+    parts = [config.name, str(config.seed), torch.__version__, str(library.__version__)]
+    return sha256_of_text("\n".join(parts))
 
 
-def _identity_of_own(config: BackboneConfig) -> str:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = _architecture(config)
+def _identity_of_own(config: BackboneConfig, path: Path | None) -> str:
     digest = hashlib.sha256(config.name.encode())
+    if path is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            model = _architecture(config)
+        for key, value in model.state_dict().items():
+            digest.update(key.encode())
+            digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    else:
+        digest.update(sha256_of(path).encode())
     module = importlib.import_module(config.name.partition(":")[0])
     digest.update(inspect.getsource(module).encode())
-    for key, value in model.state_dict().items():
-        digest.update(key.encode())
-        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from actionrnn.datasets.content_hash import CONTENT, groups_with_equal_files, with_content
+from actionrnn.datasets.errors import ManifestNotFound
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import carve_val
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.extract import ensure_features
-from actionrnn.features.int8 import RUNTIME
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
+from actionrnn.features.weights import weights_identity
 from actionrnn.progress import tell
 from actionrnn.training.batches import BatchOrder, FeatureLoader, Reduce
 
@@ -100,6 +101,10 @@ class ActionDataModule(pl.LightningDataModule):
             without validation clips (leave-one-out), 0 <= share < 1.
         features: what a feature is: backbone, sampling, transform.
         extraction: how missing features are computed.
+
+    Attributes:
+        expects: what the checkpoint in use was trained on; data and features that it cannot use
+            are refused before features are computed.
     """
 
     def __init__(
@@ -132,6 +137,8 @@ class ActionDataModule(pl.LightningDataModule):
         self.extraction = extraction
         self.leaked = False
         self.tested_on_training_clips = False
+        self.expects: dict[str, Any] | None = None
+        self._features_dir_given = features_dir is not None
         self._manifest: Manifest | None = None
         self._store: FeatureStore | None = None
 
@@ -141,7 +148,15 @@ class ActionDataModule(pl.LightningDataModule):
     def manifest(self) -> Manifest:
         """The whole manifest, read and checked for leaks at first use."""
         if self._manifest is None:
-            manifest = self._with_val(self.manifest_with_content())
+            try:
+                manifest = self._with_val(self.manifest_with_content())
+            except ManifestNotFound as error:
+                if self.expects is None:
+                    raise
+                raise ActionRNNError(
+                    f"the checkpoint's data is not at {self.root} any more; say where it is now: "
+                    f"--data.root FOLDER (the folder with manifest.csv)"
+                ) from error
             try:
                 manifest.check_split(self.split)
             except DataRejected as error:
@@ -214,7 +229,7 @@ class ActionDataModule(pl.LightningDataModule):
         return {
             "root": str(self.root.resolve()),
             "split": self.split,
-            "features_dir": str(self.features_dir.resolve()),
+            "features_dir": str(self.features_dir.resolve()) if self._features_dir_given else None,
             "batch_size": self.batch_size,
             "sampler": self.sampler,
             "allow_leak": self.allow_leak,
@@ -272,19 +287,34 @@ class ActionDataModule(pl.LightningDataModule):
                 f"the run's own config.yaml, or start a new run without --ckpt_path."
             )
 
-    def check_features(self, spec: dict[str, Any]) -> None:
+    def check_classes(self, class_names: list[str]) -> None:
+        """Refuse data whose classes are not those of a checkpoint.
+
+        Raises:
+            ActionRNNError: naming the first of both.
+        """
+        if class_names != self.class_names:
+            raise ActionRNNError(
+                f"the checkpoint's classes ({', '.join(class_names[:5])}, ...) are not those of "
+                f"{self.root} ({', '.join(self.class_names[:5])}, ...): they must be the same, in "
+                f"the same order"
+            )
+
+    def check_features(self, spec: dict[str, Any], here: FeatureSpec | None = None) -> None:
         """Refuse to feed a head with features it was not trained on.
 
         Other versions of the decoders and the runtime, which give the same frames and numbers up
-        to the last digits, are said and accepted; not so another int8 network.
+        to the last digits, are said and accepted.
+
+        Args:
+            spec: of the checkpoint.
+            here: of the features to use; None is the store's.
 
         Raises:
             ActionRNNError: naming every setting that differs.
         """
-        saved, here = FeatureSpec.from_dict(spec), self.store.spec
-        is_int8 = saved.settings.runtime == RUNTIME
-        runtime = saved.runtime if is_int8 else here.runtime
-        same_machine = dataclasses.replace(saved, reader=here.reader, runtime=runtime)
+        saved, here = FeatureSpec.from_dict(spec), here or self.store.spec
+        same_machine = dataclasses.replace(saved, reader=here.reader, runtime=here.runtime)
         differences = same_machine.difference(here)
         if not differences:
             for other in saved.difference(here):
@@ -308,7 +338,7 @@ class ActionDataModule(pl.LightningDataModule):
             DataRejected: if there is no clip to train on, or to validate with, or one class only.
         """
         for subset in ("train", "val") if validates else ("train",):
-            self._require_clips(subset)
+            self.require_clips(subset)
         labels = self.part("train").table["label"]
         if labels.nunique() < 2:
             raise DataRejected(
@@ -323,21 +353,10 @@ class ActionDataModule(pl.LightningDataModule):
                 f"in {self.split}, so that no clip of theirs can be scored right: {names}"
             )
 
-    def _require_clips(self, subset: Subset) -> None:
-        if not len(self.part(subset).table):
-            carve = ", or carve some from train with --data.val_from_train 0.2"
-            raise DataRejected(
-                f"{self.root}: no clip is '{subset}' in column {self.split!r} "
-                f"(columns: {', '.join(self.manifest.splits)}); choose another with --data.split"
-                f"{carve if subset == 'val' else ''}"
-            )
-
     # ---- Lightning's hooks --------------------------------------------------------------------
 
     def prepare_data(self) -> None:
         """Extract the features that are missing (one process; resumes where it stopped)."""
-        if self.trainer and self.trainer.state.fn == "fit":
-            self.check_fit(bool(self.trainer.limit_val_batches))
         self.extract()
 
     def setup(self, stage: str) -> None:
@@ -356,6 +375,8 @@ class ActionDataModule(pl.LightningDataModule):
             ActionRNNError: see `ensure_features`.
         """
         options = self.extraction
+        weights_identity(self.features.backbone)  # is there, before files are compared
+        self._check_before()
         self._store = ensure_features(
             self.manifest,
             self.features,
@@ -370,8 +391,47 @@ class ActionDataModule(pl.LightningDataModule):
             # The first process of a run has done so; its mates need not do it again.
             check_content=options.check_content and progress,
             retry_failed=options.retry_failed and progress,
+            retry_unread=progress,
+            check_spec=self._check_spec,
         )
         return self._store
+
+    def _check_before(self) -> None:
+        """Refuse at once what would be refused after minutes of extraction."""
+        trainer = self.trainer
+        stage = trainer.state.fn if trainer else None
+        subset: Subset = "val" if stage == "validate" else self.subset
+        if trainer and stage == "fit":
+            self.check_fit(validates=bool(trainer.limit_val_batches))
+        elif stage is not None:
+            self.require_clips(subset)
+        if self.expects is None:
+            return
+        self.check_classes(self.expects["class_names"])
+        if stage == "fit":
+            self.check_same_split(self.expects["identity"])
+        elif stage is not None:
+            self.check_unseen(self.expects["identity"], subset)
+
+    def _check_spec(self, spec: FeatureSpec) -> None:
+        if self.expects is not None:
+            self.check_features(self.expects["feature_spec"], spec)
+
+    def require_clips(self, subset: Subset) -> list[str]:
+        """The `video_id`s of a part.
+
+        Raises:
+            DataRejected: if it has none.
+        """
+        ids: list[str] = self.part(subset).table["video_id"].tolist()
+        if not ids:
+            carve = ", or carve some from train with --data.val_from_train 0.2"
+            raise DataRejected(
+                f"{self.root}: no clip is '{subset}' in column {self.split!r} "
+                f"(columns: {', '.join(self.manifest.splits)}); choose another with --data.split"
+                f"{carve if subset == 'val' else ''}"
+            )
+        return ids
 
     def train_dataloader(self) -> FeatureLoader:
         """Training clips, shuffled or balanced, one random view each."""
@@ -411,8 +471,7 @@ class ActionDataModule(pl.LightningDataModule):
         Raises:
             DataRejected: if the part has no clip, or none that can be read.
         """
-        self._require_clips(subset)
-        ids = self.part(subset).table["video_id"].tolist()
+        ids = self.require_clips(subset)
         readable = [row for row, video_id in enumerate(ids) if video_id in self.store]
         if not readable:
             raise DataRejected(f"{self.root}: none of the {len(ids)} '{subset}' clips is readable")

@@ -331,11 +331,7 @@ class ActionRecognizer(pl.LightningModule):
         saved = checkpoint.get(CHECKPOINT_KEY)
         if saved is None:
             raise ActionRNNError("this checkpoint was not written by actionrnn")
-        if saved["class_names"] != self.class_names:
-            raise ActionRNNError(
-                f"the checkpoint's classes ({', '.join(saved['class_names'][:5])}, ...) are not "
-                f"the data's ({', '.join(self.class_names[:5])}, ...)"
-            )
+        self.data.check_classes(saved["class_names"])
         self.data.check_features(saved["feature_spec"])
         if self.trainer.state.fn == "fit":
             self.data.check_same_split(saved["identity"])

@@ -11,9 +11,9 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.training.callbacks import RunCSVLogger
-from actionrnn.training.checkpoint import AtomicCheckpointIO
+from actionrnn.training.checkpoint import AtomicCheckpointIO, read_checkpoint
 from actionrnn.training.data import ActionDataModule
-from actionrnn.training.recognizer import ActionRecognizer
+from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.settings import Settings, run_parser
 
 
@@ -42,7 +42,12 @@ def build(settings: Settings) -> Built:
         raise ActionRNNError(
             f"the config needs {missing[1]}, which is not installed: pip install {missing[2]}"
         ) from error
-    return Built(dict(made["trainer"].items()), made["model"], made["data"], made["early_stopping"])
+    built = Built(
+        dict(made["trainer"].items()), made["model"], made["data"], made["early_stopping"]
+    )
+    if settings.ckpt_path:
+        built.data.expects = read_checkpoint(settings.ckpt_path)[CHECKPOINT_KEY]
+    return built
 
 
 def fitting_trainer(built: Built, folder: Path, watchers: Sequence[Callback] = ()) -> Trainer:

@@ -14,6 +14,8 @@ from actionrnn.video.reader import FrameReader, open_video
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
+LEFT_OUT = "sampling does not reach"  # begins the warning of a clip whose end is not seen
+
 
 @dataclass(frozen=True)
 class ClipFrames:
@@ -57,6 +59,8 @@ def read_clip(
         views = _views(video, sampling)
         pictures = transform(frames)
         times = video.timestamps_seconds
+        if left := sampling.seconds_left_out(times):
+            notes = (*notes, f"{LEFT_OUT} its last {left:.1f} s")
         place = {index: number for number, index in enumerate(_needed(views))}
         stacked = [pictures[:, [place[index] for index in view]] for view in views]
         return ClipFrames(

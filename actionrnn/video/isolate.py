@@ -1,10 +1,11 @@
-"""Decoding in a process of its own: a decoder that hangs or crashes costs one clip, never the run.
+"""Decoding in a process of its own: a decoder that hangs or dies costs one clip, never the run.
 
 The process is started as a plain command, so nothing of the caller's state (threads, CUDA, an
 unguarded `__main__`) is copied or run again. Requests and answers are pickles, whose tensors travel
 beside them as they are.
 """
 
+import errno
 import faulthandler
 import io
 import os
@@ -25,7 +26,7 @@ from torch import Tensor
 from actionrnn.errors import ActionRNNError
 from actionrnn.memory import keep_freed_memory
 from actionrnn.video.decode import ClipFrames, read_clip
-from actionrnn.video.errors import VideoError
+from actionrnn.video.errors import VideoError, VideoNotFound, VideoUnreadable
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
@@ -38,8 +39,8 @@ class DecoderHung(VideoError):
     """Decoding did not end in time and was killed."""
 
 
-class DecoderCrashed(VideoError):
-    """The decoder took its process down."""
+class DecoderDied(VideoError):
+    """The decoder's process crashed, was killed, or had no memory: the file may well be good."""
 
 
 class Request(Protocol[Answer]):
@@ -100,9 +101,13 @@ class DecodeWorker:
         """The answer to one request.
 
         Raises:
-            VideoError: what the request raised there, or that it hung or crashed.
+            VideoError: what the request raised there, or that it hung or died.
         """
-        process = self._running()
+        try:
+            process = self._running()
+        except OSError as error:
+            reason = f"no decoding process could be started ({error.strerror})"
+            raise DecoderDied(request.path, reason) from error
         assert process.stdin is not None
         assert process.stdout is not None
         killed = threading.Event()
@@ -123,16 +128,18 @@ class DecodeWorker:
                 reason = f"decoding did not end within {self.timeout_seconds:g} s and was stopped"
                 raise DecoderHung(request.path, reason) from None
             reason = f"the decoder crashed its process ({cause})"
-            raise DecoderCrashed(request.path, reason) from None
+            raise DecoderDied(request.path, reason) from None
         finally:
             watchdog.cancel()
         if isinstance(answer, BaseException):
+            if isinstance(answer, DecoderDied):
+                self.close()  # what ate the memory may still hold it
             raise answer
         return cast(Answer, answer)
 
     def _cause_of_death(self, code: int) -> str:
         if code < 0:
-            return signal.Signals(-code).name
+            return signal.Signals(-code).name if -code in _SIGNALS else f"signal {-code}"
         assert self._last_words is not None
         self._last_words.seek(0)
         lines = self._last_words.read().decode(errors="replace").strip().splitlines()
@@ -231,13 +238,48 @@ def serve() -> None:
 
 
 def _answer(request: Request[Any]) -> Any:
-    """What the request gives or raises; a surprise counts as a crash, a wrong setting does not."""
+    """What the request gives or raises; a surprise is the file's fault, unless memory was short."""
     try:
         return request.answer()
-    except (ActionRNNError, ValueError) as error:
-        return error
     except Exception as error:
-        return DecoderCrashed(request.path, f"reading failed with {type(error).__name__}: {error}")
+        if isinstance(error, VideoError):
+            reason = error.reason
+        else:
+            reason = f"reading failed with {type(error).__name__}: {error}"
+        if _is_shortage(error):
+            return DecoderDied(request.path, f"memory or open files may have run out ({reason})")
+        if isinstance(error, ActionRNNError | ValueError):
+            return error
+        return VideoUnreadable(request.path, reason)
+
+
+def _is_shortage(error: BaseException | None) -> bool:
+    """Whether an error, or one behind it, may come of a want of memory or of open files.
+
+    Where the system limits a process's memory, a library may report the want of it in any words.
+    """
+    is_of_video = isinstance(error, VideoError) and not isinstance(error, VideoNotFound)
+    if is_of_video and _memory_is_limited():
+        return True
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        if isinstance(error, MemoryError) or number in _SHORTAGES:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _memory_is_limited() -> bool:
+    if sys.platform == "win32":
+        return False
+    import resource
+
+    limits = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+    return any(resource.getrlimit(each)[0] != resource.RLIM_INFINITY for each in limits)
+
+
+_SHORTAGES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+_SIGNALS = {int(each) for each in signal.Signals}
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ def decoded_frames(path: str) -> Iterator[av.VideoFrame]:
                 if packet is None or (not packet.size and _ends_with_a_copy(stream.codec_context)):
                     return
                 frames = packet.decode()
+            except MemoryError:  # FFmpeg's too: no end of the video
+                raise
             except av.FFmpegError as error:
                 # Where XviD did not write the file FFmpeg takes a placeholder for damage.
                 if packet is not None and packet.size == 1:

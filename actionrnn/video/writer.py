@@ -12,6 +12,8 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from actionrnn.files import published
+
 
 def write_video(
     path: str | os.PathLike[str],
@@ -33,22 +35,17 @@ def write_video(
         ValueError: if there is no frame.
     """
     target = Path(path)
-    temporary = target.with_name(f".writing-{os.getpid()}-{target.name}")
     waiting = iter(frames)
     first = next(waiting, None)
     if first is None:
         raise ValueError(f"{path}: no frames to write")
-    try:
-        with av.open(str(temporary), "w") as container:
-            rate = Fraction(fps).limit_denominator(1001)
-            stream = cast(VideoStream, container.add_stream(codec, rate=rate))
-            stream.options = dict(options or {})
-            stream.pix_fmt = "yuv420p"
-            stream.height, stream.width = first.shape[:2]
-            for pixels in chain([first], waiting):
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with published(target, target.suffix) as temporary, av.open(str(temporary), "w") as container:
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = cast(VideoStream, container.add_stream(codec, rate=rate))
+        stream.options = dict(options or {})
+        stream.pix_fmt = "yuv420p"
+        stream.height, stream.width = first.shape[:2]
+        for pixels in chain([first], waiting):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,10 +34,9 @@ import torchvision
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.extract import clips_of, ensure_features
-from actionrnn.features.int8 import RUNTIME, ensure_network, network_path
+from actionrnn.features.clip_sources import clips_of
+from actionrnn.features.extract import ensure_features
 from actionrnn.features.machine import num_cores
-from actionrnn.features.openvino import quantize
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.weights import IMAGENET_MEAN, IMAGENET_STD
 from actionrnn.models.config import HeadConfig
@@ -113,14 +111,12 @@ def start_engine(
     options: argparse.Namespace,
     network: str,
     count: int,
-    int8: Path | None = None,
     shard: str = "0/1",
     **environment: str,
 ) -> "subprocess.Popen[bytes]":
     """The engine in a process of its own."""
     words = ["--reader", options.reader, "--runtime", options.runtime]
     words += ["--engine", network, "--shard", shard]
-    words += ["--int8", str(int8)] if int8 else []
     return start(options, count, *words, **environment)
 
 
@@ -130,9 +126,7 @@ def result(running: "subprocess.Popen[bytes]") -> dict[str, float]:
     return found
 
 
-def run_engine(
-    manifest: Manifest, settings: FeatureSettings, shard: str, int8: Path | None
-) -> None:
+def run_engine(manifest: Manifest, settings: FeatureSettings, shard: str) -> None:
     """Extract once into a fresh folder, and print what it took."""
     share = tuple(int(part) for part in shard.split("/"))
     peaks: dict[int, float] = {}
@@ -140,8 +134,6 @@ def run_engine(
     watch = threading.Thread(target=watch_children, args=(peaks, done))
     watch.start()
     with tempfile.TemporaryDirectory() as folder:
-        if int8 is not None:
-            shutil.copy(int8, folder)
         before = os.times()
         wall = seconds(
             lambda: ensure_features(manifest, settings, Path(folder), progress=False, shard=share)
@@ -225,19 +217,16 @@ def epoch_from_store(manifest: Manifest, settings: FeatureSettings) -> float:
         return median(seconds(epoch) for _ in range(3)) / len(ids)
 
 
-def compare(options: argparse.Namespace, network: str, folder: Path) -> None:
-    """All the ways on one network; an int8 network is kept in `folder`."""
+def compare(options: argparse.Namespace, network: str) -> None:
+    """All the ways on one network."""
     manifest = fights(options.data, options.clips)
     settings = settings_of(options, network)
-    int8 = None
-    if settings.runtime == RUNTIME:
-        int8 = int8_network(folder, manifest, settings)
-    backbone = FrozenBackbone(settings.backbone, runtime=settings.runtime, int8=int8)
+    backbone = FrozenBackbone(settings.backbone, runtime=settings.runtime)
     rows: dict[str, list[float]] = {}
     for _ in range(options.rounds):
         decode = decode_alone(manifest, settings)
         compute = backbone_alone(backbone, options.clips)
-        found = result(start_engine(options, network, options.clips, int8))
+        found = result(start_engine(options, network, options.clips))
         usual, usual_last = (
             result(start(options, options.clips, "--usual", network, *layout))["wall"]
             for layout in ((), ("--channels_last",))
@@ -259,7 +248,7 @@ def compare(options: argparse.Namespace, network: str, folder: Path) -> None:
         for name, value in measured.items():
             rows.setdefault(name, []).append(value)
     backbone.close()
-    small = result(start_engine(options, network, options.clips // 5, int8))["own_mib"]
+    small = result(start_engine(options, network, options.clips // 5))["own_mib"]
     epoch = epoch_from_store(
         fights(options.data, 32), dataclasses.replace(settings, runtime="torch")
     )
@@ -272,20 +261,6 @@ def compare(options: argparse.Namespace, network: str, folder: Path) -> None:
     in_loop = median(rows["engine_wall"])
     print(f"  {'epoch, per clip':20} {epoch * 1e3:9.3f} ms; {in_loop / epoch:.0f}x faster than")
     print("     an epoch with decoding and backbone in the loop, at the engine's own speed")
-
-
-def int8_network(folder: Path, manifest: Manifest, settings: FeatureSettings) -> Path:
-    """The engine's own, checked; of random weights, which can lose nothing, an unchecked one."""
-    clips = clips_of(manifest, settings)
-    if settings.backbone.weights != "random":
-        labels = [str(label) for label in manifest.table["label"]]
-        return ensure_network(folder, settings, clips, labels)[0]
-    whole = FrozenBackbone(settings.backbone, runtime="openvino")
-    pictures = [clip.request.answer().frames.flatten(0, 1)[::4] for clip in clips[::16]]
-    path = network_path(folder, settings)
-    path.write_bytes(quantize(whole.pipeline, torch.cat(pictures)))
-    whole.close()
-    return path
 
 
 def two_processes(options: argparse.Namespace) -> None:
@@ -314,20 +289,18 @@ def main() -> None:
     parser.add_argument("--skip-two", action="store_true")
     parser.add_argument("--engine", help=argparse.SUPPRESS)
     parser.add_argument("--shard", default="0/1", help=argparse.SUPPRESS)
-    parser.add_argument("--int8", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--usual", help=argparse.SUPPRESS)
     parser.add_argument("--channels_last", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.engine:
         manifest = fights(options.data, options.clips)
-        run_engine(manifest, settings_of(options, options.engine), options.shard, options.int8)
+        run_engine(manifest, settings_of(options, options.engine), options.shard)
         return
     if options.usual:
         usual_way(fights(options.data, options.clips), options.usual, options.channels_last)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        for network in options.networks:
-            compare(options, network, Path(folder))
+    for network in options.networks:
+        compare(options, network)
     if not options.skip_two:
         two_processes(options)
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.features.extract import imported_spec
+from actionrnn.features.resolve import imported_spec
 from actionrnn.features.shard import Entry, write_shard
 from actionrnn.features.store import FeatureStore
 from actionrnn.models.config import HeadConfig

@@ -1,11 +1,8 @@
 """fit, validate, test, predict through the real command line, on a tiny rendered dataset."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -14,11 +11,8 @@ from torch import Tensor
 
 import actionrnn
 from actionrnn.cli import main
-from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.training.batches import Batch
-from actionrnn.training.data import ActionDataModule
 from actionrnn.training.recognizer import ActionRecognizer
 
 
@@ -325,15 +319,3 @@ def test_half_precision_trains_and_stays_finite(
         assert all(value.dtype == torch.float32 for value in saved["state_dict"].values())
         validation = json.loads((tmp_path / cell / "fit.json").read_text())["validation"]
         assert validation["loss"] < 5
-
-
-def test_another_int8_network_is_refused() -> None:
-    settings = FeatureSettings(runtime="openvino-int8")
-    here = FeatureSpec(settings, "decord 0.6.0", "00", "2026.4, network b")
-    saved = dataclasses.replace(here, runtime="2026.4, network a")
-    data: Any = SimpleNamespace(store=SimpleNamespace(spec=here))
-    with pytest.raises(
-        ActionRNNError, match=r"runtime: 2026\.4, network a, here 2026\.4, network b"
-    ):
-        ActionDataModule.check_features(data, saved.to_dict())
-    ActionDataModule.check_features(data, here.to_dict())

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from actionrnn.features import engine, int8
+from actionrnn.features import engine
 from actionrnn.video.isolate import DecodeWorker
 
 
@@ -32,7 +32,6 @@ class DecoderHere:
 @pytest.fixture(autouse=True)
 def decoders_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "DecodeWorker", DecoderHere)
-    monkeypatch.setattr(int8, "DecodeWorker", DecoderHere)
 
 
 @pytest.fixture

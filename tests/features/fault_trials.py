@@ -103,7 +103,7 @@ def main() -> None:
             continue
         for folder in broken.iterdir():
             counts["clips_kept"] += check(folder, expected)
-            counts["unfinished_files"] += len(list(folder.glob(".*.tmp")))
+            counts["unfinished_files"] += len(list(folder.glob(".*")))
             for shard in folder.glob("*.safetensors"):
                 if draw.random() < 0.6:
                     shard.unlink()

@@ -11,8 +11,9 @@ import torchvision
 from safetensors.torch import save_file
 
 from actionrnn.errors import ActionRNNError
-from actionrnn.features.backbone import FrozenBackbone, build_model, weights_identity
+from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.spec import BackboneConfig
+from actionrnn.features.weights import build_model, weights_identity
 
 
 def pictures(count: int = 4, size: int = 64) -> torch.Tensor:
@@ -163,6 +164,7 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
         import hashlib, torch
         from actionrnn.features.backbone import FrozenBackbone
         from actionrnn.features.spec import BackboneConfig
+from actionrnn.features.weights import build_model, weights_identity
         generator = torch.Generator().manual_seed(0)
         pictures = torch.randint(0, 256, (40, 3, 64, 64), generator=generator).to(torch.uint8)
         backbone = FrozenBackbone(BackboneConfig("squeezenet1_1", "random"))

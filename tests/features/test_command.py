@@ -16,9 +16,10 @@ from actionrnn.cli import main
 from actionrnn.commands.extract import SHORT_FORMS
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.features import extract
-from actionrnn.features.clip_files import clips_of, content_of, readers_of, source_of
+from actionrnn.features.clip_sources import clips_of, content_of, source_of
 from actionrnn.features.extract import ensure_features
 from actionrnn.features.progress import ExtractionProgress
+from actionrnn.features.resolve import readers_of, spec_of
 from actionrnn.features.shard import Entry
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.store import FeatureStore
@@ -118,7 +119,7 @@ def test_content_and_failures_are_checked_again_on_request(
 def test_progress_says_rates_time_left_bad_clips_and_the_bottleneck(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actionrnn.features.progress.SECONDS_PER_LINE", -1.0)
+    monkeypatch.setattr("actionrnn.progress.SECONDS_PER_LINE", -1.0)
 
     class Stage:
         def __init__(self, share: float) -> None:
@@ -192,11 +193,13 @@ def test_what_random_weights_were_trained_on_is_not_said(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = Manifest.load(root)
-    spec = extract.spec_of(SETTINGS)
+    spec = spec_of(SETTINGS)
     extract.explain_missing(tmp_path / "none", spec, 1, len(manifest.table))
     assert "were trained on" not in capsys.readouterr().err
-    published = replace(SETTINGS, backbone=BackboneConfig("squeezenet1_1", "IMAGENET1K_V1"))
-    extract.explain_missing(tmp_path / "none", extract.spec_of(published), 1, 9)
+    published = replace(
+        SETTINGS, backbone=BackboneConfig("squeezenet1_1", "IMAGENET1K_V1", sha256="ab" * 32)
+    )
+    extract.explain_missing(tmp_path / "none", spec_of(published), 1, 9)
     assert "trained on 224 px pictures, these are 32 px" in capsys.readouterr().err
 
 

@@ -17,6 +17,7 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
 from actionrnn.features import engine, extract
 from actionrnn.features.backbone import FrozenBackbone
+from actionrnn.features.clip_sources import clips_of
 from actionrnn.features.engine import DecoderPool, Engine
 from actionrnn.features.extract import ensure_features, extract_clip
 from actionrnn.features.machine import num_cores, parse_shard, shard_of_environment
@@ -184,7 +185,7 @@ class SlowDecoders(DecoderPool):
 def test_memory_is_bounded_whatever_the_number_of_clips(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (first, *_) = extract.clips_of(manifest, SETTINGS)
+    (first, *_) = clips_of(manifest, SETTINGS)
     backbone = FrozenBackbone(BackboneConfig("squeezenet1_1", "random"), batch_size=4)
     monkeypatch.setattr(engine, "MAX_WAITING_BYTES", 10 * 3 * 64 * 64)
     most = count = 0

@@ -124,7 +124,7 @@ def test_writing_that_fails_leaves_no_trace(
     def fail(*args: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(shard.os, where, fail)
+    monkeypatch.setattr(os, where, fail)
     with pytest.raises(ActionRNNError, match=message):
         write_shard(folder, [(Entry("c2", "s", 4), values_of("c2"))])
     monkeypatch.undo()

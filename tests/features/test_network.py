@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.extract import spec_of
 from actionrnn.features.network import Hooked, head_of
+from actionrnn.features.resolve import spec_of
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.weights import build_model, preprocessing_of, weights_identity
 from actionrnn.video.transform import Transform
@@ -74,7 +74,7 @@ def test_pictures_have_the_size_of_the_weights_unless_another_is_given(tmp_path:
     settings = FeatureSettings(BackboneConfig("squeezenet1_1", str(path)))
     assert spec_of(settings).settings.transform == Transform(160)
     assert spec_of(replace(settings, transform=Transform(96))).settings.transform.size == 96
-    inception = FeatureSettings(BackboneConfig("inception_v3"))
+    inception = FeatureSettings(BackboneConfig("inception_v3", sha256="ab" * 32))
     assert spec_of(inception).settings.transform.size == 299
     usual = FeatureSettings(BackboneConfig("squeezenet1_1", "random"))
     assert spec_of(usual) == spec_of(replace(usual, transform=Transform(224)))

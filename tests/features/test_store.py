@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from actionrnn.errors import ActionRNNError
-from actionrnn.features import shard
+from actionrnn.features.shard import Entry, read_shard, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
-from actionrnn.features.store import Entry, FeatureStore, read_shard, write_shard
+from actionrnn.features.store import FeatureStore
 
 SPEC = FeatureSpec(FeatureSettings(), "decord 0.6.0", "00" * 32)
 
@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_no_half_shard(filled, monkeypatch: pytest.MonkeyPatc
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(shard.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ActionRNNError, match="the disk is full"):
         write_shard(store.folder, [clip("new")])
     monkeypatch.undo()

@@ -12,7 +12,7 @@ from actionrnn.video.decode import read_clip
 from actionrnn.video.errors import VideoNotFound
 from actionrnn.video.isolate import (
     ClipRequest,
-    DecoderCrashed,
+    DecoderDied,
     DecoderHung,
     DecodeWorker,
     send,
@@ -53,7 +53,7 @@ def test_errors_come_back_as_they_were_raised(worker: DecodeWorker, tmp_path: Pa
     assert caught.value.path == str(tmp_path / "gone.mp4")
     with pytest.raises(ValueError, match="reader 'nonsense' is not available"):
         worker.ask(ClipRequest("x.mp4", *SMALL, reader="nonsense"))
-    with pytest.raises(DecoderCrashed, match="failed with MemoryError: a picture of 60000x60000"):
+    with pytest.raises(DecoderDied, match="failed with MemoryError: a picture of 60000x60000"):
         worker.ask(Surprise())
 
 
@@ -70,7 +70,7 @@ def test_a_hang_is_stopped_in_time(worker: DecodeWorker, videos: dict[str, Path]
 
 
 def test_a_crash_costs_one_clip(worker: DecodeWorker, videos: dict[str, Path]) -> None:
-    with pytest.raises(DecoderCrashed, match=r"crash\.mp4.*crashed its process \(SIGSEGV\)"):
+    with pytest.raises(DecoderDied, match=r"crash\.mp4.*crashed its process \(SIGSEGV\)"):
         worker.ask(Crash())
     good = ClipRequest(str(videos["h264_closed_gop.mp4"]), *SMALL)
     assert worker.ask(good).frames.shape == (1, 4, 3, 32, 32)
@@ -78,7 +78,7 @@ def test_a_crash_costs_one_clip(worker: DecodeWorker, videos: dict[str, Path]) -
 
 @pytest.mark.slow
 def test_last_words_are_told(worker: DecodeWorker) -> None:
-    with pytest.raises(DecoderCrashed, match=r"exit code 7: libavcodec\.so: cannot open"):
+    with pytest.raises(DecoderDied, match=r"exit code 7: libavcodec\.so: cannot open"):
         worker.ask(Exit())
 
 

@@ -3,18 +3,20 @@
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL
 
 from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.manifest_table import MANIFEST_NAME
+from actionrnn.errors import ActionRNNError
+from actionrnn.features.shard import Entry
 from actionrnn.features.spec import FeatureSettings
+from actionrnn.files import sha256_of_file
 from actionrnn.video.formats import is_picture
 from actionrnn.video.isolate import ClipRequest
-from actionrnn.video.reader import reader_names, reader_version, resolve_reader
 
 
 @dataclass(frozen=True)
@@ -73,29 +75,50 @@ def source_of(path: Path) -> str:
         with os.scandir(path) as entries:
             found = sorted((e.name, e.stat()) for e in entries if is_picture(e.name))
     except OSError:
-        return "missing"
+        return MISSING
     digest = hashlib.sha256()
     for name, state in found:
         digest.update(f"{name}/{state.st_size}-{state.st_mtime_ns}/".encode())
     return f"{sum(state.st_size for _, state in found)}-{digest.hexdigest()[:16]}{PICTURES}"
 
 
-PICTURES = "-pictures"  # at the end of a folder's source
+def imported_sources(manifest: Manifest) -> list[str]:
+    """Whose features imported ones are: for every clip the dataset's root, and its place there."""
+    root = manifest.root.resolve()
+    columns = (manifest.table[name] for name in ("path", "start_seconds", "end_seconds"))
+    return [
+        f"{root}\n{path}{_part(_seconds(start), _seconds(end))}"
+        for path, start, end in zip(*columns, strict=True)
+    ]
 
 
-def readers_of(clips: Sequence[Clip], reader: str) -> str:
-    """Name and version of everything that may read one of the clips: `decord 0.6.0, pyav 18.1`.
+def refuse_foreign(store: Path, entries: Mapping[str, Entry], manifest: Manifest) -> None:
+    """Refuse imported features of another dataset whose clips have the same names.
 
-    `auto` reads with PyAV what decord refuses; folders of pictures are read by neither.
+    A store inside the dataset's folder is the dataset's own, and so is one whose dataset has moved:
+    where it was, there is none any more. Two manifests of the same files may share a store.
+
+    Raises:
+        ActionRNNError: naming the other dataset.
     """
-    pictures = any(PICTURES in clip.source for clip in clips)
-    if pictures and all(PICTURES in clip.source or clip.source == "missing" for clip in clips):
-        return f"images {PIL.__version__}"
-    names = [resolve_reader(reader)]
-    if reader == "auto" and "pyav" in reader_names() and names != ["pyav"]:
-        names.append("pyav")
-    versions = [reader_version(name) for name in names]
-    return ", ".join(versions + [f"images {PIL.__version__}"] * pictures)
+    root = manifest.root.resolve()
+    if store.resolve().is_relative_to(root):
+        return
+    places = dict(zip(manifest.table["video_id"], imported_sources(manifest), strict=True))
+    for video_id in places.keys() & entries.keys():
+        other, _, place = entries[video_id].source.partition("\n")
+        here = places[video_id].partition("\n")[2]
+        same_file = os.path.normpath(f"{other}/{place}") == os.path.normpath(f"{root}/{here}")
+        if not same_file and other != str(root) and (Path(other) / MANIFEST_NAME).is_file():
+            raise ActionRNNError(
+                f"{store} holds the features of another dataset, {other}, whose clips have the "
+                f"same names ({video_id}, ...). Import those of {manifest.root} under another "
+                f"--name, or keep them apart with --data.features_dir (import: --features_dir)"
+            )
+
+
+MISSING = "missing"
+PICTURES = "-pictures"  # at the end of a folder's source
 
 
 def content_of(clip: Clip) -> str:
@@ -105,21 +128,16 @@ def content_of(clip: Clip) -> str:
         if path.is_dir():
             content = _sha256_of_pictures(path)
         else:
-            content = _sha256(path) if path.is_file() else ""  # a pipe would keep us waiting
+            content = sha256_of_file(path) if path.is_file() else ""  # a pipe would keep us waiting
     except OSError:
         return ""
     part = _part(clip.request.start_seconds, clip.request.end_seconds)
     return content[:32] + part if content else ""
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _sha256_of_pictures(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
         if is_picture(file.name):
-            digest.update(f"{file.name}/{_sha256(file)}/".encode())
+            digest.update(f"{file.name}/{sha256_of_file(file)}/".encode())
     return digest.hexdigest()
