@@ -22,13 +22,15 @@ from actionrnn.commands.config import compose, option_value
 from actionrnn.commands.parsing import usage_errors
 from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.evaluation.predictor import print_ranking
-from actionrnn.evaluation.summary import print_summary, summarise
+from actionrnn.evaluation.scoring import predictions_of
+from actionrnn.evaluation.summary import summarise
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.files import publish_json
+from actionrnn.report.run_screens import summary_screen
+from actionrnn.report.terminal import print_ranking, print_screen
 from actionrnn.training.callbacks import BestFigures, EpochLines, RunCSVLogger, StopOnSignal
 from actionrnn.training.checkpoint import AtomicCheckpointIO
-from actionrnn.training.data import ActionDataModule, ExtractionSettings
+from actionrnn.training.data import ActionDataModule, ExtractionSettings, Subset
 from actionrnn.training.recognizer import ActionRecognizer
 from actionrnn.training.run_folder import (
     new_run_folder,
@@ -207,7 +209,7 @@ class ActionCLI(LightningCLI):
         self._require_checkpoint()
         self.trainer.validate(**{**kwargs, "weights_only": True, "verbose": False})
         if self.trainer.is_global_zero:
-            print_summary(summarise(self._predictions("val")))
+            print_screen(summary_screen(summarise(self._predictions("val"))))
 
     def test(self, **kwargs: Any) -> None:
         """Score `data.subset`, write predictions.parquet and metrics.json, print the figures."""
@@ -217,9 +219,12 @@ class ActionCLI(LightningCLI):
             return
         predictions = self._predictions(self.datamodule.subset)
         summary = summarise(predictions)
+        print_screen(summary_screen(summary))
+        if predictions.part:
+            say("nothing is written of a part: the run keeps its whole results")
+            return
         predictions.save(self.folder / "predictions.parquet")
-        publish_json(self.folder / "metrics.json", summary)
-        print_summary(summary)
+        publish_json(self.folder / "metrics.json", summary.to_dict())
         say(f"written: {self.folder / 'predictions.parquet'}, {self.folder / 'metrics.json'}")
 
     def predict(self, **kwargs: Any) -> None:
@@ -231,21 +236,11 @@ class ActionCLI(LightningCLI):
         for row in self._predictions(self.datamodule.subset).table.itertuples():
             print_ranking(str(row.path), self.model.class_names, row.probs, str(row.error))
 
-    def _predictions(self, subset: str) -> Predictions:
-        return Predictions.from_logits(
-            self.datamodule.part(subset),
-            subset,
-            self.model.scored_logits_NVK,
-            self.datamodule.store.failures,
-            leaked=self.datamodule.leaked or bool((self.model.identity or {}).get("leaked")),
-            temperature=self.model.temperature,
-            about={
-                "ckpt_path": str(self.ckpt_path),
-                "data": self.datamodule.options(),
-                "num_parameters": sum(p.numel() for p in self.model.parameters()),
-                "head": self.model.head_config.to_dict(),
-            },
-        )
+    def _predictions(self, subset: Subset) -> Predictions:
+        assert self.model.scored_logits_NVK is not None
+        assert self.ckpt_path
+        scores = self.model.scored_logits_NVK
+        return predictions_of(self.model, self.datamodule, subset, scores, self.ckpt_path)
 
     def _require_checkpoint(self) -> None:
         if not self.ckpt_path:

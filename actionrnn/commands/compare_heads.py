@@ -21,12 +21,13 @@ from actionrnn.commands.parsing import usage_errors
 from actionrnn.commands.split_columns import chosen_columns
 from actionrnn.diagnosis.cost import CELLS, CONTROLS, cells_by_length, measure_costs
 from actionrnn.errors import UsageError, near_miss
-from actionrnn.evaluation.folds import difference_over_folds, mean_over_folds
+from actionrnn.evaluation.comparison import compare
+from actionrnn.evaluation.folds import mean_over_folds
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.evaluation.summary import plain_console
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.files import publish_json
 from actionrnn.models.config import HeadConfig
+from actionrnn.report.terminal import plain_console
 
 HEADS = (*CELLS, *CONTROLS)
 FIGURES = ("accuracy", "macro_accuracy", "auc")
@@ -158,10 +159,12 @@ def _scores(tables: list[Predictions], first: list[Predictions]) -> dict[str, An
     found: dict[str, Any] = {}
     for key in FIGURES:
         if key in means:
-            low, high = means[key]["interval"] or (None, None)
-            found |= {key: means[key]["mean"], f"{key}_low": low, f"{key}_high": high}
-    paired = difference_over_folds(first, tables)
-    return {**found, "against_reference": "" if tables is first else paired["verdict"]}
+            low, high = means[key].interval or (None, None)
+            found |= {key: means[key].value, f"{key}_low": low, f"{key}_high": high}
+    if tables is first:
+        return {**found, "against_reference": ""}
+    paired = compare(first, tables, ("the reference", "this head")).figures["accuracy"]
+    return {**found, "against_reference": paired.verdict}
 
 
 def _print_heads(result: dict[str, Any], device: str) -> None:

@@ -13,9 +13,10 @@ from actionrnn.commands.split_columns import split_columns
 from actionrnn.commands.sweep import NUM_TRIALS, TRIALS_HELP, as_words
 from actionrnn.commands.sweep_results import OBJECTIVE
 from actionrnn.evaluation.folds import ensemble, mean_over_folds
+from actionrnn.evaluation.intervals import Figure
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.evaluation.summary import plain_console
 from actionrnn.files import publish_json
+from actionrnn.report.terminal import plain_console
 
 TAKES_VERB = False
 
@@ -101,17 +102,23 @@ def summarise_folds(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     }
     tables = [[Predictions.load(row["folder"]) for row in rows] for rows in runs.values()]
     pooled = mean_over_folds([table for fold in tables for table in fold])
+    together = mean_over_folds([ensemble(fold) for fold in tables]) if len(by_seed) > 1 else {}
     over_folds = repeat.spread(list(folds.values()))
     return {
         "folds": folds,
         "leaked": any(row["leaked"] for rows in runs.values() for row in rows),
         **over_folds,
-        "intervals": {key: pooled[key]["interval"] for key in over_folds["mean"]},
+        "intervals": {key: _bounds(pooled[key]) for key in over_folds["mean"]},
         "seeds": {"each": by_seed, **repeat.spread(list(by_seed.values()))},
-        "together": (
-            mean_over_folds([ensemble(fold) for fold in tables]) if len(by_seed) > 1 else None
-        ),
+        "together": {
+            key: {"mean": each.value, "interval": _bounds(each)} for key, each in together.items()
+        }
+        or None,
     }
+
+
+def _bounds(figure: Figure) -> list[float] | None:
+    return list(figure.interval) if figure.interval else None
 
 
 def print_folds(summary: dict[str, Any]) -> None:

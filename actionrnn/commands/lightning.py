@@ -6,6 +6,7 @@ from actionrnn.commands import repeat
 from actionrnn.commands.action_cli import quiet_libraries, run
 from actionrnn.commands.parsing import usage_errors
 from actionrnn.evaluation.predictor import ActionPredictor
+from actionrnn.report.terminal import print_videos
 
 TAKES_VERB = True
 
@@ -31,4 +32,4 @@ def predict_videos(arguments: list[str]) -> int:
     with usage_errors(parser):
         options = parser.parse_args(arguments)
     predictor = ActionPredictor.load(options.ckpt_path)
-    return predictor.print_predictions(options.videos, options.top_k, as_json=options.json)
+    return print_videos(predictor, options.videos, options.top_k, as_json=options.json)

@@ -15,8 +15,8 @@ from rich.table import Table
 from actionrnn.commands.action_cli import run
 from actionrnn.commands.config import setting
 from actionrnn.errors import UsageError
-from actionrnn.evaluation.summary import plain_console
 from actionrnn.files import publish_json
+from actionrnn.report.terminal import plain_console
 from actionrnn.training.run_folder import new_run_folder
 
 FIGURES = {

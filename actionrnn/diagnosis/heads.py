@@ -1,12 +1,12 @@
 """Several heads on the features of one run: accuracy, cost, and how far gradients reach."""
 
+from dataclasses import dataclass
 from typing import Any
-
-import pandas as pd
 
 from actionrnn.diagnosis.baselines import train_head
 from actionrnn.diagnosis.gradients import diagnose_gradients
-from actionrnn.evaluation.comparison import compare, verdict
+from actionrnn.evaluation.comparison import compare
+from actionrnn.evaluation.intervals import Figure
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.summary import summarise
 from actionrnn.evaluation.trained import TrainedModel
@@ -22,11 +22,33 @@ CELLS: dict[str, dict[str, Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class ComparedHead:
+    """A head trained beside the others.
+
+    Attributes:
+        head: its name.
+        accuracy: with a 95 % interval over groups.
+        against_first: `better`, `worse`, `noise` or `?` (see `comparison`); empty for the first.
+        parameters, multiply_adds: of the head; of one clip.
+        seconds: of training.
+        norms: mean gradient norm by frame of its first layer; empty without recurrence.
+    """
+
+    head: str
+    accuracy: Figure
+    against_first: str
+    parameters: int
+    multiply_adds: int
+    seconds: float
+    norms: list[float]
+
+
 def compare_heads(
     run: TrainedModel,
     variants: dict[str, dict[str, Any]] | None = None,
     subset: Subset = "test",
-) -> tuple[pd.DataFrame, dict[str, list[float]]]:
+) -> list[ComparedHead]:
     """Train heads as the run's was trained, each with some settings of its own.
 
     Args:
@@ -34,35 +56,26 @@ def compare_heads(
         variants: settings of each head by name; None is `CELLS`. The first is what the others
             are compared with.
         subset: the part they are scored on.
-
-    Returns:
-        A row for each head: `accuracy`, `low` and `high` (95 % over groups), `against_first`
-        (`better`, `worse`, `noise`, `?`), `parameters`, `multiply_adds` of a clip, training
-        `seconds`; and the mean gradient norm by frame of each recurrent head's first layer.
     """
-    rows, norms, first = [], {}, None
+    rows: list[ComparedHead] = []
+    first: Predictions | None = None
     for name, options in (variants or CELLS).items():
         model, seconds = train_head(run, **options)
         scored = model.predictions(subset)
+        found = compare([first], [scored], ("first", name)).figures["accuracy"] if first else None
         first = first or scored
-        rows.append({"head": name, **_figures(model, scored, first), "seconds": seconds})
-        if model.recognizer.head_config.head == "recurrent":
-            norms[name] = diagnose_gradients(model)["layers"][0]["norms"]
-    return pd.DataFrame(rows).set_index("head"), norms
-
-
-def _figures(model: TrainedModel, scored: Predictions, first: Predictions) -> dict[str, Any]:
-    summary = summarise(scored)
-    low, high = summary["intervals"]["accuracy"] or (float("nan"), float("nan"))
-    entries = model.data.store.entries.values()
-    num_frames = max(entry.num_frames for entry in entries)
-    return {
-        "accuracy": summary["accuracy"],
-        "low": low,
-        "high": high,
-        "against_first": ""
-        if scored is first
-        else verdict("accuracy", compare(first, scored, ("first", "this"))),
-        "parameters": model.recognizer.head.num_parameters,
-        "multiply_adds": model.recognizer.head.macs(num_frames),
-    }
+        head = model.recognizer.head
+        num_frames = max(entry.num_frames for entry in run.data.store.entries.values())
+        recurrent = model.recognizer.head_config.head == "recurrent"
+        rows.append(
+            ComparedHead(
+                head=name,
+                accuracy=summarise(scored).figures["accuracy"],
+                against_first=found.verdict if found else "",
+                parameters=head.num_parameters,
+                multiply_adds=head.macs(num_frames),
+                seconds=seconds,
+                norms=diagnose_gradients(model).layers[0].norms if recurrent else [],
+            )
+        )
+    return rows

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from actionrnn.evaluation.bootstrap import draw_weights
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from actionrnn.evaluation.auc import weighted_auroc
-from actionrnn.evaluation.bootstrap import draw_weights
 from actionrnn.evaluation.summary import headline_keys, summarise
 from actionrnn.training.metrics import auroc, classification_metrics
 from tests.evaluation.conftest import MakePredictions

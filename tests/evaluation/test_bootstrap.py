@@ -5,10 +5,6 @@ import math
 import pandas as pd
 import pytest
 import torch
-from scipy import stats
-from sklearn.metrics import f1_score, recall_score, top_k_accuracy_score
-from torch import Tensor
-
 from actionrnn.evaluation.bootstrap import (
     Interval,
     Tallies,
@@ -18,6 +14,10 @@ from actionrnn.evaluation.bootstrap import (
     interval,
     student_t,
 )
+from scipy import stats
+from sklearn.metrics import f1_score, recall_score, top_k_accuracy_score
+from torch import Tensor
+
 from actionrnn.evaluation.calibration import expected_calibration_error
 from actionrnn.training.metrics import classification_metrics
 from actionrnn.training.recognizer import clip_logits

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from actionrnn.errors import ActionRNNError
 from actionrnn.report.html.confusion import shown_classes, top_confusions
-from actionrnn.report.html.page import render, write_report
 from actionrnn.report.html.run_files import RunFiles, newest_run
 from actionrnn.report.html.thumbnails import confident_mistakes, film_strip, with_frames
+
+from actionrnn.errors import ActionRNNError
+from actionrnn.report.html.page import render, write_report
 from actionrnn.video.errors import VideoError
 from tests.evaluation.conftest import MakePredictions
 
