@@ -173,7 +173,7 @@ def compare_scores(
         share=share,
         share_interval=None
         if share is None
-        else difference_interval(share, (part_R / whole_R)[1:], num_groups),
+        else difference_interval(share, (part_R / whole_R)[1:], num_groups, 0.0, float("inf")),
     )
 
 

@@ -134,8 +134,12 @@ def clopper_pearson(share: float, num_clips: float) -> Interval:
     return Interval(float(low), float(high))
 
 
-def difference_interval(value: float, draws_R: Tensor, num_groups: int) -> Interval | None:
+def difference_interval(
+    value: float, draws_R: Tensor, num_groups: int, least: float = -1.0, most: float = 1.0
+) -> Interval | None:
     """The interval of a difference or a ratio: Student's t on the spread of the draws.
+
+    `least` and `most` are what it can be.
 
     None with fewer than `MIN_GROUPS` groups, or where no draw has the figure.
     """
@@ -143,7 +147,7 @@ def difference_interval(value: float, draws_R: Tensor, num_groups: int) -> Inter
     if num_groups < MIN_GROUPS or len(draws_R) < 2:
         return None
     half = _t(num_groups - 1) * _variance(draws_R, num_groups) ** 0.5
-    return Interval(value - half, value + half)
+    return Interval(max(least, value - half), min(most, value + half))
 
 
 def _as_if_t(effective: float, num_groups: int) -> float:

@@ -81,9 +81,7 @@ class Summary:
             "num_groups": self.num_groups,
             "num_views": self.num_views,
             "intervals": {key: list(value) if value else None for key, value in bounds.items()},
-            "no_interval": {
-                key: each.missing for key, each in self.figures.items() if each.missing
-            },
+            "no_interval": missing,
             "bootstrap": {"level": LEVEL, "draws": NUM_DRAWS, "unit": "group", "seed": 0},
             "temperature": self.temperature,
             "num_parameters": self.num_parameters,

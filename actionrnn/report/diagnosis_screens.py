@@ -5,7 +5,7 @@ import math
 from actionrnn.diagnosis.bias import BiasDiagnosis
 from actionrnn.diagnosis.calibration import CalibrationDiagnosis
 from actionrnn.diagnosis.gradients import GradientsDiagnosis
-from actionrnn.diagnosis.order import OrderDiagnosis
+from actionrnn.diagnosis.order import Condition, OrderDiagnosis
 from actionrnn.diagnosis.slices import LabelCandidate
 from actionrnn.evaluation.calibration import Bin
 from actionrnn.evaluation.intervals import too_few
@@ -42,8 +42,7 @@ def order_screen(made: OrderDiagnosis) -> Screen:
                 row.macro_accuracy, row.interval, "none" if row.order_blind else "a"
             )),
             number(row.macro_accuracy),
-            Cell(f"{row.difference:+.3f}", row.difference),
-            Cell(shown_interval(row.difference_interval, too_few(made.num_groups), signed=True)),
+            *_difference(row, made.num_groups),
         ]
         for row in made.conditions
     ]  # fmt: skip
@@ -84,6 +83,13 @@ def order_screen(made: OrderDiagnosis) -> Screen:
             ),
         ],
     )
+
+
+def _difference(row: Condition, num_groups: int) -> list[Cell]:
+    if row.key == "ordered":
+        return [Cell(""), Cell("")]
+    bounds = shown_interval(row.difference_interval, too_few(num_groups), signed=True)
+    return [Cell(f"{row.difference:+.3f}", row.difference), Cell(bounds)]
 
 
 def bias_screen(made: BiasDiagnosis) -> Screen:
@@ -259,10 +265,7 @@ def gradients_screen(made: GradientsDiagnosis) -> Screen:
                 x_label="frame",
                 y_label="|dLoss / dstate|",
                 x_range=(0.0, float(max(len(layer.norms) for layer in made.layers) - 1)),
-                y_range=(
-                    10 ** math.floor(math.log10(span[0])),
-                    10 ** math.ceil(math.log10(span[1])),
-                ),
+                y_range=(10 ** math.floor(low), 10 ** math.ceil(high)),
                 lines=lines,
                 log_y=True,
             ),

@@ -20,6 +20,7 @@ from actionrnn.report.screen import (
     Cell,
     Chart,
     Matrix,
+    Point,
     Screen,
     TableView,
     Text,
@@ -106,9 +107,11 @@ def curves_section(run: RunFiles) -> Screen:
             "curves", "Learning curves", hint="no metrics.csv here;", command="actionrnn fit"
         )
     last = max(x for points in curves.values() for x, _ in points)
-    losses = {name: curves[name] for name in ("train/loss", "val/loss") if name in curves}
+    losses: dict[str, list[Point]] = {
+        name: curves[name] for name in ("train/loss", "val/loss") if name in curves
+    }
     names = ("val/accuracy", "val/macro_accuracy")
-    shares = {name: curves[name] for name in names if name in curves}
+    shares: dict[str, list[Point]] = {name: curves[name] for name in names if name in curves}
     verdict, best = "", None
     if "val/macro_accuracy" in curves:
         best, score = max(curves["val/macro_accuracy"], key=lambda point: point[1])
