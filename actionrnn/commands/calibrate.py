@@ -3,13 +3,15 @@
 import json
 
 from jsonargparse import ArgumentParser
-from rich.table import Table
 
-from actionrnn.diagnosis.calibration import FIGURES, store_temperature
+from actionrnn.diagnosis.calibration import store_temperature
 from actionrnn.errors import DataRejected, usage_errors
 from actionrnn.evaluation.calibration import calibration_figures, fit_temperature
-from actionrnn.evaluation.summary import plain_console
+from actionrnn.evaluation.records import to_plain
 from actionrnn.evaluation.trained import TrainedModel
+from actionrnn.report.diagnosis_screens import CALIBRATION_FIGURES
+from actionrnn.report.screen import Cell, Screen, TableView, number
+from actionrnn.report.terminal import print_screen
 from actionrnn.training.recognizer import clip_logits
 
 TAKES_VERB = False
@@ -47,15 +49,17 @@ def main(arguments: list[str]) -> int:
     before = calibration_figures(logits_NK, target_N)
     after = calibration_figures(logits_NK / temperature, target_N)
     if options.json:
-        print(json.dumps({"temperature": temperature, "before": before, "after": after}))
+        found = {"before": to_plain(before), "after": to_plain(after)}
+        print(json.dumps({"temperature": temperature, **found}))
         return 0
-    table = Table("validation clips", "before", "after")
-    for key, name in FIGURES.items():
-        table.add_row(name, f"{before[key]:.3f}", f"{after[key]:.3f}")
-    console = plain_console()
-    console.print(table)
-    console.print(
+    rows = [
+        [Cell(name), number(getattr(before, key)), number(getattr(after, key))]
+        for key, name in CALIBRATION_FIGURES.items()
+    ]
+    said = (
         f"temperature {temperature:.3f} is stored in {options.ckpt_path}: validate, test and "
         f"predict use it from now on. The order of the classes, and so every accuracy, stays."
     )
+    view = TableView("", ("validation clips", "before", "after"), rows)
+    print_screen(Screen("calibrate", "Temperature", verdict=said, blocks=[view]))
     return 0

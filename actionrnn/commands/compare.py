@@ -7,8 +7,10 @@ from jsonargparse import ArgumentParser
 
 from actionrnn.commands.parsing import import_function
 from actionrnn.errors import UsageError, usage_errors
-from actionrnn.evaluation.comparison import compare, print_comparison, short_names
+from actionrnn.evaluation.comparison import compare, short_names
 from actionrnn.evaluation.predictions import Predictions
+from actionrnn.report.run_screens import comparison_screen
+from actionrnn.report.terminal import print_screen
 
 TAKES_VERB = False
 
@@ -34,11 +36,11 @@ def compare_runs(arguments: list[str]) -> int:
     tables = [Predictions.load(path) for path in options.runs]
     names = short_names(options.runs)
     for table, name in zip(tables[1:], names[1:], strict=True):
-        comparison = compare(tables[0], table, (names[0], name))
+        comparison = compare([tables[0]], [table], (names[0], name))
         if options.json:
-            print(json.dumps(comparison))
+            print(json.dumps(comparison.to_dict()))
         else:
-            print_comparison(comparison)
+            print_screen(comparison_screen(comparison))
     return 0
 
 

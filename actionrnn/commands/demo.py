@@ -76,15 +76,15 @@ def print_comparison(results: dict[str, Tested], seconds: float) -> None:
         "macro accuracy",
         "parameters",
         "training seconds",
-        title=f"test split, {int(summary['num_clips'])} clips, "
-        f"{len(summary['per_class'])} classes in time-reversed pairs",
+        title=f"test split, {summary.num_clips} clips, "
+        f"{len(summary.per_class)} classes in time-reversed pairs",
         title_justify="left",
     )
     for name, result in results.items():
         table.add_row(
             HEADS[name],
-            f"{result.summary['accuracy']:.3f}",
-            f"{result.summary['macro_accuracy']:.3f}",
+            f"{result.summary.metrics['accuracy']:.3f}",
+            f"{result.summary.metrics['macro_accuracy']:.3f}",
             f"{result.fitted.num_parameters:,}",
             f"{result.fitted.seconds:.1f}",
         )

@@ -2,51 +2,46 @@
 
 import json
 import sys
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.parsing import import_function
 from actionrnn.errors import UsageError, near_miss, usage_errors
+from actionrnn.evaluation.records import save_record, to_plain
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.files import publish_json
 from actionrnn.process import quiet_libraries
-from actionrnn.report.tables import print_diagnosis
+from actionrnn.report.plots import empty_figure, screen_figure
+from actionrnn.report.screen import Screen
+from actionrnn.report.terminal import print_screen
 
 TAKES_VERB = False
 Part = Literal["val", "test", "train"]
 
 
 class Kind(NamedTuple):
-    """A diagnosis, the function that makes it, the one that draws it, and what it asks."""
+    """A diagnosis: what it asks, the function that makes it, and the one that shows it."""
 
-    diagnose: str
-    figure: str
     question: str
+    diagnose: str
+    screen: str
 
 
 KINDS = {
-    "order": Kind(
-        "actionrnn.diagnosis.order:diagnose_order",
-        "actionrnn.report.plots:order_figure",
-        "does the model use the order of the frames, and which classes need it?",
-    ),
-    "bias": Kind(
-        "actionrnn.diagnosis.bias:diagnose_bias",
-        "actionrnn.report.plots:bias_figure",
-        "does it need the action, or only the scene? where does it fail? which labels are odd?",
-    ),
-    "calibration": Kind(
-        "actionrnn.diagnosis.calibration:diagnose_calibration",
-        "actionrnn.report.plots:calibration_figure",
-        "is a probability of 0.8 right in 8 of 10?",
-    ),
-    "gradients": Kind(
-        "actionrnn.diagnosis.gradients:diagnose_gradients",
-        "actionrnn.report.plots:gradients_figure",
-        "does the learning signal reach the first frame?",
-    ),
+    name: Kind(
+        question,
+        f"actionrnn.diagnosis.{name}:diagnose_{name}",
+        f"actionrnn.report.diagnosis_screens:{name}_screen",
+    )
+    for name, question in (
+        ("order", "does the model use the order of the frames, and which classes need it?"),
+        (
+            "bias",
+            "does it need the action, or only the scene? where does it fail? which labels are odd?",
+        ),
+        ("calibration", "is a probability of 0.8 right in 8 of 10?"),
+        ("gradients", "does the learning signal reach the first frame?"),
+    )
 }
 
 
@@ -63,7 +58,7 @@ def main(arguments: list[str]) -> int:
     with usage_errors(parser):
         options = parser.parse_args(rest)
     quiet_libraries()
-    draw: Callable[[dict[str, Any]], Any] = import_function(KINDS[name].figure)
+    empty_figure(1, 1)  # what is missing is said before minutes of work
     run = TrainedModel.load(
         options.ckpt_path,
         root=options["data.root"],
@@ -74,16 +69,22 @@ def main(arguments: list[str]) -> int:
     )
     extra = {"columns": options.columns, "device": options.device} if name == "bias" else {}
     result = import_function(KINDS[name].diagnose)(run, options["data.subset"], **extra)
+    _write(name, result, run, options.json)
+    return 0
+
+
+def _write(name: str, result: Any, run: TrainedModel, as_json: bool) -> None:
+    """JSON and a figure into the run folder; the one or the tables on stdout."""
     folder = run.folder / "diagnostics"
     folder.mkdir(exist_ok=True)
-    publish_json(folder / f"{name}.json", result)
-    if options.json:
-        print(json.dumps(result))
+    save_record(folder / f"{name}.json", result)
+    screen: Screen = import_function(KINDS[name].screen)(result)
+    if as_json:
+        print(json.dumps(to_plain(result)))
     else:
-        print_diagnosis(name, result)
-    draw(result).savefig(folder / f"{name}.png", dpi=150)
+        print_screen(screen)
+    screen_figure(screen).savefig(folder / f"{name}.png", dpi=150)
     print(f"written: {folder / name}.json, {folder / name}.png", file=sys.stderr)
-    return 0
 
 
 def _parser(name: str) -> ArgumentParser:

@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
-from rich.table import Table
 
 from actionrnn.errors import UsageError, usage_errors
 from actionrnn.evaluation.predictor import ActionPredictor
-from actionrnn.evaluation.summary import plain_console
+from actionrnn.evaluation.records import save_record, to_plain
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.explain.evidence import ExplainedClip, explain_clip
+from actionrnn.explain.evidence import explain_clip
 from actionrnn.explain.survey import survey
 from actionrnn.files import publish_json
 from actionrnn.process import quiet_libraries
+from actionrnn.report.explain_screens import clip_screen, survey_screen
 from actionrnn.report.film import write_film
 from actionrnn.report.sheet import sheet
+from actionrnn.report.terminal import print_screen
 from actionrnn.training.run_folder import run_folder_of
 from actionrnn.video.errors import VideoError
 
@@ -39,11 +40,11 @@ def main(arguments: list[str]) -> int:
             weights=options["features.backbone.weights"],
         )
         result = survey(run, options["data.subset"], options.num_clips)
-        publish_json(folder / "survey.json", result)
+        save_record(folder / "survey.json", result)
         if options.json:
-            print(json.dumps(result))
+            print(json.dumps(to_plain(result)))
         else:
-            _print_survey(result)
+            print_screen(survey_screen(result))
         print(f"written: {folder / 'survey.json'}", file=sys.stderr)
     return _explain_all(folder, options) if options.videos else 0
 
@@ -104,7 +105,7 @@ def _explain(predictor: ActionPredictor, video: str, target: Path, options: Any)
     if options.json:
         print(json.dumps(figures), flush=True)
     else:
-        _print_clip(clip)
+        print_screen(clip_screen(clip))
     print(f"written: {', '.join(written)}", file=sys.stderr)
 
 
@@ -117,57 +118,3 @@ def _targets(folder: Path, videos: list[str]) -> list[Path]:
         counts[stem] += 1
         targets.append(folder / (stem if counts[stem] == 1 else f"{stem}-{counts[stem]}"))
     return targets
-
-
-def _print_clip(clip: ExplainedClip) -> None:
-    found = clip.saliencies
-    judged = [each.faithfulness for each in found.values()]
-    peaks = [clip.timestamps_T[int(each.values_T.argmax())] for each in found.values()]
-    table = Table("", *found, "random orders")
-    table.add_row("most telling moment", *(f"{seconds:.2f} s" for seconds in peaks), "")
-    for kind, better in (("deletion", "lower"), ("insertion", "higher")):
-        areas = [getattr(each, f"{kind}_area") for each in judged]
-        cells = [f"{area:.2f}" for area in areas]
-        by_chance = getattr(judged[0], f"random_{kind}_area")
-        cells.append(f"{by_chance:.2f} ± {getattr(judged[0], f'random_{kind}_sd'):.2f}")
-        table.add_row(f"{kind} ({better} is better)", *cells)
-    verdicts = ["yes" if each.is_faithful else "no" for each in judged]
-    table.add_row("better than random in both", *verdicts, "")
-    console = plain_console()
-    console.print(f"{clip.path}: {clip.class_names[clip.label]} {clip.probs_K[clip.label]:.1%}")
-    console.print(table)
-    for gate in clip.gates:
-        console.print(f"  {gate.title}")
-    for note in clip.notes:
-        console.print(f"  note: {note}")
-
-
-ROWS = {  # of the survey: its key, that of chance
-    "deletion (lower is better)": ("deletion", "random_deletion"),
-    "insertion (higher is better)": ("insertion", "random_insertion"),
-    "better than random in both": ("better_than_random", ""),
-    "planted span found": ("found", "found_chance"),
-    "saliency in the planted span": ("mass", "found_chance"),
-}
-
-
-def _print_survey(result: dict[str, Any]) -> None:
-    methods = result["methods"]
-    title = f"{result['subset']}: explanations of {result['num_clips']} clips"
-    table = Table("", *methods, "by chance", title=title)
-    for name, (key, chance) in ROWS.items():
-        if all(key in each for each in methods.values()):
-            first = next(iter(methods.values()))
-            values = [f"{each[key]:.2f}" for each in methods.values()]
-            by_chance = f"{first[chance]:.2f}" if chance else ""
-            if f"{chance}_sd" in first:
-                by_chance += f" ± {first[f'{chance}_sd']:.2f}"
-            table.add_row(name, *values, by_chance)
-    console = plain_console()
-    console.print(table)
-    console.print(
-        "deletion: mean probability while frames are hidden, the most salient first; insertion: "
-        "while they are shown"
-    )
-    if result["num_unreadable"]:
-        console.print(f"{result['num_unreadable']} clips could not be read and are left out")

@@ -21,10 +21,11 @@ from actionrnn.evaluation.experiment import (
     spread,
 )
 from actionrnn.evaluation.folds import ensemble, mean_over_folds
+from actionrnn.evaluation.intervals import Figure
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.evaluation.summary import plain_console
 from actionrnn.files import publish_json
 from actionrnn.progress import tell
+from actionrnn.report.terminal import plain_console
 from actionrnn.training.settings import Settings, changed
 
 TAKES_VERB = False
@@ -111,21 +112,27 @@ def summarise_folds(runs: dict[str, list[Tested]]) -> dict[str, Any]:
     }
     tables = [[Predictions.load(each.folder) for each in found] for found in runs.values()]
     pooled = mean_over_folds([table for fold in tables for table in fold])
+    together = mean_over_folds([ensemble(fold) for fold in tables]) if len(by_seed) > 1 else {}
     over_folds = spread(list(folds.values()))
     return {
         "folds": folds,
-        "leaked": any(each.summary["leaked"] for found in runs.values() for each in found),
+        "leaked": any(each.summary.leaked for found in runs.values() for each in found),
         **over_folds,
-        "intervals": {key: pooled[key]["interval"] for key in over_folds["mean"]},
+        "intervals": {key: _bounds(pooled[key]) for key in over_folds["mean"]},
         "seeds": {"each": by_seed, **spread(list(by_seed.values()))},
-        "together": (
-            mean_over_folds([ensemble(fold) for fold in tables]) if len(by_seed) > 1 else None
-        ),
+        "together": {
+            key: {"mean": each.value, "interval": _bounds(each)} for key, each in together.items()
+        }
+        or None,
     }
 
 
 def _mean(runs: Iterable[Tested]) -> dict[str, float]:
-    return spread([each.summary for each in runs])["mean"]
+    return spread([each.summary.metrics for each in runs])["mean"]
+
+
+def _bounds(figure: Figure) -> list[float] | None:
+    return list(figure.interval) if figure.interval else None
 
 
 def print_folds(summary: dict[str, Any]) -> None:

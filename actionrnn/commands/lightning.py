@@ -6,10 +6,12 @@ from actionrnn.commands.config import settings_of
 from actionrnn.commands.seeds import fit_seeds
 from actionrnn.errors import UsageError, usage_errors
 from actionrnn.evaluation.experiment import score, seeds_of, test_and_keep
-from actionrnn.evaluation.predictor import ActionPredictor, print_ranking
-from actionrnn.evaluation.summary import print_summary, summarise
+from actionrnn.evaluation.predictor import ActionPredictor
+from actionrnn.evaluation.summary import summarise
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
+from actionrnn.report.run_screens import summary_screen
+from actionrnn.report.terminal import print_ranking, print_screen, print_videos
 from actionrnn.training.fit import fit, folder_of
 from actionrnn.training.settings import Settings, run_parser
 
@@ -42,14 +44,18 @@ def _fit(settings: Settings) -> None:
 
 def _validate(settings: Settings) -> None:
     _check(settings, "validate")
-    print_summary(summarise(score("validate", settings)))
+    print_screen(summary_screen(summarise(score("validate", settings))))
 
 
 def _test(settings: Settings) -> None:
     _check(settings, "test")
-    print_summary(test_and_keep(settings))
+    summary = test_and_keep(settings)
+    print_screen(summary_screen(summary))
     folder = folder_of(settings)
-    tell(f"written: {folder / 'predictions.parquet'}, {folder / 'metrics.json'}")
+    if summary.part:
+        tell("nothing is written of a part: the run keeps its whole results")
+    else:
+        tell(f"written: {folder / 'predictions.parquet'}, {folder / 'metrics.json'}")
 
 
 def _predict(settings: Settings) -> None:
@@ -83,4 +89,4 @@ def predict_videos(arguments: list[str]) -> int:
         options = parser.parse_args(arguments)
     weights = options["features.backbone.weights"]
     predictor = ActionPredictor.load(options.ckpt_path, weights=weights)
-    return predictor.print_predictions(options.videos, options.top_k, as_json=options.json)
+    return print_videos(predictor, options.videos, options.top_k, as_json=options.json)

@@ -7,9 +7,9 @@ from rich.table import Table
 
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.experiment import folder_of_many, over_seeds, shown, spread
-from actionrnn.evaluation.summary import plain_console
 from actionrnn.files import publish_json
 from actionrnn.progress import tell
+from actionrnn.report.terminal import plain_console
 from actionrnn.training.fit import fit
 from actionrnn.training.settings import Settings, changed
 

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from actionrnn.evaluation.summary import plain_console
 from actionrnn.progress import tell
+from actionrnn.report.terminal import plain_console
 
 OBJECTIVE = "macro_accuracy"
 BROKEN_OFF = "broken_off"

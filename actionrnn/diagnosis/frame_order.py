@@ -3,19 +3,18 @@
 Every change moves whole frame features; none is computed anew. Padding stays behind the clip.
 """
 
-from collections.abc import Callable
 from contextlib import closing
 
 import torch
 from torch import Tensor
 
 from actionrnn.datasets.manifest import Manifest
+from actionrnn.evaluation.scoring import Change
 from actionrnn.features.clip_sources import clips_of
 from actionrnn.features.store import FeatureStore
 from actionrnn.training.batches import Batch
 from actionrnn.video.reader import open_video
 
-Change = Callable[[Batch], Batch]
 SPAN_COLUMNS = ("decisive_start", "decisive_end")
 
 

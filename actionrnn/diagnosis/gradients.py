@@ -1,25 +1,59 @@
 """Does the learning signal reach the first frame? A split's clips through `gradient_report`."""
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.models.gradients import gradient_report
+from actionrnn.models.gradients import GateSaturation, gradient_report
 from actionrnn.training.data import Subset
 
 MAX_CLIPS = 256
 
 
-def diagnose_gradients(run: TrainedModel, subset: Subset = "val") -> dict[str, Any]:
-    """Gradients through time of every recurrent layer, over up to 256 clips; plain data.
+@dataclass(frozen=True)
+class LayerGradients:
+    """The learning signal along one layer and direction, over clips.
 
-    Returns:
-        `layers`: `layer`, `direction`, mean gradient `norms` by frame, `ratio` of the frame
-        read first to the one read last, `per_frame` factor, `saturation` of every gate,
-        `verdict`, `sentence`.
+    Attributes:
+        layer, direction: which; 0 is the nearest to the features.
+        norms: mean gradient norm by frame.
+        ratio, per_frame: of the frame read first to the one read last, and as a factor a frame;
+            None where no clip has two frames or a loss.
+        saturation: of every gate.
+        verdict: `vanishing`, `healthy`, ...; `sentence`: the same in words.
+    """
+
+    layer: int
+    direction: str
+    norms: list[float]
+    ratio: float | None
+    per_frame: float | None
+    saturation: list[GateSaturation]
+    verdict: str
+    sentence: str
+
+    @property
+    def name(self) -> str:
+        """`layer 0 forward`."""
+        return f"layer {self.layer} {self.direction}"
+
+
+@dataclass(frozen=True)
+class GradientsDiagnosis:
+    """Every recurrent layer of a head."""
+
+    subset: str
+    num_clips: int
+    cell: str
+    layers: list[LayerGradients]
+    verdict: str
+
+
+def diagnose_gradients(run: TrainedModel, subset: Subset = "val") -> GradientsDiagnosis:
+    """Gradients through time of every recurrent layer, over up to 256 clips.
 
     Raises:
         ActionRNNError: if the head has no recurrent layer.
@@ -45,22 +79,22 @@ def diagnose_gradients(run: TrainedModel, subset: Subset = "val") -> dict[str, A
             f"a {run.recognizer.head_config.head} head has no recurrent layer, so no gradient "
             f"goes through time; diagnose a run with --model.head recurrent"
         )
-    return {
-        "subset": subset,
-        "num_clips": len(target_B),
-        "cell": run.recognizer.head_config.cell,
-        "layers": [
-            {
-                "layer": layer.layer,
-                "direction": layer.direction,
-                "norms": layer.mean_norm_T.tolist(),
-                "ratio": None if math.isnan(layer.ratio) else layer.ratio,
-                "per_frame": None if math.isnan(layer.per_frame) else layer.per_frame,
-                "saturation": [gate.__dict__ for gate in layer.saturation],
-                "verdict": layer.verdict,
-                "sentence": layer.sentence(),
-            }
+    return GradientsDiagnosis(
+        subset=subset,
+        num_clips=len(target_B),
+        cell=run.recognizer.head_config.cell,
+        layers=[
+            LayerGradients(
+                layer=layer.layer,
+                direction=layer.direction,
+                norms=layer.mean_norm_T.tolist(),
+                ratio=None if math.isnan(layer.ratio) else layer.ratio,
+                per_frame=None if math.isnan(layer.per_frame) else layer.per_frame,
+                saturation=list(layer.saturation),
+                verdict=layer.verdict,
+                sentence=layer.sentence(),
+            )
             for layer in layers
         ],
-        "verdict": "; ".join(layer.sentence() for layer in layers),
-    }
+        verdict="; ".join(layer.sentence() for layer in layers),
+    )

@@ -4,25 +4,18 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from actionrnn.diagnosis.cost import Cost, measure_costs
 from actionrnn.errors import UsageError, near_miss
+from actionrnn.evaluation.comparison import compare
 from actionrnn.evaluation.experiment import FIGURES, Tested, fit_and_test, over_seeds
-from actionrnn.evaluation.folds import difference_over_folds, mean_over_folds
+from actionrnn.evaluation.folds import mean_over_folds
+from actionrnn.evaluation.intervals import Figure
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.models.config import HEADS, name_of_head
 from actionrnn.progress import tell
 from actionrnn.training.settings import Settings, changed
-
-
-class Figure(NamedTuple):
-    """A mean over runs, and its 95 % interval over groups (None where there are too few)."""
-
-    mean: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,9 @@ def compare_heads(
             against_reference=(
                 ""
                 if name == reference
-                else difference_over_folds(tables[reference], tables[name])["verdict"]
+                else compare(tables[reference], tables[name], (reference, name))
+                .figures["accuracy"]
+                .verdict
             ),
             folders=[run.folder for run in found],
         )
@@ -134,8 +129,4 @@ def _costs(runs: Mapping[str, Sequence[Tested]], device: str) -> dict[str, Cost]
 
 def _figures(tables: list[Predictions]) -> dict[str, Figure]:
     means = mean_over_folds(tables)
-    return {
-        key: Figure(means[key]["mean"], *(means[key]["interval"] or (None, None)))
-        for key in FIGURES
-        if key in means
-    }
+    return {key: means[key] for key in FIGURES if key in means}

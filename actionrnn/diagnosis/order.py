@@ -5,42 +5,97 @@ two heads that cannot use order are trained on the same features. Figures are ma
 every class counts the same, and guessing gives 1 / K.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from actionrnn.diagnosis.baselines import train_head
-from actionrnn.diagnosis.frame_order import (
-    Change,
-    frames_in_span,
-    freeze,
-    reverse,
-    shuffle,
-    subsample,
+from actionrnn.diagnosis.frame_order import frames_in_span, freeze, reverse, shuffle, subsample
+from actionrnn.evaluation.comparison import Difference, Verdict, paired_differences
+from actionrnn.evaluation.figures import GroupedScores
+from actionrnn.evaluation.intervals import (
+    MIN_GROUPS_FOR_VERDICT,
+    Interval,
+    draw_weights,
+    figure,
 )
-from actionrnn.evaluation.bootstrap import Tallies, draw_weights, group_ids, interval
+from actionrnn.evaluation.scoring import Change
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.training.data import Subset
 from actionrnn.training.metrics import predictions
-from actionrnn.training.recognizer import clip_logits
 
 NUM_SHUFFLES = 5
-BASELINES = {"mean_pool": "baseline: mean of frames", "single_frame": "baseline: middle frame"}
-_PER_CLASS = ("shuffled", "reversed", "frozen", "mean_pool", "single_frame")
+ORDER_BLIND = {
+    "mean_pool": "order-blind: mean of frames",
+    "single_frame": "order-blind: middle frame",
+}
+_MACRO = ""  # no class is called so
 
 
-def diagnose_order(run: TrainedModel, subset: Subset = "test") -> dict[str, Any]:
-    """Score a part of the split under every order, with intervals over groups; plain data.
+@dataclass(frozen=True)
+class Condition:
+    """The clips under one order of frames, or in the eyes of a head that cannot use any.
 
-    Returns:
-        `conditions` (each with `macro_accuracy`, `interval`, its `difference` to the frames in
-        order, and `difference_interval`), `per_class` (recall under each; `need`, what shuffling
-        costs; `needs_time`, whether that is more than noise; under reversal the class predicted
-        most, and its share), `verdict`.
+    Attributes:
+        key, title: of the condition; the model with frames in order is `ordered`.
+        order_blind: another head, trained on the same features, `features` alone.
+        macro_accuracy, interval: of it.
+        difference, difference_interval, verdict: to the model with frames in order.
     """
-    tables = {
+
+    key: str
+    title: str
+    order_blind: bool
+    macro_accuracy: float
+    interval: Interval | None
+    difference: float
+    difference_interval: Interval | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class ClassOrder:
+    """How much one class needs order.
+
+    Attributes:
+        label, clips, groups: the class and its clips.
+        recall: its accuracy under each condition, by key.
+        need: what shuffling costs; `need_interval` and `needs_time` (`yes`, `noise`, `better
+            shuffled`, or that there are too few groups to tell) say how sure that is.
+        reversed_as, reversed_as_share: the class most of its clips are taken for when they run
+            backwards, and their share.
+    """
+
+    label: str
+    clips: int
+    groups: int
+    recall: dict[str, float]
+    need: float
+    need_interval: Interval | None
+    needs_time: str
+    reversed_as: str
+    reversed_as_share: float
+
+
+@dataclass(frozen=True)
+class OrderDiagnosis:
+    """A part of the split under every order."""
+
+    subset: str
+    num_clips: int
+    num_groups: int
+    leaked: bool
+    chance: float
+    conditions: list[Condition]
+    per_class: list[ClassOrder]
+    verdict: str
+
+
+def diagnose_order(run: TrainedModel, subset: Subset = "test") -> OrderDiagnosis:
+    """Score a part of the split under every order, with intervals over groups."""
+    scored = {
         "ordered": ("in order", [run.score(subset)]),
         "shuffled": (
             f"shuffled ({NUM_SHUFFLES} times)",
@@ -53,11 +108,15 @@ def diagnose_order(run: TrainedModel, subset: Subset = "test") -> dict[str, Any]
     }
     inside_NVT = frames_in_span(run.data.part(subset), run.data.store)
     if inside_NVT is not None:
-        tables["inside"] = ("shuffled in the decisive span", _spans(run, subset, inside_NVT))
-        tables["outside"] = ("shuffled outside of the span", _spans(run, subset, ~inside_NVT))
-    for head, title in BASELINES.items():
-        tables[head] = (title, [train_head(run, head=head).model.score(subset)])
-    return _judge(run, subset, tables)
+        scored["inside"] = ("shuffled in the decisive span", _spans(run, subset, inside_NVT))
+        scored["outside"] = ("shuffled outside of the span", _spans(run, subset, ~inside_NVT))
+    for head, title in ORDER_BLIND.items():
+        scored[head] = (title, [train_head(run, head=head).model.score(subset)])
+    titles = {key: title for key, (title, _) in scored.items()}
+    runs = {
+        key: [run.grouped(subset, each) for each in logits] for key, (_, logits) in scored.items()
+    }
+    return judge_order(runs, titles, run.class_names, subset, run.data.leaked)
 
 
 def _spans(run: TrainedModel, subset: Subset, among_NVT: Tensor) -> list[Tensor]:
@@ -65,99 +124,131 @@ def _spans(run: TrainedModel, subset: Subset, among_NVT: Tensor) -> list[Tensor]
     return [run.score(subset, change) for change in changes]
 
 
-def _judge(
-    run: TrainedModel, subset: Subset, tables: dict[str, tuple[str, list[Tensor]]]
-) -> dict[str, Any]:
-    target_N, group_N = run.targets(subset), group_ids(run.data.part(subset).table)
-    num_groups = int(group_N.max()) + 1
-    weights_RG = draw_weights(num_groups)
-    once_1G = torch.ones(1, num_groups, dtype=torch.float64)
+def judge_order(
+    runs: Mapping[str, Sequence[GroupedScores]],
+    titles: Mapping[str, str],
+    class_names: list[str],
+    subset: str,
+    leaked: bool,
+) -> OrderDiagnosis:
+    """What the scores say.
 
-    def recall(logits: list[Tensor], weights: Tensor) -> Tensor:
-        tallies = [Tallies.of(each, clip_logits(each), target_N, group_N) for each in logits]
-        return torch.stack([one.recall(weights) for one in tallies]).mean(dim=0)
+    Args:
+        runs: of each condition, one or several; `ordered`, `shuffled` and `reversed` must be there.
+        titles: of the conditions.
+        class_names: in the order of the scores.
+        subset: name of the part.
+        leaked: clips were trained on.
+    """
+    (ordered,) = runs["ordered"]
+    groups_K = (ordered.tallies.support_GK > 0).sum(dim=0).tolist()
+    num_groups = {name: groups_K[k] for k, name in enumerate(class_names)}
 
-    values = {key: recall(logits, once_1G)[0] for key, (_, logits) in tables.items()}
-    draws = {key: recall(logits, weights_RG) for key, (_, logits) in tables.items()}
+    def recalls(scores: GroupedScores, weights_RG: Tensor) -> dict[str, Tensor]:
+        recall_RK = scores.tallies.recall(weights_RG)
+        by_class = dict(zip(class_names, recall_RK.unbind(dim=1), strict=True))
+        return {_MACRO: recall_RK.nanmean(dim=1), **by_class}
+
+    differences = {
+        key: paired_differences([ordered] * len(each), each, recalls, num_groups)
+        for key, each in runs.items()
+    }
     conditions = [
-        {
-            "key": key,
-            "title": title,
-            "macro_accuracy": values[key].nanmean().item(),
-            "interval": interval(draws[key].nanmean(dim=1), num_groups),
-            "difference": (values[key] - values["ordered"]).nanmean().item(),
-            "difference_interval": interval(
-                (draws[key] - draws["ordered"]).nanmean(dim=1), num_groups, is_share=False
-            ),
-        }
-        for key, (title, _) in tables.items()
+        _condition(key, titles[key], runs[key], found[_MACRO]) for key, found in differences.items()
     ]
-    reversed_preds_N = predictions(clip_logits(tables["reversed"][1][0]))
-    result = {
-        "subset": subset,
-        "num_clips": len(target_N),
-        "num_groups": num_groups,
-        "leaked": run.data.leaked,
-        "chance": 1 / len(run.class_names),
-        "conditions": conditions,
-        "per_class": [
-            {
-                "label": name,
-                "clips": int((target_N == k).sum()),
-                "ordered": values["ordered"][k].item(),
-                **{key: values[key][k].item() for key in _PER_CLASS},
-                **_need(values, draws, k, num_groups),
-                **_partner(reversed_preds_N[target_N == k], run.class_names),
-            }
-            for k, name in enumerate(run.class_names)
-            if (target_N == k).any()
-        ],
-    }
-    return {**result, "verdict": verdict(result)}
-
-
-def _need(
-    values: dict[str, Tensor], draws: dict[str, Tensor], k: int, num_groups: int
-) -> dict[str, Any]:
-    """What shuffling costs a class, and whether that is more than noise."""
-    difference_R = draws["ordered"][:, k] - draws["shuffled"][:, k]
-    bounds = interval(difference_R, num_groups, is_share=False)
-    return {
-        "need": (values["ordered"] - values["shuffled"])[k].item(),
-        "need_interval": bounds,
-        "needs_time": bool(bounds and bounds.low > 0),
-    }
-
-
-def _partner(preds_M: Tensor, names: list[str]) -> dict[str, Any]:
-    """The class that most of a class's clips are taken for when they run backwards."""
-    counts_K = preds_M[preds_M < len(names)].bincount(minlength=len(names))
-    share = counts_K.max().item() / len(preds_M)
-    return {"reversed_as": names[int(counts_K.argmax())], "reversed_as_share": share}
-
-
-def need_in_words(row: dict[str, Any]) -> str:
-    """`yes`, `noise`, or that a class is better off shuffled."""
-    bounds = row["need_interval"]
-    if bounds is not None and bounds[1] < 0:
-        return "better shuffled"
-    return "yes" if row["needs_time"] else "noise"
-
-
-def verdict(result: dict[str, Any]) -> str:
-    """What the figures say, in words."""
-    by_key = {condition["key"]: condition for condition in result["conditions"]}
-    shuffled = by_key["shuffled"]
-    bounds = shuffled["difference_interval"]
-    if bounds is None:
-        return "one group alone cannot tell whether order is used"
-    if bounds[1] >= 0:
-        return "the order of the frames is not used, or no more than noise shows"
-    needy = [row["label"] for row in result["per_class"] if row["needs_time"]]
-    best = max(by_key[key]["macro_accuracy"] for key in BASELINES)
-    gain = by_key["ordered"]["macro_accuracy"] - best
-    return (
-        f"the order of the frames is used: shuffling them costs {-shuffled['difference']:.3f} of "
-        f"macro accuracy, and the model is {gain:+.3f} against the better baseline without "
-        f"order; {len(needy)} of {len(result['per_class'])} classes need time by more than noise"
+    reversed_preds_N = predictions(runs["reversed"][0].logits_NK)
+    per_class = [
+        _class_order(
+            name,
+            int((ordered.target_N == k).sum()),
+            {key: found[name] for key, found in differences.items()},
+            reversed_preds_N[ordered.target_N == k],
+            class_names,
+        )
+        for k, name in enumerate(class_names)
+        if bool((ordered.target_N == k).any())
+    ]
+    return OrderDiagnosis(
+        subset=subset,
+        num_clips=len(ordered.target_N),
+        num_groups=ordered.num_groups,
+        leaked=leaked,
+        chance=1 / len(class_names),
+        conditions=conditions,
+        per_class=per_class,
+        verdict=verdict(conditions, per_class, ordered.num_groups),
     )
+
+
+def _condition(key: str, title: str, runs: Sequence[GroupedScores], found: Difference) -> Condition:
+    weights_RG = draw_weights(runs[0].num_groups)
+    draws_R = torch.stack([each.tallies.recall(weights_RG).nanmean(dim=1) for each in runs])
+    clips = len(runs[0].target_N)
+    value = figure(found.second, draws_R.mean(dim=0), found.num_groups, clips)
+    return Condition(
+        key=key,
+        title=title,
+        order_blind=key in ORDER_BLIND,
+        macro_accuracy=found.second,
+        interval=value.interval,
+        difference=found.difference,
+        difference_interval=found.interval,
+        verdict=found.verdict,
+    )
+
+
+def _class_order(
+    label: str,
+    clips: int,
+    found: Mapping[str, Difference],
+    reversed_preds_M: Tensor,
+    class_names: list[str],
+) -> ClassOrder:
+    shuffled = found["shuffled"]
+    bounds = shuffled.interval
+    counts_K = reversed_preds_M[reversed_preds_M < len(class_names)].bincount(
+        minlength=len(class_names)
+    )
+    words = {
+        "worse": "yes",
+        "better": "better shuffled",
+        "noise": "noise",
+        "?": f"? ({shuffled.num_groups} groups)",
+    }
+    return ClassOrder(
+        label=label,
+        clips=clips,
+        groups=shuffled.num_groups,
+        recall={key: each.second for key, each in found.items()},
+        need=-shuffled.difference,
+        need_interval=Interval(-bounds.high, -bounds.low) if bounds else None,
+        needs_time=words[shuffled.verdict],
+        reversed_as=class_names[int(counts_K.argmax())],
+        reversed_as_share=counts_K.max().item() / len(reversed_preds_M),
+    )
+
+
+def verdict(conditions: Sequence[Condition], per_class: Sequence[ClassOrder], groups: int) -> str:
+    """What the figures say, in words."""
+    shuffled = next(each for each in conditions if each.key == "shuffled")
+    if shuffled.verdict == "?":
+        return (
+            f"{groups} group{'s' if groups != 1 else ''} cannot tell whether order is used: it "
+            f"takes {MIN_GROUPS_FOR_VERDICT}"
+        )
+    if shuffled.verdict != "worse":
+        return "the order of the frames is not used, or no more than noise shows"
+    said = (
+        f"the order of the frames is used: shuffling them costs {-shuffled.difference:.3f} of "
+        f"macro accuracy"
+    )
+    blind = [each for each in conditions if each.order_blind]
+    if blind:
+        best = max(blind, key=lambda each: each.macro_accuracy)
+        sure = {"noise": "no more than noise", "?": "too few groups to tell"}
+        said += (
+            f", and the model is {-best.difference:+.3f} against the better order-blind head "
+            f"({sure.get(best.verdict, 'more than noise')})"
+        )
+    needy = [each for each in per_class if each.needs_time == "yes"]
+    return f"{said}; {len(needy)} of {len(per_class)} classes need time by more than noise"

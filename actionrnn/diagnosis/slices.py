@@ -1,21 +1,29 @@
 """Where in the data a model fails: accuracy by any manifest column, and doubtful labels."""
 
-import math
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from actionrnn.errors import ActionRNNError, near_miss
-from actionrnn.evaluation.bootstrap import Interval, draw_weights, group_ids, interval
+from actionrnn.evaluation.intervals import (
+    MIN_GROUPS_FOR_VERDICT,
+    Figure,
+    Interval,
+    draw_weights,
+    figure,
+    group_ids,
+    once,
+)
 from actionrnn.evaluation.predictions import Predictions
 
 MAX_VALUES = 200
 _NUM_BINS = 4
 _NOT_SLICES = ("video_id", "path", "label", "start_seconds", "end_seconds")
-_Z = 1.959963984540054  # normal quantile of a 95 % interval
 
 
 def slice_columns(table: pd.DataFrame) -> list[str]:
@@ -48,59 +56,71 @@ def sliced(column: "pd.Series[Any]") -> "pd.Series[str]":
     return pd.Series([names[i] for i in place], index=column.index)
 
 
-def accuracy_by(scored: Predictions, column: "pd.Series[Any]") -> list[dict[str, Any]]:
-    """Accuracy of the clips of each value of a column, worst first; plain data.
+@dataclass(frozen=True)
+class SliceAccuracy:
+    """The clips of one value of a column.
+
+    Attributes:
+        value, clips, groups, accuracy: of the slice.
+        interval: over its groups; None where they are too few, and `missing` says so.
+        below: it lies wholly below that of all clips, and there are groups enough for a verdict.
+    """
+
+    value: str
+    clips: int
+    groups: int
+    accuracy: float
+    interval: Interval | None
+    missing: str
+    below: bool
+
+
+@dataclass(frozen=True)
+class LabelCandidate:
+    """A clip that may be labelled wrongly, and what it rather looks like."""
+
+    video_id: str
+    path: str
+    label: str
+    label_probability: float
+    suggested: str
+    suggested_probability: float
+
+
+def accuracy_by(scored: Predictions, column: "pd.Series[Any]") -> list[SliceAccuracy]:
+    """Accuracy of the clips of each value of a column, worst first.
 
     Args:
         scored: a predictions table.
         column: a value for each of its rows, as the manifest has them.
-
-    Returns:
-        For each value: `value, clips, groups, accuracy, interval` (bootstrap over groups, and
-        never narrower than Wilson's for independent clips: slices may have two groups or one,
-        and of one the interval speaks of that group alone), `below`: whether the interval lies
-        wholly below that of all clips.
     """
     names, slice_N = np.unique(sliced(column).to_numpy(dtype=str), return_inverse=True)
     group_N = group_ids(scored.table)
     num_groups = int(group_N.max()) + 1
     right_N = torch.from_numpy(scored.table["correct"].to_numpy(dtype=float))
     at = (group_N, torch.from_numpy(slice_N))
-    clips_GS = torch.zeros(num_groups, len(names), dtype=torch.float64)
-    right_GS = clips_GS.index_put(at, right_N, accumulate=True)
-    clips_GS = clips_GS.index_put(at, torch.ones_like(right_N), accumulate=True)
-    weights_RG = draw_weights(num_groups)
-    draws_RS = (weights_RG @ right_GS) / (weights_RG @ clips_GS)
-    overall = interval(weights_RG @ right_GS.sum(1) / (weights_RG @ clips_GS.sum(1)), num_groups)
+    none_GS = torch.zeros(num_groups, len(names), dtype=torch.float64)
+    right_GS = none_GS.index_put(at, right_N, accumulate=True)
+    clips_GS = none_GS.index_put(at, torch.ones_like(right_N), accumulate=True)
+    weights_RG = torch.cat([once(num_groups), draw_weights(num_groups)])
+    overall = _accuracy(right_GS.sum(1, keepdim=True), clips_GS.sum(1, keepdim=True), weights_RG)
     rows = []
     for s, name in enumerate(names.tolist()):
-        groups = int((clips_GS[:, s] > 0).sum())
-        clips, right = int(clips_GS[:, s].sum()), int(right_GS[:, s].sum())
-        bounds = _hull(wilson(right, clips), interval(draws_RS[:, s], groups))
-        rows.append(
-            {
-                "value": name,
-                "clips": clips,
-                "groups": groups,
-                "accuracy": right / clips,
-                "interval": bounds,
-                "below": bool(overall and bounds.high < overall.low),
-            }
-        )
-    return sorted(rows, key=lambda row: (row["accuracy"], -row["clips"]))
+        found = _accuracy(right_GS[:, [s]], clips_GS[:, [s]], weights_RG)
+        groups, bounds = int((clips_GS[:, s] > 0).sum()), found.interval
+        below = False
+        if groups >= MIN_GROUPS_FOR_VERDICT and bounds and overall.interval:
+            below = bounds.high < overall.interval.low
+        clips = int(clips_GS[:, s].sum())
+        rows.append(SliceAccuracy(name, clips, groups, found.value, bounds, found.missing, below))
+    return sorted(rows, key=lambda row: (row.accuracy, -row.clips))
 
 
-def _hull(first: Interval, second: Interval | None) -> Interval:
-    second = second or first
-    return Interval(min(first.low, second.low), max(first.high, second.high))
-
-
-def wilson(right: int, clips: int) -> Interval:
-    """Wilson's 95 % interval of a share of independent clips (1927)."""
-    share, z2 = right / clips, _Z**2 / clips
-    centre = (share + z2 / 2) / (1 + z2)
-    half = _Z * math.sqrt(share * (1 - share) / clips + z2 / (4 * clips)) / (1 + z2)
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+def _accuracy(right_G1: Tensor, clips_G1: Tensor, weights_RG: Tensor) -> Figure:
+    """Of the clips counted, with an interval over the groups that have some."""
+    share_R = ((weights_RG @ right_G1) / (weights_RG @ clips_G1))[:, 0]
+    groups, clips = int((clips_G1 > 0).sum()), int(clips_G1.sum())
+    return figure(share_R[0].item(), share_R[1:], groups, clips)
 
 
 def check_columns(columns: list[str], table: pd.DataFrame) -> list[str]:
@@ -118,8 +138,8 @@ def check_columns(columns: list[str], table: pd.DataFrame) -> list[str]:
     return columns or slice_columns(table)
 
 
-def label_candidates(scored: Predictions) -> list[dict[str, Any]]:
-    """Clips that may be labelled wrongly, the most doubtful first; plain data.
+def label_candidates(scored: Predictions) -> list[LabelCandidate]:
+    """Clips that may be labelled wrongly, the most doubtful first.
 
     Confident learning (Northcutt et al., JAIR 2021, arXiv 1911.00068): a clip is doubtful if
     another class is as probable as it usually is for clips of that class. Meant for clips that
@@ -145,13 +165,13 @@ def label_candidates(scored: Predictions) -> list[dict[str, Any]]:
     doubtful = np.flatnonzero(best_probs_M > own_M)
     order = doubtful[np.argsort(own_M[doubtful] - best_probs_M[doubtful], kind="stable")]
     return [
-        {
-            "video_id": str(table["video_id"].iloc[m]),
-            "path": str(table["path"].iloc[m]),
-            "label": str(names[label_M[m]]),
-            "label_probability": float(own_M[m]),
-            "suggested": str(names[best_M[m]]),
-            "suggested_probability": float(best_probs_M[m]),
-        }
+        LabelCandidate(
+            video_id=str(table["video_id"].iloc[m]),
+            path=str(table["path"].iloc[m]),
+            label=str(names[label_M[m]]),
+            label_probability=float(own_M[m]),
+            suggested=str(names[best_M[m]]),
+            suggested_probability=float(best_probs_M[m]),
+        )
         for m in order.tolist()
     ]

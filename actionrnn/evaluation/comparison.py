@@ -1,23 +1,197 @@
-"""Is one model better than another on the same clips, by more than noise?"""
+"""Is one model better than another on the same clips, by more than noise? The one place that says.
 
+Two models, or a model under two conditions, are weighed with the same bootstrap samples of groups,
+so that what is hard about a group is hard for both and cancels. A verdict needs more: if the two
+were alike, exchanging their scores within any groups would change nothing (an exact sign-flip
+test). It is given where at most 5 % of these exchanges make as large a difference.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from rich.table import Table
+from torch import Tensor
 
 from actionrnn.errors import DataRejected
-from actionrnn.evaluation.bootstrap import draw_weights, group_ids, interval
-from actionrnn.evaluation.predictions import Predictions
-from actionrnn.evaluation.summary import (
-    HEADLINES,
-    headline_figures,
-    interval_note,
-    plain_console,
+from actionrnn.evaluation.figures import LOWER_IS_BETTER, GroupedScores, grouped
+from actionrnn.evaluation.intervals import (
+    LEVEL,
+    MIN_GROUPS_FOR_VERDICT,
+    Interval,
+    difference_interval,
+    draw_weights,
+    once,
 )
+from actionrnn.evaluation.predictions import Predictions
 
-_LOWER_IS_BETTER = ("ece",)
+Verdict = Literal["better", "worse", "noise", "?"]
+Figures = Callable[[GroupedScores, Tensor], Mapping[str, Tensor]]
+
+# Up to so many groups every exchange is tried; of more, as many at random.
+_MAX_EXACT_GROUPS = 11
+_NUM_EXCHANGES = 2000
 _NAMED = 5
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of two models, paired.
+
+    Attributes:
+        first, second: the figure of each; the mean, of several runs.
+        difference: second - first.
+        interval: of the difference; None where groups are too few.
+        p: share of the exchanges that make as large a difference.
+        num_groups: how many groups its clips come from.
+        verdict: the second is `better`, `worse`, the difference is `noise`, or `?`: with fewer
+            than `MIN_GROUPS_FOR_VERDICT` groups it cannot be told.
+    """
+
+    first: float
+    second: float
+    difference: float
+    interval: Interval | None
+    p: float
+    num_groups: int
+    verdict: Verdict
+
+    @property
+    def more_than_noise(self) -> bool:
+        """Whether the verdict names a winner."""
+        return self.verdict in ("better", "worse")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same clips (of one split, or of the same folds and seeds).
+
+    Attributes:
+        first, second: what they are called.
+        num_clips, num_groups: what both were scored on.
+        only_first_right, only_second_right: clips that one alone has right.
+        leaked: one of them is.
+        figures: every headline figure that both have.
+    """
+
+    first: str
+    second: str
+    num_clips: int
+    num_groups: int
+    only_first_right: int
+    only_second_right: int
+    leaked: bool
+    figures: dict[str, Difference]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def compare(
+    first: Sequence[Predictions], second: Sequence[Predictions], names: tuple[str, str]
+) -> Comparison:
+    """Paired differences `second - first` of every headline figure.
+
+    Args:
+        first: one table; or several (folds, seeds), of which the mean is compared.
+        second: as many, each of the same clips as its fellow.
+        names: what to call the two.
+
+    Raises:
+        DataRejected: see `same_clips`.
+    """
+    second = [same_clips(a, b, names) for a, b in zip(first, second, strict=True)]
+    scores = grouped([*first, *second])
+    halves = scores[: len(first)], scores[len(first) :]
+    right = [
+        (a.table["correct"].to_numpy(bool), b.table["correct"].to_numpy(bool))
+        for a, b in zip(first, second, strict=True)
+    ]
+    return Comparison(
+        *names,
+        num_clips=sum(len(each.table) for each in first),
+        num_groups=scores[0].num_groups,
+        only_first_right=sum(int((a & ~b).sum()) for a, b in right),
+        only_second_right=sum(int((~a & b).sum()) for a, b in right),
+        leaked=any(each.leaked for each in (*first, *second)),
+        figures=paired_differences(*halves),
+    )
+
+
+def paired_differences(
+    first: Sequence[GroupedScores],
+    second: Sequence[GroupedScores],
+    figures: Figures = GroupedScores.figures,
+    num_groups: Mapping[str, int] | None = None,
+) -> dict[str, Difference]:
+    """The paired differences of some figures, each the mean over runs.
+
+    Args:
+        first, second: the runs; all have the same numbering of groups, and the runs of one place
+            the same clips.
+        figures: computes them from scores and weights.
+        num_groups: how many groups the clips of a figure come from, where not from all.
+    """
+    total = first[0].num_groups
+    draws_RG, exchanged_SG = draw_weights(total), exchanges(total)
+    one_1G, kept_SG = once(total), 1 - exchanged_SG
+    both = [a.beside(b) for a, b in zip(first, second, strict=True)]
+
+    def mean(weights_RG: Tensor, other_RG: Tensor) -> dict[str, Tensor]:
+        weights = torch.cat([weights_RG, other_RG], dim=1)
+        each = [figures(scores, weights) for scores in both]
+        keys = [key for key in each[0] if all(key in other for other in each)]
+        return {key: torch.stack([values[key] for values in each]).mean(dim=0) for key in keys}
+
+    pairs = [(one_1G, 0 * one_1G), (draws_RG, 0 * draws_RG), (kept_SG, exchanged_SG)]
+    of_first = [mean(here, there) for here, there in pairs]
+    of_second = [mean(there, here) for here, there in pairs]
+    return {
+        key: _difference(
+            key,
+            [each[key] for each in of_first],
+            [each[key] for each in of_second],
+            (num_groups or {}).get(key, total),
+        )
+        for key in of_first[0]
+    }
+
+
+def _difference(
+    key: str, first: Sequence[Tensor], second: Sequence[Tensor], num_groups: int
+) -> Difference:
+    """One figure's difference, from its value, its draws and its exchanges in either half."""
+    a, b = first[0].item(), second[0].item()
+    difference = b - a
+    bounds = difference_interval(difference, second[1] - first[1], num_groups)
+    by_exchange_S = (second[2] - first[2]).abs()
+    by_exchange_S = by_exchange_S[by_exchange_S.isfinite()]
+    as_large_S = by_exchange_S >= abs(difference) - 1e-9
+    p = as_large_S.double().mean().item() if len(as_large_S) else 1.0
+    verdict: Verdict = "noise"
+    if num_groups < MIN_GROUPS_FOR_VERDICT or bounds is None:
+        verdict = "?"
+    elif p <= 1 - LEVEL + 1e-9 and not bounds.low <= 0 <= bounds.high:
+        verdict = "better" if (difference < 0) == (key in LOWER_IS_BETTER) else "worse"
+    return Difference(a, b, difference, bounds, p, num_groups, verdict)
+
+
+def exchanges(num_groups: int, seed: int = 0) -> Tensor:
+    """In which groups two models change places, float64 0 or 1, (S, G); in the first, in none.
+
+    All that differ, up to 11 groups: to change every group is the same as none, so there are
+    2^(G - 1). Beyond that 2,000 at random.
+    """
+    if num_groups <= _MAX_EXACT_GROUPS:
+        rows = [(*row, 0.0) for row in product((0.0, 1.0), repeat=num_groups - 1)]
+        return torch.tensor(rows, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    exchanged_SG = torch.randint(2, (_NUM_EXCHANGES, num_groups), generator=generator).double()
+    exchanged_SG[0] = 0.0
+    return exchanged_SG
 
 
 def same_clips(first: Predictions, second: Predictions, names: tuple[str, str]) -> Predictions:
@@ -52,101 +226,6 @@ def same_clips(first: Predictions, second: Predictions, names: tuple[str, str]) 
                 f"({_named(differing)}): they were made from different manifests"
             )
     return Predictions(b.reset_index(), second.class_names, second.leaked, second.about)
-
-
-def compare(first: Predictions, second: Predictions, names: tuple[str, str]) -> dict[str, Any]:
-    """Paired differences `second - first` of every headline figure, as plain data.
-
-    Both are weighed with the same bootstrap samples of groups, so what is hard about a group
-    is hard for both and cancels.
-
-    Raises:
-        DataRejected: see `same_clips`.
-    """
-    second = same_clips(first, second, names)
-    num_groups = int(group_ids(first.table).max()) + 1
-    once_1G = torch.ones(1, num_groups, dtype=torch.float64)
-    weights_RG = draw_weights(num_groups) if num_groups > 1 else once_1G
-    values = [headline_figures(each, once_1G) for each in (first, second)]
-    draws = [headline_figures(each, weights_RG) for each in (first, second)]
-    figures = {}
-    for key in (key for key in values[0] if key in values[1]):
-        bounds = interval(draws[1][key] - draws[0][key], num_groups, is_share=False)
-        a, b = values[0][key].item(), values[1][key].item()
-        figures[key] = {
-            "first": a,
-            "second": b,
-            "difference": b - a,
-            "interval": list(bounds) if bounds else None,
-            "more_than_noise": bool(bounds and (bounds.low > 0 or bounds.high < 0)),
-        }
-    correct = first.table["correct"].to_numpy(), second.table["correct"].to_numpy()
-    return {
-        "first": names[0],
-        "second": names[1],
-        "num_clips": len(first.table),
-        "num_groups": num_groups,
-        "only_first_right": int((correct[0] & ~correct[1]).sum()),
-        "only_second_right": int((~correct[0] & correct[1]).sum()),
-        "leaked": first.leaked or second.leaked,
-        "figures": figures,
-    }
-
-
-def verdict(key: str, comparison: dict[str, Any]) -> str:
-    """One figure's difference in a word: B is `better` or `worse`, or it is `noise`, or `?`."""
-    figure = comparison["figures"][key]
-    if figure["interval"] is None:
-        return "?"
-    if not figure["more_than_noise"]:
-        return "noise"
-    return "better" if (figure["difference"] < 0) == (key in _LOWER_IS_BETTER) else "worse"
-
-
-def sentences(comparison: dict[str, Any]) -> list[str]:
-    """The verdicts in words, one line for each kind."""
-    words = {
-        "better": "B is better, by more than noise, in",
-        "worse": "B is worse, by more than noise, in",
-        "noise": "no more than noise:",
-        "?": "one group alone cannot tell a difference from noise:",
-    }
-    found = {key: verdict(key, comparison) for key in comparison["figures"]}
-    return [
-        f"{start} {', '.join(HEADLINES[key] for key, kind in found.items() if kind == word)}"
-        for word, start in words.items()
-        if word in found.values()
-    ]
-
-
-def print_comparison(comparison: dict[str, Any]) -> None:
-    """Print what `compare` gave on stdout."""
-    console = plain_console()
-    console.print(f"A  {comparison['first']}\nB  {comparison['second']}")
-    table = Table("figure", "A", "B", "B - A", "95 % interval", "verdict")
-    for key, figure in comparison["figures"].items():
-        table.add_row(
-            HEADLINES[key],
-            f"{figure['first']:.3f}",
-            f"{figure['second']:.3f}",
-            f"{figure['difference']:+.3f}",
-            signed_interval(figure["interval"]),
-            verdict(key, comparison),
-        )
-    console.print(table)
-    console.print("\n".join(sentences(comparison)))
-    console.print(
-        f"of {comparison['num_clips']} clips, {comparison['only_first_right']} are right in A "
-        f"alone and {comparison['only_second_right']} in B alone\n"
-        f"{interval_note(comparison)}"
-    )
-    if comparison["leaked"]:
-        console.print("LEAKED: a run was tested on recordings it was trained on", style="bold red")
-
-
-def signed_interval(bounds: list[float] | None) -> str:
-    """`-0.012 to +0.034`, or a dash."""
-    return f"{bounds[0]:+.3f} to {bounds[1]:+.3f}" if bounds else "-"
 
 
 def short_names(paths: list[Path]) -> list[str]:

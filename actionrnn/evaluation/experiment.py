@@ -8,10 +8,12 @@ from typing import Any, Literal, TypeVar
 
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.evaluation.summary import summarise
+from actionrnn.evaluation.scoring import predictions_of
+from actionrnn.evaluation.summary import Summary, summarise
 from actionrnn.files import publish_json
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
+from actionrnn.training.data import Subset
 from actionrnn.training.fit import FitFigures, fit, folder_of
 from actionrnn.training.run_folder import new_run_folder
 from actionrnn.training.settings import Settings, changed
@@ -30,13 +32,13 @@ class Tested:
         folder: the run folder, with `predictions.parquet` and `metrics.json`.
         fitted: what training came to.
         best: its checkpoint.
-        summary: what `metrics.json` holds.
+        summary: the figures of its test clips.
     """
 
     folder: Path
     fitted: FitFigures
     best: Path
-    summary: dict[str, Any]
+    summary: Summary
 
 
 def score(verb: Literal["validate", "test", "predict"], settings: Settings) -> Predictions:
@@ -55,30 +57,21 @@ def score(verb: Literal["validate", "test", "predict"], settings: Settings) -> P
         (trainer.validate if verb == "validate" else trainer.test)(
             built.model, built.data, verbose=False, **how
         )
-    subset = "val" if verb == "validate" else built.data.subset
-    assert built.model.scored_logits_NVK is not None
-    return Predictions.from_logits(
-        built.data.part(subset),
-        subset,
-        built.model.scored_logits_NVK,
-        built.data.store.failures,
-        leaked=built.data.leaked or bool((built.model.identity or {}).get("leaked")),
-        temperature=built.model.temperature,
-        about={
-            "ckpt_path": str(settings.ckpt_path),
-            "data": built.data.options(),
-            "num_parameters": sum(p.numel() for p in built.model.parameters()),
-            "head": built.model.head_config.to_dict(),
-        },
-    )
+    subset: Subset = "val" if verb == "validate" else built.data.subset
+    scores_NVK = built.model.scored_logits_NVK
+    assert scores_NVK is not None
+    assert settings.ckpt_path
+    return predictions_of(built.model, built.data, subset, scores_NVK, settings.ckpt_path)
 
 
-def test_and_keep(settings: Settings) -> dict[str, Any]:
-    """Score `data.subset`; write `predictions.parquet` and `metrics.json`; the latter's content."""
+def test_and_keep(settings: Settings) -> Summary:
+    """Score `data.subset`; write `predictions.parquet` and `metrics.json`, unless of a part."""
     predictions = score("test", settings)
-    folder, summary = folder_of(settings), summarise(predictions)
-    predictions.save(folder / "predictions.parquet")
-    publish_json(folder / "metrics.json", summary)
+    summary = summarise(predictions)
+    if not summary.part:
+        folder = folder_of(settings)
+        predictions.save(folder / "predictions.parquet")
+        publish_json(folder / "metrics.json", summary.to_dict())
     return summary
 
 

@@ -17,6 +17,7 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.files import published
 from actionrnn.training.metrics import classification_metrics, predictions
 from actionrnn.training.recognizer import clip_logits
+from actionrnn.training.scores import came_to
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"actionrnn"
@@ -25,8 +26,19 @@ COLUMNS += ["probs", "logits", "view_logits"]
 
 
 @dataclass(frozen=True)
+class Part:
+    """How much of a part of a split was scored: `scored` clips of `clips`."""
+
+    scored: int
+    clips: int
+
+    def __str__(self) -> str:
+        return f"{self.scored} of {self.clips} clips"
+
+
+@dataclass(frozen=True)
 class Predictions:
-    """Scores of every clip of one part of a split.
+    """Scores of every clip of one part of a split; or of those that a limited run came to.
 
     Attributes:
         table: columns `video_id, path, group, split, label, pred, correct, error, probs, logits`
@@ -36,7 +48,8 @@ class Predictions:
         class_names: the K classes, in the order of `probs`.
         leaked: the split shared recordings between training and test, or test clips were
             trained on.
-        about: plain data: `num_views`, `temperature`, and what the writer adds.
+        about: plain data: `num_views`, `temperature`, and what the writer adds; `part` where
+            not all clips were scored.
     """
 
     table: pd.DataFrame
@@ -57,11 +70,14 @@ class Predictions:
     ) -> "Predictions":
         """Build the table from the scores of a part's clips, in the order of its manifest.
 
+        A clip without scores and without an error was never come to (`limit_test_batches`): it
+        is left out, and so are the unreadable clips after the last one that was scored.
+
         Args:
             part: the clips, N of them.
             subset: name of the part (`test`).
             logits_NVK: scores of every view; NaN rows are clips that could not be read.
-            errors: reason for each unreadable clip, by `video_id`.
+            errors: the reason for each clip that could not be read, by `video_id`.
             leaked: see the class.
             temperature: what the checkpoint divides clip scores by.
             about: plain data kept with the table.
@@ -81,7 +97,11 @@ class Predictions:
                 "view_logits": _rows(logits_NVK.float().flatten(1)),
             }
         )
-        known = {"num_views": logits_NVK.shape[1], "temperature": temperature}
+        known: dict[str, Any] = {"num_views": logits_NVK.shape[1], "temperature": temperature}
+        ran_N = came_to(logits_NVK, torch.tensor([video_id in errors for video_id in ids]))
+        if not bool(ran_N.all()):
+            table = table[ran_N.numpy()].reset_index(drop=True)
+            known["part"] = {"scored": len(table), "clips": len(ids)}
         return cls(table[COLUMNS], part.class_names, leaked, {**known, **(about or {})})
 
     def rescored(self, logits_NK: Tensor) -> "Predictions":
@@ -93,6 +113,11 @@ class Predictions:
         scores = _scores(logits_NK, self.table["label"].to_numpy(dtype=object), self.class_names)
         table = self.table.assign(**scores, view_logits=scores["logits"])
         return replace(self, table=table, about={**self.about, "num_views": 1, "temperature": 1.0})
+
+    @property
+    def part(self) -> Part | None:
+        """How much was scored, where that is not all of it."""
+        return Part(**self.about["part"]) if self.about.get("part") else None
 
     def logits(self) -> Tensor:
         """Clip scores (N, K) float64; NaN rows are unreadable clips."""

@@ -1,24 +1,20 @@
 """From a plain video file to ranked classes, with the pipeline a checkpoint remembers."""
 
-import json
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
+from actionrnn.evaluation.scoring import probabilities, score_clip
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.extract import extract_clip
 from actionrnn.features.machine import choose_device
 from actionrnn.features.resolve import settings_of
 from actionrnn.features.spec import FeatureSpec
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
-from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer, clip_logits
-from actionrnn.video.errors import VideoError
+from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 
 
 class Ranked(NamedTuple):
@@ -90,12 +86,8 @@ class ActionPredictor:
 
     def probabilities_of(self, features_VTD: Tensor) -> Tensor:
         """The same of a clip's features."""
-        features_VTD = features_VTD.to(self.device)
-        lengths_V = torch.full((len(features_VTD),), features_VTD.shape[1], device=self.device)
-        with torch.inference_mode():
-            logits_VK = self.recognizer.head(features_VTD, lengths_V).logits_BK
-        logits_K = clip_logits(logits_VK[None].double(), self.recognizer.temperature)[0]
-        return logits_K.softmax(dim=0).cpu()
+        logits_VK = score_clip(self.recognizer, features_VTD)
+        return probabilities(self.recognizer, logits_VK[None])[0]
 
     def predict(self, video: str | Path, top_k: int | None = None) -> list[Ranked]:
         """Classes of a video, most probable first.
@@ -109,40 +101,8 @@ class ActionPredictor:
         """
         return ranked(self.class_names, self.probabilities(video), top_k)
 
-    def print_predictions(self, videos: Sequence[str], top_k: int, as_json: bool) -> int:
-        """Print the ranking of each file; returns exit code 1 if any file could not be read."""
-        failures = 0
-        for video in videos:
-            try:
-                ranking, error = self.predict(video, top_k), ""
-            except VideoError as unreadable:
-                ranking, error = [], str(unreadable)
-                failures += 1
-            if as_json:
-                top = [{"label": label, "probability": p} for label, p in ranking]
-                print(json.dumps({"path": video, "top": top, "error": error}))
-            else:
-                _print_one(video, ranking, error)
-        if failures:
-            print(f"{failures} of {len(videos)} videos could not be read", file=sys.stderr)
-        return 1 if failures else 0
-
 
 def ranked(class_names: list[str], probs_K: Any, top_k: int | None) -> list[Ranked]:
     """Classes by falling probability; equal ones in class order."""
     order = sorted(range(len(class_names)), key=lambda k: (-float(probs_K[k]), k))
     return [Ranked(class_names[k], float(probs_K[k])) for k in order[:top_k]]
-
-
-def print_ranking(path: str, class_names: list[str], probs_K: Any, error: str) -> None:
-    """Print the best classes of one clip of a predictions table, or why there are none."""
-    _print_one(path, [] if error else ranked(class_names, probs_K, 5), error)
-
-
-def _print_one(path: str, ranking: list[Ranked], error: str) -> None:
-    if error:
-        print(f"{path}\n  could not be read: {error}")
-        return
-    print(path)
-    for place, (label, probability) in enumerate(ranking, start=1):
-        print(f"  {place}. {label:<28} {probability:6.1%}")

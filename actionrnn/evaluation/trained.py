@@ -1,23 +1,20 @@
 """A trained model together with the data it was trained on, rebuilt from its checkpoint."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
+from actionrnn.evaluation.figures import GroupedScores
+from actionrnn.evaluation.intervals import group_ids
 from actionrnn.evaluation.predictions import Predictions
+from actionrnn.evaluation.scoring import Change, predictions_of, score_part
 from actionrnn.features.resolve import settings_of
 from actionrnn.features.spec import FeatureSpec
-from actionrnn.training.batches import Batch
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
 from actionrnn.training.data import ActionDataModule, ExtractionSettings, Subset
 from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.run_folder import run_folder_of
-
-Change = Callable[[Batch], Batch]
 
 
 @dataclass
@@ -90,35 +87,16 @@ class TrainedModel:
         return self.data.targets(subset)
 
     def score(self, subset: Subset, change: Change | None = None) -> Tensor:
-        """Scores of every view of a part's clips, (N, V, K); NaN rows could not be read.
-
-        The steps are those of `validate` and `test`.
-
-        Args:
-            subset: the part.
-            change: alters each batch before it is scored.
-
-        Raises:
-            DataRejected: if clips of the part were trained on.
-        """
-        assert self.recognizer.identity is not None
-        self.data.check_unseen(self.recognizer.identity, subset)
-        with torch.inference_mode():
-            for number, batch in enumerate(self.data.loader(subset)):
-                self.recognizer.validation_step(change(batch) if change else batch, number)
-        return self.recognizer.collect_scores(len(self.targets(subset)))
+        """Scores of every view of a part's clips, (N, V, K); see `score_part`."""
+        return score_part(self.recognizer, self.data, subset, change)
 
     def predictions(self, subset: Subset, logits_NVK: Tensor | None = None) -> Predictions:
         """The predictions table of a part, from `score` or from the scores given."""
         if logits_NVK is None:
             logits_NVK = self.score(subset)
-        identity: dict[str, Any] = self.recognizer.identity or {}
-        return Predictions.from_logits(
-            self.data.part(subset),
-            subset,
-            logits_NVK,
-            self.data.store.failures,
-            leaked=self.data.leaked or bool(identity.get("leaked")),
-            temperature=self.recognizer.temperature,
-            about={"ckpt_path": str(self.ckpt_path), "data": self.data.options()},
-        )
+        return predictions_of(self.recognizer, self.data, subset, logits_NVK, self.ckpt_path)
+
+    def grouped(self, subset: Subset, logits_NVK: Tensor) -> GroupedScores:
+        """Scores of a part by group, as they are (temperature 1)."""
+        group_N = group_ids(self.data.part(subset).table)
+        return GroupedScores.of(logits_NVK.double(), self.targets(subset), group_N)

@@ -7,15 +7,16 @@ from rich.table import Column, Table
 
 from actionrnn.diagnosis.cost import Cost
 from actionrnn.diagnosis.heads import HeadResult
-from actionrnn.evaluation.summary import plain_console
 from actionrnn.models.config import HeadConfig
+from actionrnn.report.terminal import plain_console
 
 
 def row_of(head: HeadResult) -> dict[str, Any]:
     """One row of `compare.json` and `compare.csv`."""
     figures: dict[str, float | None] = {}
     for key, figure in head.figures.items():
-        figures |= {key: figure.mean, f"{key}_low": figure.low, f"{key}_high": figure.high}
+        low, high = figure.interval or (None, None)
+        figures |= {key: figure.value, f"{key}_low": low, f"{key}_high": high}
     return {
         "head": head.head,
         **vars(head.cost),
@@ -84,8 +85,9 @@ def _shown(head: HeadResult, key: str) -> tuple[str, str]:
     """A figure and its interval."""
     if key not in head.figures:
         return "-", "-"
-    mean, low, high = head.figures[key]
-    return f"{mean:.3f}", "-" if low is None else f"{low:.3f}-{high:.3f}"
+    figure = head.figures[key]
+    bounds = figure.interval
+    return f"{figure.value:.3f}", f"{bounds.low:.3f}-{bounds.high:.3f}" if bounds else "-"
 
 
 def _short(number: int) -> str:

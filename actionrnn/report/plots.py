@@ -1,4 +1,4 @@
-"""One matplotlib figure for each diagnosis and for the notebooks; matplotlib is an extra."""
+"""Screens as matplotlib figures, and the figures of the notebooks; matplotlib is an extra."""
 
 import math
 from collections.abc import Iterable
@@ -8,137 +8,89 @@ import numpy as np
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.training.metrics import predictions
+from actionrnn.report.confusion import confusion_counts, shown_classes
+from actionrnn.report.screen import Chart, Screen, TableView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, GREY, RED, GREEN = "#3b6fd4", "#9aa3b2", "#d1495b", "#2a9d6f"
+BLUE, GREY, RED = "#3b6fd4", "#9aa3b2", "#d1495b"
+TONES = {"a": BLUE, "bad": RED, "none": GREY}
+# Lines that coincide are still seen: a dashed one lets the one below through.
+LINE_STYLES = ("-", "--", ":", "-.")
 MAX_CLASSES = 40
 
 
-def order_figure(result: dict[str, Any]) -> "Figure":
-    """`diagnose order`: macro accuracy under every order; what shuffling costs each class."""
-    classes = sorted(result["per_class"], key=lambda row: row["need"])[-MAX_CLASSES:]
-    conditions = result["conditions"]
-    figure, (left, right) = new_figure(2, height=1.4 + 0.3 * max(len(conditions), len(classes)))
-    _bars(
-        left,
-        [row["title"] for row in conditions],
-        [row["macro_accuracy"] for row in conditions],
-        [row["interval"] for row in conditions],
-        [GREY if row["title"].startswith("baseline") else BLUE for row in conditions],
-    )
-    left.axvline(result["chance"], color=RED, linestyle=":", label="chance")
-    left.set(title="macro accuracy", xlim=(0, 1))
-    left.legend(frameon=False, loc="lower right")
-    _bars(
-        right,
-        [row["label"] for row in classes][::-1],
-        [row["need"] for row in classes][::-1],
-        [row["need_interval"] for row in classes][::-1],
-        [BLUE if row["needs_time"] else GREY for row in classes][::-1],
-    )
-    right.axvline(0, color="black", linewidth=0.8)
-    right.set(title="what shuffling costs each class (grey: noise)")
+def screen_figure(screen: Screen) -> "Figure":
+    """Everything of a screen that can be drawn: its charts, and the bars of its tables."""
+    charts = [block for block in screen.blocks if isinstance(block, Chart)]
+    tables = [block for block in screen.tables if block.bars]
+    count = len(charts) + len(tables)
+    columns = min(2, count)
+    most = max((len(table.bars[: table.most]) for table in tables), default=0)
+    rows = -(-count // columns)
+    figure, axes = new_figure(columns, height=rows * max(4.2, 1.6 + 0.3 * most), rows=rows)
+    for axis, chart in zip(axes, charts, strict=False):
+        _chart(axis, chart)
+    for axis, table in zip(axes[len(charts) :], tables, strict=False):
+        _table_bars(axis, table)
+    for axis in axes[count:]:
+        axis.set_visible(False)
     return figure
 
 
-def bias_figure(result: dict[str, Any]) -> "Figure":
-    """`diagnose bias`: accuracy with part of the evidence; the worst slices of the data."""
-    pairs = [("middle frame", result["static"])]
-    pairs += [(f"background, {each['subset']}", each) for each in result["background"]]
-    slices = [
-        (f"{column}: {row['value']}", row)
-        for column, rows in result["slices"].items()
-        for row in rows[:4]
-    ]
-    slices = sorted(slices, key=lambda pair: float(pair[1]["accuracy"]))[:16]
-    figure, (left, right) = new_figure(2, height=1.6 + 0.32 * max(2 * len(pairs), len(slices), 6))
-    names = [name for title, each in pairs for name in (title, f"all, {each['subset']}")]
+def _chart(axis: "Axes", chart: Chart) -> None:
+    for number, (name, points) in enumerate(chart.lines.items()):
+        style = LINE_STYLES[number % len(LINE_STYLES)]
+        axis.plot(*zip(*points, strict=True), style, marker="o", markersize=3, label=name)
+    if chart.dots:
+        x, y, share = zip(*chart.dots, strict=True)
+        axis.scatter(x, y, s=[20 + 900 * each for each in share], color=BLUE, alpha=0.7)
+    if chart.diagonal:
+        axis.plot(chart.x_range, chart.y_range, color="black", linestyle=":", linewidth=0.8)
+    if chart.mark_x is not None:
+        axis.axvline(chart.mark_x, color="black", linestyle=":", linewidth=0.8)
+    axis.set(title=chart.title, xlabel=chart.x_label, ylabel=chart.y_label)
+    if chart.log_y:
+        axis.set_yscale("log")
+    else:
+        low, high = chart.y_range
+        axis.set_ylim(low, high + 0.02 * (high - low))
+    if chart.lines:
+        axis.legend(frameon=False)
+
+
+def _table_bars(axis: "Axes", table: TableView) -> None:
+    bars = table.bars[: table.most]
     _bars(
-        left,
-        names,
-        [value for _, each in pairs for value in (each["part"], each["whole"])],
-        [each[key] for _, each in pairs for key in ("part_interval", "whole_interval")],
-        [RED, BLUE] * len(pairs),
+        axis,
+        [name for name, _ in bars],
+        [bar.value or 0.0 for _, bar in bars],
+        [bar.interval for _, bar in bars],
+        [TONES[bar.tone] for _, bar in bars],
     )
-    left.axvline(result["chance"], color="black", linestyle=":", label="chance")
-    left.set(title="macro accuracy from part of the evidence", xlim=(0, 1))
-    left.legend(frameon=False)
-    _bars(
-        right,
-        [name for name, _ in slices],
-        [row["accuracy"] for _, row in slices],
-        [row["interval"] for _, row in slices],
-        [RED if row["below"] else GREY for _, row in slices],
-    )
-    right.axvline(result["accuracy"], color="black", linestyle=":", label="all clips")
-    right.set(title="accuracy of the worst slices", xlim=(0, 1))
-    right.legend(frameon=False)
-    return figure
-
-
-def calibration_figure(result: dict[str, Any]) -> "Figure":
-    """`diagnose calibration`: accuracy over confidence, as it is and with the best temperature."""
-    figure, axes = new_figure(2, height=4.2)
-    best = result["best_temperature"]
-    then = f"temperature {best:.2f} (fits validation)" if best else "no temperature fits better"
-    for axis, key, title in (
-        (axes[0], "", f"temperature {result['temperature']:.2f} (stored)"),
-        (axes[1], "_then", then),
-    ):
-        bins, ece = result[f"bins{key}"], result[f"figures{key}"]["ece"]
-        middles = [(row["low"] + row["high"]) / 2 for row in bins]
-        total = sum(row["clips"] for row in bins)
-        shares = [row["clips"] / total for row in bins]
-        axis.bar(middles, shares, width=1 / 16, color=GREY, alpha=0.5, label="share of clips")
-        axis.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=0.8)
-        x, y = ([row[name] for row in bins] for name in ("confidence", "accuracy"))
-        axis.plot(x, y, "o-", color=BLUE, label="accuracy")
-        axis.set(title=f"{title}: ECE {ece:.3f}", xlabel="confidence", xlim=(0, 1), ylim=(0, 1.02))
-        axis.legend(frameon=False, loc="upper left")
-    return figure
-
-
-def gradients_figure(result: dict[str, Any]) -> "Figure":
-    """`diagnose gradients`: gradient norm over time of every layer; gate saturation."""
-    figure, (left, right) = new_figure(2, height=4.0)
-    names, low, high = [], [], []
-    for layer in result["layers"]:
-        name = f"layer {layer['layer']} {layer['direction']}"
-        left.plot(range(len(layer["norms"])), layer["norms"], "o-", markersize=3, label=name)
-        for gate in layer["saturation"]:
-            names.append(f"{gate['gate']}, {name}")
-            low.append(gate["low"])
-            high.append(gate["high"])
-    left.set(title="|dLoss / dstate|", xlabel="frame", yscale="log")
-    left.legend(frameon=False)
-    place = np.arange(len(names))
-    right.barh(place, low, color=BLUE, label="near its low end")
-    right.barh(place, high, left=low, color=RED, label="near its high end")
-    right.set(title="share of saturated gate values", xlim=(0, 1))
-    right.set_yticks(place, names)
-    right.invert_yaxis()
-    right.legend(frameon=False)
-    return figure
+    axis.axvline(0, color="black", linewidth=0.8)
+    if table.mark is not None:
+        axis.axvline(table.mark, color="black", linestyle=":", label=table.mark_name)
+        axis.legend(frameon=False)
+    axis.set(title=table.title.partition("\n")[0], xlim=(table.low, table.high))
 
 
 def confusion_figure(scored: Predictions) -> "Figure":
-    """The confusion matrix by share of each class; with many classes, of the most confused."""
-    preds_N, target_N = predictions(scored.logits()), scored.targets()
-    num_classes = len(scored.class_names)
-    counts = np.zeros((num_classes, num_classes + 1))
-    np.add.at(counts, (target_N.numpy(), preds_N.numpy()), 1)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    errors = shares[:, :num_classes].copy()
-    np.fill_diagonal(errors, 0.0)
-    shown = np.sort(np.argsort(-(errors.sum(0) + errors.sum(1)), kind="stable")[:MAX_CLASSES])
+    """The confusion matrix with numbers of clips; of many classes, the most confused."""
+    counts = confusion_counts(scored)
+    shown = shown_classes(counts, MAX_CLASSES)
+    names = [scored.class_names[k] for k in shown]
+    shares = counts[shown][:, shown] / counts.sum(axis=1).clip(min=1)[shown][:, None]
     side = 2.5 + 0.3 * len(shown)
     figure, (axis,) = new_figure(1, height=side, width=side + 1)
-    image = axis.imshow(shares[np.ix_(shown, shown)], vmin=0, vmax=1, cmap="Blues")
-    names = [scored.class_names[k] for k in shown]
+    image = axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    for (row, column), share in np.ndenumerate(shares):
+        if share:
+            color = "white" if share > 0.5 else "black"
+            clips = str(counts[shown[row], shown[column]])
+            axis.text(column, row, clips, ha="center", va="center", color=color, fontsize=8)
     axis.set_xticks(range(len(shown)), names, rotation=90)
     axis.set_yticks(range(len(shown)), names)
     axis.set(xlabel="predicted", ylabel="true class")

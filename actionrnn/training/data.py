@@ -224,6 +224,10 @@ class ActionDataModule(pl.LightningDataModule):
         """Class index of every clip of a part, readable or not, int64 (N,)."""
         return torch.from_numpy(np.asarray(self.part(subset).label_ids(), dtype=np.int64))
 
+    def readable(self, subset: Subset) -> Tensor:
+        """Which clips of a part have features, bool (N,)."""
+        return torch.tensor([name in self.store for name in self.part(subset).table["video_id"]])
+
     def options(self) -> dict[str, Any]:
         """Settings as plain data, from which a checkpoint finds its data again."""
         return {

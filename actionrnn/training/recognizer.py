@@ -24,7 +24,7 @@ from actionrnn.training.finite import NotFinite, named, rows_not_finite
 from actionrnn.training.metrics import classification_metrics
 from actionrnn.training.mixup import mixup
 from actionrnn.training.optim import decay_groups
-from actionrnn.training.scores import ClipScores
+from actionrnn.training.scores import ClipScores, came_to
 
 CHECKPOINT_KEY = "actionrnn"
 CHECKPOINT_FORMAT = 2
@@ -274,11 +274,11 @@ class ActionRecognizer(pl.LightningModule):
         return self._scores.collect(num_clips)
 
     def on_validation_epoch_end(self) -> None:
-        """Score the whole validation split and log it as val/*."""
+        """Score the validation split, or what was run of it, and log it as val/*."""
         self._finish_epoch("val", "val")
 
     def on_test_epoch_end(self) -> None:
-        """Score the whole test split and log it as test/*."""
+        """Score the test split, or what was run of it, and log it as test/*."""
         self._finish_epoch(self.data.subset, "test")
 
     def on_predict_epoch_end(self) -> None:
@@ -289,7 +289,8 @@ class ActionRecognizer(pl.LightningModule):
         target_N = self.data.targets(subset)
         self.scored_logits_NVK = self.collect_scores(len(target_N))
         logits_NK = clip_logits(self.scored_logits_NVK, self.temperature)
-        metrics = classification_metrics(logits_NK, target_N)
+        ran_N = came_to(self.scored_logits_NVK, ~self.data.readable(subset))
+        metrics = classification_metrics(logits_NK[ran_N], target_N[ran_N])
         if self.trainer.state.fn == "fit" and not metrics["loss"] < float("inf"):
             raise NotFinite(
                 f"the validation loss became {metrics['loss']} in epoch {self.current_epoch}; the "

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest
 
 from actionrnn.diagnosis.slices import (
     accuracy_by,
@@ -13,21 +12,21 @@ from actionrnn.diagnosis.slices import (
     label_candidates,
     slice_columns,
     sliced,
-    wilson,
 )
 from actionrnn.errors import ActionRNNError
-from tests.evaluation.conftest import MakePredictions
+from tests.conftest import MakePredictions
 
 
 def test_slices_have_the_accuracy_of_their_clips(make_predictions: MakePredictions) -> None:
     scored = make_predictions(unreadable=4)
     camera = pd.Series(np.where(np.arange(120) % 3 == 0, "left", "right"))
     for row in accuracy_by(scored, camera):
-        inside = scored.table[(camera == row["value"]).to_numpy()]
-        assert row["accuracy"] == pytest.approx(inside["correct"].mean())
-        assert row["clips"] == len(inside)
-        assert row["groups"] == inside["group"].nunique()
-        assert row["interval"].low <= row["accuracy"] <= row["interval"].high
+        inside = scored.table[(camera == row.value).to_numpy()]
+        assert row.accuracy == pytest.approx(inside["correct"].mean())
+        assert row.clips == len(inside)
+        assert row.groups == inside["group"].nunique()
+        assert row.interval is not None
+        assert row.interval.low <= row.accuracy <= row.interval.high
 
 
 def test_a_slice_that_fails_is_named_first_and_marked(make_predictions: MakePredictions) -> None:
@@ -36,23 +35,32 @@ def test_a_slice_that_fails_is_named_first_and_marked(make_predictions: MakePred
     table = scored.table.copy()
     table.loc[(camera == "broken").to_numpy(), "correct"] = False
     first, second = accuracy_by(replace(scored, table=table), camera)
-    assert (first["value"], first["below"]) == ("broken", True)
-    assert (second["value"], second["below"]) == ("fine", False)
+    assert (first.value, first.below) == ("broken", True)
+    assert (second.value, second.below) == ("fine", False)
 
 
-def test_an_interval_is_never_narrower_than_that_of_independent_clips(
+def test_a_slice_of_one_group_has_no_interval_and_no_verdict(
     make_predictions: MakePredictions,
 ) -> None:
+    """It had one that was narrower than that of four groups."""
     scored = make_predictions(num_groups=12)
-    for row in accuracy_by(scored, scored.table["group"]):
-        assert row["groups"] == 1
-        assert row["interval"] == wilson(round(row["accuracy"] * row["clips"]), row["clips"])
+    table = scored.table.assign(correct=scored.table["group"] != "g3")
+    worst, *rows = accuracy_by(replace(scored, table=table), table["group"])
+    assert (worst.value, worst.accuracy, worst.below) == ("g3", 0.0, False)
+    for row in (worst, *rows):
+        assert (row.groups, row.interval, row.missing) == (1, None, "1 group only")
 
 
-@pytest.mark.parametrize(("right", "clips"), [(0, 5), (5, 5), (7, 9), (400, 1000)])
-def test_wilson_agrees_with_scipy(right: int, clips: int) -> None:
-    expected = binomtest(right, clips).proportion_ci(0.95, "wilson")
-    assert wilson(right, clips) == pytest.approx((expected.low, expected.high))
+def test_a_slice_of_few_groups_is_wider_than_one_of_many(make_predictions: MakePredictions) -> None:
+    scored = make_predictions(num_clips=240, num_groups=24, skill=1.5)
+    few = scored.table["group"].isin(["g0", "g1", "g2", "g3"])
+    rows = {row.value: row for row in accuracy_by(scored, pd.Series(np.where(few, "few", "many")))}
+    widths = []
+    for name in ("few", "many"):
+        bounds = rows[name].interval
+        assert bounds is not None
+        widths.append(bounds.high - bounds.low)
+    assert widths[0] > 1.5 * widths[1]
 
 
 def test_numbers_become_four_ranges_and_few_numbers_stay() -> None:
@@ -87,7 +95,7 @@ def test_wrong_labels_are_found(make_predictions: MakePredictions) -> None:
     for row in planted:
         table.at[row, "label"] = f"class_{(int(str(table.at[row, 'label'])[-1]) + 1) % 6}"
     found = label_candidates(replace(scored, table=table))
-    first = {candidate["video_id"] for candidate in found[: len(planted)]}
+    first = {candidate.video_id for candidate in found[: len(planted)]}
     assert first == {f"clip{row:03d}" for row in planted}
-    assert all(c["suggested_probability"] > c["label_probability"] for c in found)
+    assert all(c.suggested_probability > c.label_probability for c in found)
     assert label_candidates(replace(scored, table=table.iloc[:3])) == []

@@ -8,10 +8,10 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from actionrnn.evaluation.auc import weighted_auroc
-from actionrnn.evaluation.bootstrap import draw_weights
-from actionrnn.evaluation.summary import headline_keys, summarise
+from actionrnn.evaluation.intervals import draw_weights
+from actionrnn.evaluation.summary import summarise
 from actionrnn.training.metrics import auroc, classification_metrics
-from tests.evaluation.conftest import MakePredictions
+from tests.conftest import MakePredictions
 
 
 def scores(num_clips: int, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -68,20 +68,22 @@ def test_one_class_alone_has_no_area(make_predictions: MakePredictions) -> None:
     assert math.isnan(auroc(torch.randn(5, 3), torch.ones(5, dtype=torch.long)))
     assert "auc" not in classification_metrics(torch.randn(5, 3), torch.ones(5, dtype=torch.long))
     single = make_predictions(num_clips=1)
-    assert "auc" not in headline_keys(single)
-    assert "auc" not in summarise(single)
+    assert "auc" not in summarise(single).figures
+    assert "auc" not in summarise(single).metrics
 
 
 def test_the_summary_has_the_area_with_an_interval(make_predictions: MakePredictions) -> None:
     scored = make_predictions(num_classes=2, skill=1.0)
     summary = summarise(scored)
-    low, high = summary["intervals"]["auc"]
-    assert 0.5 < low < summary["auc"] < high < 1
+    found = summary.figures["auc"]
+    assert found.interval is not None
+    low, high = found.interval
+    assert 0.5 < low < found.value < high < 1
     expected = by_scikit_learn(scored.logits(), scored.targets())
-    assert summary["auc"] == pytest.approx(expected, abs=1e-6)
+    assert found.value == pytest.approx(expected, abs=1e-6)
 
 
 def test_many_classes_have_no_area(make_predictions: MakePredictions) -> None:
     summary = summarise(make_predictions(num_clips=150, num_classes=102))
-    assert "auc" not in summary
-    assert "auc" not in summary["intervals"]
+    assert "auc" not in summary.metrics
+    assert "auc" not in summary.figures

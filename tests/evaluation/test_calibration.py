@@ -31,9 +31,9 @@ def test_the_error_is_the_weighted_gap_of_scikit_learns_curve() -> None:
     expected = (np.abs(share - mean_confidence) * counts[counts > 0]).sum() / len(target)
     assert expected_calibration_error(logits, target) == pytest.approx(expected, abs=1e-6)
     bins = reliability(logits, target)
-    assert bins["accuracy"].to_numpy() == pytest.approx(share)
-    assert bins["confidence"].to_numpy() == pytest.approx(mean_confidence)
-    assert bins["clips"].sum() == len(target)
+    assert [each.accuracy for each in bins] == pytest.approx(share)
+    assert [each.confidence for each in bins] == pytest.approx(mean_confidence)
+    assert sum(each.clips for each in bins) == len(target)
 
 
 @pytest.mark.parametrize("factor", [0.25, 1.0, 3.0])
@@ -49,16 +49,20 @@ def test_the_temperature_undoes_what_was_done(factor: float) -> None:
     assert loss(temperature) <= best.fun + 1e-9
     before = calibration_figures(logits, target)
     after = calibration_figures(logits / temperature, target)
-    assert after["accuracy"] == before["accuracy"]
-    assert after["loss"] <= before["loss"]
-    assert after["ece"] < 0.03
+    assert after.accuracy == before.accuracy
+    assert after.loss <= before.loss
+    assert after.ece < 0.03
 
 
-def test_unreadable_clips_have_no_confidence() -> None:
+def test_unreadable_clips_have_no_confidence_and_are_wrong() -> None:
     logits, target = overconfident(1.0, 50)
     more = torch.cat([logits, torch.full((4, 5), float("nan")).double()])
     targets = torch.cat([target, torch.zeros(4, dtype=torch.long)])
     assert expected_calibration_error(more, targets) == expected_calibration_error(logits, target)
     assert fit_temperature(more, targets) == fit_temperature(logits, target)
+    found, readable = calibration_figures(more, targets), calibration_figures(logits, target)
+    assert found.readable_accuracy == readable.accuracy
+    assert found.accuracy == pytest.approx(readable.accuracy * 50 / 54)
+    assert (found.ece, found.confidence) == (readable.ece, readable.confidence)
     with pytest.raises(ValueError, match="no readable clip"):
         fit_temperature(more[-4:], targets[-4:])

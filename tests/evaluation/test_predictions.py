@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.evaluation.summary import print_summary, summarise
-from tests.evaluation.conftest import MakePredictions
+from actionrnn.evaluation.summary import summarise
+from tests.conftest import MakePredictions
 
 COLUMNS = [
     "video_id",
@@ -51,23 +52,20 @@ def test_unreadable_clips_are_in_it_and_wrong(make_predictions: MakePredictions)
     assert (good["error"] == "").all()
     assert np.stack(list(good["probs"])).sum(axis=1) == pytest.approx(1.0)
     summary = summarise(make_predictions(unreadable=3, skill=100.0))
-    assert summary["accuracy"] == pytest.approx(117 / 120)
-    assert summary["num_unreadable"] == 3
+    assert summary.metrics["accuracy"] == pytest.approx(117 / 120)
+    assert summary.num_unreadable == 3
+    assert summary.part is None
 
 
 def test_views_and_clips_are_scored_under_different_names(
-    make_predictions: MakePredictions, capsys: pytest.CaptureFixture[str]
+    make_predictions: MakePredictions,
 ) -> None:
     several = summarise(make_predictions(num_views=5, skill=1.0))
-    assert several["view_accuracy"] < several["accuracy"]  # averaging views helps
-    assert several["intervals"]["view_accuracy"] is not None
-    print_summary(several)
-    out = capsys.readouterr().out
-    assert "view accuracy" in out
-    assert "clip accuracy" in out
+    assert several.metrics["view_accuracy"] < several.metrics["accuracy"]  # averaging views helps
+    assert several.figures["view_accuracy"].interval is not None
     single = summarise(make_predictions())
-    assert "view_accuracy" not in single
-    assert "view_accuracy" not in single["intervals"]
+    assert "view_accuracy" not in single.metrics
+    assert "view_accuracy" not in single.figures
 
 
 def test_a_clips_probability_is_the_mean_over_its_views(make_predictions: MakePredictions) -> None:
@@ -78,52 +76,61 @@ def test_a_clips_probability_is_the_mean_over_its_views(make_predictions: MakePr
 
 
 def test_the_summary_holds_all_of_it_as_plain_json(
-    make_predictions: MakePredictions, capsys: pytest.CaptureFixture[str]
+    make_predictions: MakePredictions,
 ) -> None:
     scored = make_predictions(num_groups=12, leaked=True)
-    summary = json.loads(json.dumps(summarise(scored)))
+    summary = json.loads(json.dumps(summarise(scored).to_dict()))
     assert summary["num_groups"] == 12
     assert set(summary["intervals"]) == {
         "accuracy", "top5_accuracy", "macro_accuracy", "macro_f1", "auc", "ece",
     }  # fmt: skip
     for key, (low, high) in summary["intervals"].items():
         assert low <= summary[key] <= high
+    assert summary["no_interval"] == {}
+    assert summary["leaked"]
     assert len(summary["per_class"]) == 6
     for row in summary["per_class"]:
         assert row["interval"][0] <= row["accuracy"] <= row["interval"][1]
-    print_summary(summary)
-    out = capsys.readouterr().out
-    assert "120 clips, 12 groups" in out
-    assert "12 groups (recordings)" in out
-    assert "LEAKED" in out
 
 
-def test_class_names_are_text_and_not_markup(
-    make_predictions: MakePredictions, capsys: pytest.CaptureFixture[str]
-) -> None:
-    scored = make_predictions()
-    scored.class_names[0] = "Push [x] [/b] :cat:"
-    scored.table.loc[scored.table["label"] == "class_0", "label"] = "Push [x] [/b] :cat:"
-    print_summary(summarise(scored))
-    assert "Push [x] [/b] :cat:" in capsys.readouterr().out
-
-
-def test_one_group_has_no_interval(
-    make_predictions: MakePredictions, capsys: pytest.CaptureFixture[str]
-) -> None:
-    summary = summarise(make_predictions(num_groups=1))
+def test_one_group_has_no_interval_and_says_why(make_predictions: MakePredictions) -> None:
+    summary = summarise(make_predictions(num_groups=1)).to_dict()
     assert set(summary["intervals"].values()) == {None}
-    print_summary(summary)
-    assert "one recording says nothing of others" in capsys.readouterr().out
+    assert set(summary["no_interval"].values()) == {"1 group only"}
+    assert {row["missing"] for row in summary["per_class"]} == {"1 group only"}
 
 
-def test_many_classes_are_shown_worst_first(
-    make_predictions: MakePredictions, capsys: pytest.CaptureFixture[str]
+def limited(scored: Predictions, ran: slice, errors: dict[str, str]) -> Predictions:
+    """What a run makes of a part of the clips: the others have no scores."""
+    table = scored.table[["video_id", "path", "label", "group"]].assign(split1="test")
+    logits_NVK = torch.full_like(scored.view_logits(), float("nan"))
+    logits_NVK[ran] = scored.view_logits()[ran]
+    for video_id in errors:
+        logits_NVK[table.index[table["video_id"] == video_id]] = float("nan")
+    part = Manifest(Path("nowhere"), table, scored.class_names)
+    return Predictions.from_logits(part, "test", logits_NVK, errors)
+
+
+def test_what_was_not_scored_is_not_unreadable(make_predictions: MakePredictions) -> None:
+    whole = make_predictions()
+    errors = {"clip005": "no video stream", "clip070": "truncated"}
+    found = limited(whole, slice(0, 16), errors)
+    assert str(found.part) == "16 of 120 clips"
+    assert found.table["video_id"].tolist() == [f"clip{n:03d}" for n in range(16)]
+    summary = summarise(found)
+    assert (summary.num_clips, summary.num_unreadable) == (16, 1)  # clip070 was never come to
+    right = whole.table["correct"][:16].sum() - int(whole.table["correct"][5])
+    assert summary.metrics["accuracy"] == pytest.approx(right / 16)
+    assert summary.to_dict()["part"] == {"scored": 16, "clips": 120}
+    assert limited(whole, slice(0, 120), errors).part is None
+
+
+def test_unreadable_clips_at_the_end_of_a_whole_split_count(
+    make_predictions: MakePredictions,
 ) -> None:
-    summary = summarise(make_predictions(num_clips=200, num_classes=60, skill=2.0))
-    print_summary(summary)
-    out = " ".join(capsys.readouterr().out.split())
-    assert "the 30 worst of" in out
+    found = limited(make_predictions(), slice(0, 118), {"clip118": "bad", "clip119": "bad"})
+    assert found.part is None
+    assert summarise(found).num_unreadable == 2
 
 
 @pytest.mark.parametrize("content", [None, b"not parquet"])

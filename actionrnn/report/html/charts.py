@@ -1,129 +1,171 @@
-"""Charts as inline SVG; colours are CSS classes, so that a page can be light or dark."""
+"""Where the parts of charts, bars and matrices lie, for the templates to draw as inline SVG."""
 
-from collections.abc import Sequence
+import math
+from dataclasses import dataclass
 
-from actionrnn.report.html.markup import text
+from actionrnn.report.screen import Bar, Chart, Matrix, Point, TableView
 
-Point = tuple[float, float]
-
-
-def line_chart(
-    title: str,
-    lines: dict[str, list[Point]],
-    x_label: str,
-    y_range: Point,
-    x_range: Point,
-    mark_x: float | None = None,
-) -> str:
-    """Lines over common axes, with a dotted line at `mark_x`."""
-    plane = _Plane(x_range, y_range)
-    place = plane.place
-    parts = [plane.axes(x_label)]
-    if mark_x is not None:
-        low, high = plane.y_range
-        parts.append(f'<path class="mark" d="M{place(mark_x, low)}L{place(mark_x, high)}"/>')
-    for kind, (name, points) in zip("abcdef", lines.items(), strict=False):
-        path = "L".join(place(x, y) for x, y in points)
-        parts.append(f'<path class="line {kind}" d="M{path}"/>' if points else "")
-        for x, y in points:
-            across, up = place(x, y).split()
-            parts.append(
-                f'<circle class="{kind}" cx="{across}" cy="{up}" r="2.5">'
-                f"<title>{text(name)}: {x:.4g}, {y:.4g}</title></circle>"
-            )
-    return f"<figure>{_chart(title, parts)}{legend(list(lines))}</figure>"
+LEFT, TOP, WIDTH, HEIGHT = 52, 10, 352, 180
+COLORS = "abcdef"
 
 
-def bubble_chart(title: str, bubbles: Sequence[tuple[float, float, float]], x_label: str) -> str:
-    """Points (x, y, share) in the unit square, their area as the share; the diagonal dotted."""
-    plane = _Plane((0, 1), (0, 1))
-    parts = [
-        plane.axes(x_label),
-        f'<path class="mark" d="M{plane.place(0, 0)}L{plane.place(1, 1)}"/>',
-    ]
-    for x, y, share in bubbles:
-        across, up = plane.place(x, y).split()
-        parts.append(
-            f'<circle class="a soft" cx="{across}" cy="{up}" r="{2 + 14 * share**0.5:.1f}">'
-            f"<title>{x:.3f}, {y:.3f}: {share:.1%} of the clips</title></circle>"
-        )
-    return f"<figure>{_chart(title, parts)}</figure>"
+@dataclass(frozen=True)
+class Tick:
+    """A number on an axis and where it stands."""
+
+    at: float
+    text: str
 
 
-def _chart(title: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg class="chart" viewBox="0 0 420 220" role="img" aria-label="{text(title)}">'
-        f"{''.join(parts)}</svg>"
+@dataclass(frozen=True)
+class Line:
+    """A line: its colour, its name, its path, and its points with what they say."""
+
+    kind: str
+    name: str
+    path: str
+    points: list[tuple[float, float, str]]
+
+
+@dataclass(frozen=True)
+class DrawnChart:
+    """A chart in a picture of 420 by 220."""
+
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    lines: list[Line]
+    dots: list[tuple[float, float, float, str]]
+    diagonal: str
+    mark: float | None
+
+
+@dataclass(frozen=True)
+class DrawnBar:
+    """A bar in a picture of 100 by 12."""
+
+    title: str
+    tone: str
+    left: float
+    width: float
+    whisker: str
+    mark: float | None
+
+
+def draw_chart(chart: Chart) -> DrawnChart:
+    """Place everything; points above or below the range stand at its edge."""
+    (x_low, x_high), (y_low, y_high) = _open(chart.x_range), _open(chart.y_range)
+
+    def scale(y: float) -> float:
+        return math.log10(y) if chart.log_y else y
+
+    def across(x: float) -> float:
+        return round(LEFT + WIDTH * (x - x_low) / (x_high - x_low), 1)
+
+    def up(y: float) -> float:
+        share = (scale(y) - scale(y_low)) / (scale(y_high) - scale(y_low))
+        return round(TOP + HEIGHT * (1 - min(max(share, 0.0), 1.0)), 1)
+
+    lines = []
+    for number, (name, points) in enumerate(chart.lines.items()):
+        kept = [(x, y) for x, y in points if not chart.log_y or y > 0]
+        placed = [(across(x), up(y), f"{name}: {x:.4g}, {y:.4g}") for x, y in kept]
+        path = "L".join(f"{x} {y}" for x, y, _ in placed)
+        lines.append(Line(COLORS[number % len(COLORS)], name, f"M{path}" if path else "", placed))
+    return DrawnChart(
+        [Tick(across(x), f"{x:g}") for x in round_ticks(x_low, x_high, whole=x_high > 2)],
+        [Tick(up(y), f"{y:g}") for y in _y_ticks(chart, y_low, y_high)],
+        lines,
+        [
+            (across(x), up(y), round(2 + 14 * share**0.5, 1), f"{x:.3f}, {y:.3f}: {share:.1%}")
+            for x, y, share in chart.dots
+        ],
+        f"M{across(x_low)} {up(y_low)}L{across(x_high)} {up(y_high)}" if chart.diagonal else "",
+        None if chart.mark_x is None else across(chart.mark_x),
     )
 
 
-class _Plane:
-    """Where values lie in a chart."""
+def _y_ticks(chart: Chart, low: float, high: float) -> list[float]:
+    if not chart.log_y:
+        return round_ticks(low, high)
+    first, last = round(math.log10(low)), round(math.log10(high))
+    step = max(1, (last - first) // 5)
+    return [10.0**power for power in range(first, last + 1, step)]
 
-    left, top, width, height = 46, 8, 358, 190
 
-    def __init__(self, x_range: Point, y_range: Point) -> None:
-        self.x_range = x_range if x_range[1] > x_range[0] else (x_range[0], x_range[0] + 1)
-        self.y_range = y_range if y_range[1] > y_range[0] else (y_range[0], y_range[0] + 1)
+def round_ticks(low: float, high: float, count: int = 5, whole: bool = False) -> list[float]:
+    """About so many round numbers (1, 2 or 5 times a power of ten) from low to high."""
+    rough = (high - low) / count
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(each * power for each in (1, 2, 5, 10) if each * power >= rough * (1 - 1e-9))
+    step = max(step, 1.0) if whole else step
+    first = math.ceil(low / step - 1e-9)
+    return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
-    def place(self, x: float, y: float) -> str:
-        """`x y` in the picture; values above or below the range at its edge."""
-        (x_low, x_high), (y_low, y_high) = self.x_range, self.y_range
-        across = self.left + self.width * (x - x_low) / (x_high - x_low)
-        share = (min(max(y, y_low), y_high) - y_low) / (y_high - y_low)
-        return f"{across:.1f} {self.top + self.height * (1 - share):.1f}"
 
-    def axes(self, x_label: str) -> str:
-        """Grid lines and numbers."""
-        (x_low, x_high), (y_low, y_high) = self.x_range, self.y_range
-        parts = []
-        for share in (0, 0.25, 0.5, 0.75, 1):
-            y = y_low + share * (y_high - y_low)
-            at = self.top + self.height * (1 - share) + 4
-            parts.append(
-                f'<path class="grid" d="M{self.place(x_low, y)}L{self.place(x_high, y)}"/>'
-                f'<text x="{self.left - 6}" y="{at:.0f}" text-anchor="end">{y:.2g}</text>'
+def draw_bar(bar: Bar, table: TableView | None = None) -> DrawnBar:
+    """Place a bar in the span of its table, or from 0 to 1."""
+    low, high = (table.low, table.high) if table else (0.0, 1.0)
+
+    def x(at: float) -> float:
+        return round(100 * (min(max(at, low), high) - low) / (high - low), 2)
+
+    left, right = sorted((x(0.0), x(bar.value or 0.0)))
+    shown, whisker = "", ""
+    if bar.interval:
+        a, b = (x(bound) for bound in bar.interval)
+        shown = f" ({bar.interval.low:.3f} to {bar.interval.high:.3f})"
+        whisker = f"M{a} 6H{b}M{a} 3V9M{b} 3V9"
+    title = "no value" if bar.value is None else f"{bar.value:.3f}{shown}"
+    mark = x(table.mark) if table and table.mark is not None else None
+    return DrawnBar(title, bar.tone, left, round(right - left, 2), whisker, mark)
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """One cell: where, how dark, its number, and what it says."""
+
+    x: int
+    y: int
+    kind: str
+    opacity: float
+    text: str
+    title: str
+
+
+@dataclass(frozen=True)
+class DrawnMatrix:
+    """A confusion matrix: its size, the margin of its names, and its cells."""
+
+    side: int
+    margin: int
+    size: int
+    names: list[tuple[str, float]]
+    cells: list[MatrixCell]
+
+
+def draw_matrix(matrix: Matrix) -> DrawnMatrix:
+    """Place the cells: large ones for few classes; every number that fits is written out."""
+    names = [name if len(name) <= 24 else name[:23] + "…" for name in matrix.names]
+    side = 44 if len(names) <= 8 else 30 if len(names) <= 16 else 24
+    margin = 8 + 7 * max(len(name) for name in names)
+    cells = []
+    for row, counts in enumerate(matrix.counts):
+        for column, count in enumerate(counts):
+            share = count / max(matrix.totals[row], 1)
+            cells.append(
+                MatrixCell(
+                    margin + side * column,
+                    margin + side * row,
+                    "none" if not count else "a" if row == column else "bad",
+                    round(share**0.7, 2) if count else 1.0,
+                    str(count) if count else "",
+                    f"{matrix.names[row]} taken for {matrix.names[column]}: {count} of "
+                    f"{matrix.totals[row]} ({share:.0%})",
+                )
             )
-        right, middle = self.left + self.width, self.left + self.width / 2
-        return (
-            f'{"".join(parts)}<text x="{self.left}" y="214">{x_low:.3g}</text>'
-            f'<text x="{right}" y="214" text-anchor="end">{x_high:.3g}</text>'
-            f'<text x="{middle}" y="214" text-anchor="middle">{text(x_label)}</text>'
-        )
+    places = [(name, margin + side * (n + 0.5)) for n, name in enumerate(names)]
+    return DrawnMatrix(side, margin, margin + side * len(names) + 2, places, cells)
 
 
-def legend(names: Sequence[str]) -> str:
-    """Names with the colours of `line_chart`."""
-    keys = [
-        f'<span><i class="{kind}"></i>{text(name)}</span>'
-        for kind, name in zip("abcdef", names, strict=False)
-    ]
-    return f'<figcaption class="legend">{"".join(keys)}</figcaption>'
-
-
-def matrix(names: Sequence[str], shares: Sequence[Sequence[float]]) -> str:
-    """A square of shares, rows true, columns predicted; errors in another colour."""
-    side, margin = 20, 6 + 7 * min(24, max(len(name) for name in names))
-    size = margin + side * len(names) + 2
-    parts = []
-    for row, name in enumerate(names):
-        short = text(name if len(name) <= 24 else name[:23] + "…")
-        middle = margin + side * row + side / 2
-        parts.append(f'<text x="{margin - 5}" y="{middle + 4}" text-anchor="end">{short}</text>')
-        parts.append(
-            f'<text transform="translate({middle + 4} {margin - 5}) rotate(-90)">{short}</text>'
-        )
-        for column, share in enumerate(shares[row]):
-            kind = "a" if row == column else "bad"
-            x, y = margin + side * column, margin + side * row
-            shade = f' class="{kind}" fill-opacity="{share**0.7:.2f}"' if share else ' class="none"'
-            said = f"<title>{text(name)} taken for {text(names[column])}: {share:.0%}</title>"
-            parts.append(
-                f'<rect{shade} x="{x}" y="{y}" width="{side - 1}" height="{side - 1}" rx="2">'
-                f"{said}</rect>"
-            )
-    return (
-        f'<div class="scroll"><svg class="matrix" width="{size}" height="{size}" '
-        f'viewBox="0 0 {size} {size}" role="img" aria-label="confusion matrix">'
-        f"{''.join(parts)}</svg></div>"
-    )
+def _open(span: Point) -> Point:
+    return span if span[1] > span[0] else (span[0], span[0] + 1)

@@ -1,35 +1,20 @@
-"""The page: sections in order, with its style and script inside."""
+"""The page: screens as HTML by templates, with style and script inside and nothing to fetch."""
 
 from importlib.resources import files
 from pathlib import Path
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
 from actionrnn import __version__
 from actionrnn.files import publish_text
-from actionrnn.report.html.diagnoses import bias_section, gradients_section, order_section
-from actionrnn.report.html.markup import text
-from actionrnn.report.html.run_files import RunFiles
-from actionrnn.report.html.sections import (
-    calibration_section,
-    classes_section,
-    confusion_section,
-    curves_section,
-    summary_section,
-)
-from actionrnn.report.html.single_clips import environment_section, mistakes_section
+from actionrnn.report.html.charts import draw_bar, draw_chart, draw_matrix
+from actionrnn.report.html.sections import environment_section, sections
+from actionrnn.report.mistakes import confident_mistakes, with_frames
+from actionrnn.report.run_files import RunFiles
+from actionrnn.report.screen import Chart, Matrix, TableView, Text
 
 REPORT_NAME = "report.html"
-TITLES = {
-    "summary": "Summary",
-    "curves": "Curves",
-    "confusion": "Confusion",
-    "classes": "Classes",
-    "calibration": "Calibration",
-    "order": "Order",
-    "bias": "Bias",
-    "gradients": "Gradients",
-    "mistakes": "Mistakes",
-    "environment": "Environment",
-}
 
 
 def write_report(folder: Path, root: Path | None = None, output: Path | None = None) -> Path:
@@ -49,36 +34,45 @@ def write_report(folder: Path, root: Path | None = None, output: Path | None = N
 
 
 def render(run: RunFiles, root: Path | None = None) -> str:
-    """The page as HTML, with nothing to fetch."""
+    """The page as HTML."""
     known = run.predictions.about.get("data", {}).get("root")
     videos = root or (Path(known) if known else None)
-    body = "".join(
-        (
-            summary_section(run),
-            curves_section(run),
-            confusion_section(run),
-            classes_section(run),
-            calibration_section(run),
-            order_section(run),
-            bias_section(run),
-            gradients_section(run),
-            mistakes_section(run, videos),
-            environment_section(run),
-        )
-    )
-    links = "".join(
-        f'<a href="#{key}">{title}</a>'
-        for key, title in TITLES.items()
-        if f'<section id="{key}">' in body
-    )
+    table = run.predictions.table
+    unreadable = table[(table["error"] != "").to_numpy()]
     here = files("actionrnn.report.html")
-    style, script = (here.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
-        f"<title>{text(run.name)}</title><style>{style}</style></head><body>"
-        f'<header><div><p class="brand">actionrnn {__version__}</p><h1>{text(run.name)}</h1></div>'
-        '<button type="button" id="theme" aria-label="light or dark">◐</button></header>'
-        f"<nav>{links}</nav><main>{body}</main><script>{script}</script></body></html>\n"
+    return environment().get_template("page.html").render(
+        name=run.name,
+        version=__version__,
+        style=Markup(here.joinpath("page.css").read_text("utf-8")),
+        script=Markup(here.joinpath("page.js").read_text("utf-8")),
+        screens=sections(run),
+        mistakes=with_frames(confident_mistakes(run.predictions), videos),
+        unreadable=list(zip(unreadable["path"], unreadable["error"], strict=True)),
+        made=environment_section(run),
+    )  # fmt: skip
+
+
+def environment() -> Environment:
+    """The templates; everything that comes from a run is escaped."""
+    found = Environment(
+        loader=PackageLoader("actionrnn.report", "html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    found.filters |= {"sentence": sentence, "kind": _kind}
+    found.globals |= {"draw_chart": draw_chart, "draw_bar": draw_bar, "draw_matrix": draw_matrix}
+    return found
+
+
+def sentence(words: str) -> Markup:
+    """A verdict as a sentence; what stands in backticks becomes code."""
+    parts = str(escape(words[:1].upper() + words[1:])).split("`")
+    marked = [f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts)]
+    return Markup("".join(marked).removesuffix(".") + ".")
+
+
+def _kind(block: object) -> str:
+    kinds = {TableView: "table", Chart: "chart", Matrix: "matrix", Text: "text"}
+    return kinds[type(block)]

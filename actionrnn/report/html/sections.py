@@ -1,217 +1,231 @@
-"""The sections about the run itself: figures, curves, confusion, classes, calibration."""
+"""The sections of the page, as screens: what a run folder holds, and what it does not yet."""
 
-from typing import Any
+import json
+import shlex
 
 from actionrnn.evaluation.calibration import reliability
-from actionrnn.evaluation.summary import HEADLINES, interval_note, shown_interval
-from actionrnn.report.html.charts import bubble_chart, line_chart, matrix
-from actionrnn.report.html.confusion import (
-    MAX_CLASSES,
-    confusion_counts,
-    shown_classes,
-    top_confusions,
+from actionrnn.evaluation.figures import HEADLINES
+from actionrnn.report.confusion import MAX_CLASSES, confusion_counts, shown_classes, top_confusions
+from actionrnn.report.diagnosis_screens import (
+    bias_screen,
+    calibration_screen,
+    gradients_screen,
+    order_screen,
+    reliability_chart,
 )
-from actionrnn.report.html.markup import (
+from actionrnn.report.run_files import RunFiles
+from actionrnn.report.run_screens import alarms, classes_table, interval_note
+from actionrnn.report.screen import (
+    Bar,
     Cell,
-    bar,
-    card,
-    columns,
-    hint,
+    Chart,
+    Matrix,
+    Point,
+    Screen,
+    TableView,
+    Text,
+    Tile,
     number,
-    section,
-    sentence,
-    table,
-    text,
+    percent,
+    shown_interval,
 )
-from actionrnn.report.html.run_files import RunFiles
 
 MAX_CONFUSIONS = 300
 
 
-def summary_section(run: RunFiles) -> str:
+def sections(run: RunFiles) -> list[Screen]:
+    """In the order of the page; clips come after them."""
+    found = [
+        summary_section(run),
+        curves_section(run),
+        confusion_section(run),
+        Screen("classes", "Classes", blocks=[classes_table(run.summary.per_class)]),
+        calibration_section(run),
+        _asked(run, "order", "Order", "Does the model use the order of the frames?"),
+        _asked(run, "bias", "Bias", "Does it need the action, or only the scene?"),
+    ]
+    return found + ([gradients_screen(run.gradients)] if run.gradients else [])
+
+
+def summary_section(run: RunFiles) -> Screen:
     """The headline figures as tiles, and what was tested."""
     summary = run.summary
-    tiles = []
-    for key, bounds in summary["intervals"].items():
-        kind = "bad" if key == "ece" else "a"
-        tiles.append(
-            f'<div class="tile"><span>{text(HEADLINES[key])}</span>'
-            f"<strong>{summary[key]:.3f}</strong>{bar(summary[key], bounds, kind)}"
-            f"<small>95 %: {shown_interval(bounds)}</small></div>"
+    tiles = [
+        Tile(
+            HEADLINES[key],
+            f"{each.value:.3f}",
+            Bar(each.value, each.interval, "bad" if key == "ece" else "a"),
+            f"95 %: {shown_interval(each.interval, each.missing)}",
         )
-    leaked = (
-        '<p class="alarm">LEAKED: training and test share recordings; these figures are not a '
-        "measure of generalisation.</p>"
-        if summary["leaked"]
-        else ""
-    )
-    return section(
+        for key, each in summary.figures.items()
+    ]
+    return Screen(
         "summary",
         "Summary",
-        leaked,
-        f'<div class="tiles">{"".join(tiles)}</div>',
-        _facts(run),
-        lead=sentence(interval_note(summary)),
+        verdict=interval_note(summary.num_groups),
+        alarm="\n".join(alarms(summary)),
+        tiles=tiles,
+        facts=_facts(run),
     )
 
 
-def _facts(run: RunFiles) -> str:
-    summary, about = run.summary, run.predictions.about
-    head = about.get("head", {})
-    kind = head.get("head", "unknown")
-    size = f" {head['hidden_size']} x {head['num_layers']}" if kind == "recurrent" else ""
-    cell = f" {head['cell'].upper()}{size}" if kind == "recurrent" else ""
-    both = ", bidirectional" if kind == "recurrent" and head["bidirectional"] else ""
+def _facts(run: RunFiles) -> dict[str, str]:
+    summary = run.summary
     facts = {
-        "clips": f"{int(summary['num_clips'])} of “{summary['subset']}”",
-        "groups": summary["num_groups"],
-        "unreadable": f"{int(summary['num_unreadable'])} (counted wrong)",
-        "classes": len(run.predictions.class_names),
-        "views": summary["num_views"],
-        "head": f"{kind.replace('_', ' ')}{cell}{both}",
-        "parameters": f"{summary['num_parameters']:,}" if summary["num_parameters"] else "–",
-        "training": f"{run.fit['seconds']:.1f} s, {run.fit['epochs']} epochs" if run.fit else "–",
-        "temperature": f"{summary['temperature']:.2f}",
+        "clips": f"{summary.part or summary.num_clips} of “{summary.subset}”",
+        "groups": str(summary.num_groups),
+        "unreadable": f"{summary.num_unreadable} (counted wrong)",
+        "classes": str(len(run.predictions.class_names)),
+        "macro accuracy by chance": f"{1 / len(run.predictions.class_names):.3f}",
     }
-    cells = "".join(f"<div><dt>{k}</dt><dd>{text(v)}</dd></div>" for k, v in facts.items())
-    return f'<dl class="facts">{cells}</dl>'
+    for row in run.order.conditions if run.order else []:
+        if row.order_blind:
+            facts[row.title] = f"{row.macro_accuracy:.3f} macro"
+    facts |= {"views": str(summary.num_views), "head": _head(run)}
+    if summary.num_parameters:
+        facts["parameters"] = f"{summary.num_parameters:,}"
+    if run.fit:
+        facts["training"] = f"{run.fit['seconds']:.1f} s, {run.fit['epochs']} epochs"
+    return facts | {"temperature": f"{summary.temperature:.2f}"}
 
 
-def curves_section(run: RunFiles) -> str:
+def _head(run: RunFiles) -> str:
+    head = run.predictions.about.get("head")
+    if not head:
+        return "not said by this run"
+    if head["head"] != "recurrent":
+        return str(head["head"]).replace("_", " ")
+    both = ", bidirectional" if head["bidirectional"] else ""
+    return f"{head['cell'].upper()} {head['hidden_size']} x {head['num_layers']}{both}"
+
+
+def curves_section(run: RunFiles) -> Screen:
     """Loss and accuracy by epoch."""
     curves = run.curves
     if not curves:
-        return section("curves", "Learning curves", hint("no metrics.csv here;", "actionrnn fit"))
+        return Screen(
+            "curves", "Learning curves", hint="no metrics.csv here;", command="actionrnn fit"
+        )
     last = max(x for points in curves.values() for x, _ in points)
-    losses, shares = (
-        {name: points for name, points in curves.items() if name in wanted}
-        for wanted in (("train/loss", "val/loss"), ("val/accuracy", "val/macro_accuracy"))
-    )
-    best = max(curves.get("val/macro_accuracy", [(last, 0.0)]), key=lambda point: point[1])
+    losses: dict[str, list[Point]] = {
+        name: curves[name] for name in ("train/loss", "val/loss") if name in curves
+    }
+    names = ("val/accuracy", "val/macro_accuracy")
+    shares: dict[str, list[Point]] = {name: curves[name] for name in names if name in curves}
+    verdict, best = "", None
+    if "val/macro_accuracy" in curves:
+        best, score = max(curves["val/macro_accuracy"], key=lambda point: point[1])
+        verdict = f"the highest macro accuracy on validation clips, {score:.3f}, is that of epoch "
+        verdict += f"{best:.0f} (dotted line)"
     top = max((y for points in losses.values() for _, y in points), default=1.0)
-    return section(
+    return Screen(
         "curves",
         "Learning curves",
-        columns(
-            card("loss", line_chart("loss", losses, "epoch", (0, top), (1, last), mark_x=best[0])),
-            card(
-                "validation accuracy",
-                line_chart("accuracy", shares, "epoch", (0, 1), (1, last), mark_x=best[0]),
-            ),
-        ),
-        lead=f"The best epoch on validation clips was {best[0]:.0f}, with macro accuracy "
-        f"{best[1]:.3f} (dotted line); its weights are the ones tested.",
+        verdict=verdict,
+        blocks=[
+            Chart("loss", "epoch", "loss", (1, last), (0, top), losses, mark_x=best),
+            Chart("validation accuracy", "epoch", "share", (1, last), (0, 1), shares, mark_x=best),
+        ],
     )
 
 
-def confusion_section(run: RunFiles) -> str:
+def confusion_section(run: RunFiles) -> Screen:
     """The most confused classes as a matrix, and every confusion as a list."""
     names = run.predictions.class_names
     counts = confusion_counts(run.predictions)
     pairs = top_confusions(counts, names)
     if not pairs:
-        return section("confusion", "Confusion", lead="No class was taken for another.")
+        return Screen("confusion", "Confusion", verdict="no class was taken for another")
     shown = shown_classes(counts)
-    totals = counts.sum(axis=1).clip(min=1)
-    shares = [[float(counts[i, j] / totals[i]) for j in shown] for i in shown]
     rows = [
         [
-            Cell(text(pair["label"])),
-            Cell(text(pair["pred"])),
-            number(pair["clips"], 0),
-            Cell(bar(pair["share"], kind="bad"), pair["share"]),
-            Cell(f"{pair['share']:.0%}", pair["share"], "num"),
+            Cell(pair.label),
+            Cell(pair.pred),
+            number(pair.clips, 0),
+            Cell("", pair.share, Bar(pair.share, tone="bad")),
+            percent(pair.share),
         ]
         for pair in pairs[:MAX_CONFUSIONS]
     ]
     which = f"the {MAX_CLASSES} most confused classes" if len(names) > MAX_CLASSES else "classes"
-    return section(
+    many = f"{len(pairs)} pairs of classes are" if len(pairs) > 1 else "one pair of classes is"
+    return Screen(
         "confusion",
         "Confusion",
-        columns(
-            card(
-                f"matrix: {which}",
-                matrix([names[k] for k in shown], shares),
-                "Rows are the true class, columns what it was taken for, as shares of the row. "
-                "Classes that are confused stand next to each other.",
+        verdict=f"{many} confused; the most frequent is {pairs[0].label} taken for "
+        f"{pairs[0].pred} ({pairs[0].share:.0%} of its clips)",
+        blocks=[
+            Matrix(
+                f"clips: {which}",
+                [names[k] for k in shown],
+                counts[shown][:, shown].tolist(),
+                counts.sum(axis=1)[shown].tolist(),
+                "Rows are the true class, columns what it was taken for, darker by the share of "
+                "the row." + (" Confused classes stand side by side." if len(shown) > 2 else ""),
             ),
-            card(
+            TableView(
                 "top confusions",
-                table(
-                    ["true class", "taken for", "clips", "", "share"],
-                    rows,
-                    "filter classes",
-                    tall=True,
-                ),
-            ),
-        ),
-        lead=f"{len(pairs)} pairs of classes are confused; the worst is {text(pairs[0]['label'])} "
-        f"taken for {text(pairs[0]['pred'])} ({pairs[0]['share']:.0%} of its clips).",
-    )
-
-
-def classes_section(run: RunFiles) -> str:
-    """Accuracy of every class with its interval."""
-    scored = [row for row in run.summary["per_class"] if row["clips"]]
-    rows = [
-        [
-            Cell(text(row["label"])),
-            number(row["clips"], 0),
-            Cell(bar(row["accuracy"], row["interval"]), row["accuracy"], "wide"),
-            number(row["accuracy"]),
-            Cell(shown_interval(row["interval"]), None, "num quiet"),
-            number(row["precision"]),
-            number(row["f1"]),
-        ]
-        for row in sorted(scored, key=lambda row: (row["accuracy"], row["label"]))
-    ]
-    empty = len(run.summary["per_class"]) - len(scored)
-    return section(
-        "classes",
-        "Classes",
-        card(
-            "accuracy of each class, worst first",
-            table(
-                ["class", "clips", "", "accuracy", "95 % interval", "precision", "F1"],
+                ("true class", "taken for", "clips", "", "share"),
                 rows,
-                "filter classes",
-                tall=True,
+                filtered="classes",
             ),
-            f"{empty} classes have no clip here." if empty else "",
-        ),
+        ],
     )
 
 
-def calibration_section(run: RunFiles) -> str:
-    """Accuracy over confidence, and what a temperature would change."""
-    scored, summary = run.predictions, run.summary
-    made = run.diagnostics.get("calibration")
-    charts = [_reliability("as it is", reliability(scored.logits(), scored.targets()))]
-    if made and made["best_temperature"]:
-        title = f"with temperature {made['best_temperature']:.2f}, fitted on validation clips"
-        charts.append(_reliability(title, made["bins_then"]))
-    error = f"calibration error {summary['ece']:.3f}"
-    said = sentence(made["verdict"] if made else error)
-    missing = hint("With the best temperature beside it:", _diagnose(run, "calibration"))
-    return section(
+def calibration_section(run: RunFiles) -> Screen:
+    """What `diagnose calibration` found, or the bins as they are."""
+    if run.calibration:
+        return calibration_screen(run.calibration)
+    scored = run.predictions
+    bins = reliability(scored.logits(), scored.targets())
+    return Screen(
         "calibration",
         "Calibration",
-        columns(*charts),
-        "" if made else missing,
-        lead=f"{said} On the dotted line a probability means what it says.",
+        verdict=f"calibration error {run.summary.metrics['ece']:.3f}",
+        blocks=[reliability_chart("as it is", bins)] if bins else [],
+        hint="With the best temperature beside it:",
+        command=_diagnose(run, "calibration"),
     )
 
 
-def _reliability(title: str, bins: Any) -> str:
-    rows = bins if isinstance(bins, list) else bins.to_dict("records")
-    total = sum(row["clips"] for row in rows)
-    bubbles = [(row["confidence"], row["accuracy"], row["clips"] / total) for row in rows]
-    return card(
-        title,
-        bubble_chart(title, bubbles, "confidence"),
-        "Up: accuracy. A dot is a bin of confidence, its area the share of the clips in it.",
+def _asked(run: RunFiles, kind: str, title: str, question: str) -> Screen:
+    """A diagnosis, or how to make it."""
+    if kind == "order" and run.order:
+        return order_screen(run.order)
+    if kind == "bias" and run.bias:
+        return bias_screen(run.bias)
+    hint = f"{question} Not asked of this run yet:"
+    return Screen(kind, title, hint=hint, command=_diagnose(run, kind))
+
+
+def environment_section(run: RunFiles) -> Screen:
+    """The exact commands, versions, machine and settings."""
+    environment = run.environment
+    commands = []
+    if environment:
+        typed = shlex.join(environment["command"])
+        commands += [f"# as it was typed, {environment['time']}", typed]
+    if run.config:
+        config = shlex.quote(str(run.folder / "config.yaml"))
+        commands += ["# the same again", f"actionrnn fit --config {config}"]
+    commands += ["# these figures", f"actionrnn test --ckpt_path {shlex.quote(run.checkpoint)}"]
+    versions = {
+        **{key: environment.get(key) for key in ("actionrnn", "git", "python", "platform")},
+        "cores": environment.get("cpu_count"),
+        "GPU": ", ".join(environment.get("devices", [])) or "none",
+        **environment.get("packages", {}),
+    }
+    rows = [[Cell(str(key)), Cell(str(value))] for key, value in versions.items() if value]
+    data = json.dumps(run.predictions.about.get("data", {}), indent=2)
+    known = [TableView("environment", ("what", "version"), rows)] if environment else []
+    settings = [Text("config.yaml", run.config)] if run.config else []
+    return Screen(
+        "environment",
+        "Environment and commands",
+        blocks=[Text("commands", "\n".join(commands)), *known, Text("data", data), *settings],
     )
 
 
 def _diagnose(run: RunFiles, kind: str) -> str:
-    return f"actionrnn diagnose {kind} --ckpt_path {run.checkpoint}"
+    return f"actionrnn diagnose {kind} --ckpt_path {shlex.quote(run.checkpoint)}"

@@ -1,6 +1,6 @@
 """The confusion matrix, so that it stays readable at hundreds of classes."""
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +20,30 @@ def confusion_counts(scored: Predictions) -> NDArray[np.int64]:
     return counts
 
 
-def top_confusions(counts: NDArray[np.int64], names: list[str]) -> list[dict[str, Any]]:
+class Confusion(NamedTuple):
+    """Clips of `label` taken for `pred`: how many, and which share of the label's clips."""
+
+    label: str
+    pred: str
+    clips: int
+    share: float
+
+
+def top_confusions(counts: NDArray[np.int64], names: list[str]) -> list[Confusion]:
     """Every confusion of two classes that occurs, the most frequent first."""
     errors = counts[:, :-1].copy()
     np.fill_diagonal(errors, 0)
     totals = counts.sum(axis=1)
     pairs = [
-        {
-            "label": names[row],
-            "pred": names[column],
-            "clips": int(errors[row, column]),
-            "share": float(errors[row, column] / totals[row]),
-        }
+        Confusion(
+            names[row],
+            names[column],
+            int(errors[row, column]),
+            float(errors[row, column] / totals[row]),
+        )
         for row, column in np.argwhere(errors)
     ]
-    return sorted(pairs, key=lambda pair: (-float(pair["clips"]), -float(pair["share"])))
+    return sorted(pairs, key=lambda pair: (-pair.clips, -pair.share))
 
 
 def shown_classes(counts: NDArray[np.int64], limit: int = MAX_CLASSES) -> list[int]:

@@ -14,7 +14,7 @@ from actionrnn.cli import main
 from actionrnn.datasets.synthetic.actions import PAIRS
 from actionrnn.datasets.synthetic.prepare import prepare
 from actionrnn.diagnosis.bias import diagnose_bias
-from actionrnn.diagnosis.order import diagnose_order
+from actionrnn.diagnosis.order import OrderDiagnosis, diagnose_order
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.explain.survey import survey
 
@@ -53,8 +53,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(tmp_path_factory.mktemp("synthetic"))
 
 
-def accuracies(result: dict[str, Any]) -> dict[str, float]:
-    return {row["key"]: row["macro_accuracy"] for row in result["conditions"]}
+def accuracies(result: OrderDiagnosis) -> dict[str, float]:
+    return {row.key: row.macro_accuracy for row in result.conditions}
 
 
 def test_heads_blind_to_order_are_at_chance_within_pairs_and_the_gru_is_not(runs: Runs) -> None:
@@ -62,15 +62,15 @@ def test_heads_blind_to_order_are_at_chance_within_pairs_and_the_gru_is_not(runs
     assert found["ordered"] > 0.8
     assert found["mean_pool"] <= 0.51
     assert found["shuffled"] < 0.65
-    assert runs.order("standard")["verdict"].startswith("the order of the frames is used")
+    assert runs.order("standard").verdict.startswith("the order of the frames is used")
 
 
 def test_reversal_turns_every_class_into_its_partner(runs: Runs) -> None:
     result = runs.order("standard")
     assert accuracies(result)["reversed"] < 0.1
-    for row in result["per_class"]:
-        assert row["reversed_as"] == PARTNER[row["label"]]
-        assert row["reversed_as_share"] >= 0.5
+    for row in result.per_class:
+        assert row.reversed_as == PARTNER[row.label]
+        assert row.reversed_as_share >= 0.5
 
 
 def test_only_the_decisive_span_matters(runs: Runs) -> None:
@@ -83,23 +83,23 @@ def test_only_the_decisive_span_matters(runs: Runs) -> None:
 
 def test_the_planted_shortcut_is_found(runs: Runs) -> None:
     result = runs.bias("shortcut")
-    assert "SHORTCUT SUSPECTED" in result["verdict"]
-    validation, test = result["background"]
-    assert validation["share"] > 0.75
-    assert test["whole"] < validation["whole"] - 0.3
+    assert "SHORTCUT SUSPECTED" in result.verdict
+    validation, test = result.background
+    assert validation.share > 0.75
+    assert test.whole < validation.whole - 0.3
 
 
 @pytest.mark.parametrize("variant", ["standard", "decisive"])
 def test_no_shortcut_is_seen_where_there_is_none(runs: Runs, variant: str) -> None:
-    assert "SHORTCUT" not in runs.bias(variant)["verdict"]
-    assert runs.bias(variant)["background"][0]["share"] < 0.6
+    assert "SHORTCUT" not in runs.bias(variant).verdict
+    assert runs.bias(variant).background[0].share < 0.6
 
 
 def test_occlusion_finds_the_decisive_span(runs: Runs) -> None:
-    found = survey(runs.model("decisive"))["methods"]
-    assert found["occlusion"]["found"] > found["occlusion"]["found_chance"] + 0.2
-    assert found["occlusion"]["mass"] > found["occlusion"]["found_chance"] + 0.1
+    found = survey(runs.model("decisive")).methods
+    assert found["occlusion"].found > found["occlusion"].found_chance + 0.2
+    assert found["occlusion"].mass > found["occlusion"].found_chance + 0.1
     for each in found.values():
-        assert each["deletion"] < each["random_deletion"]
-        assert each["insertion"] > each["random_insertion"]
-    assert "found" not in survey(runs.model("standard"), max_clips=3)["methods"]["occlusion"]
+        assert each.deletion < each.random_deletion
+        assert each.insertion > each.random_insertion
+    assert survey(runs.model("standard"), max_clips=3).methods["occlusion"].found is None

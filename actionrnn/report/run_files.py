@@ -2,18 +2,24 @@
 
 import json
 import math
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
+from actionrnn.diagnosis.bias import BiasDiagnosis
+from actionrnn.diagnosis.calibration import CalibrationDiagnosis
+from actionrnn.diagnosis.gradients import GradientsDiagnosis
+from actionrnn.diagnosis.order import OrderDiagnosis
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.evaluation.summary import summarise
+from actionrnn.evaluation.records import load_record
+from actionrnn.evaluation.summary import Summary, summarise
 
-DIAGNOSES = ("order", "bias", "calibration", "gradients")
+Diagnosis = TypeVar("Diagnosis")
 
 
 def newest_run(root: Path | str) -> Path:
@@ -64,7 +70,7 @@ class RunFiles:
         return str(self.predictions.about.get("ckpt_path") or known)
 
     @cached_property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Summary:
         """What `summarise` says of the predictions."""
         return summarise(self.predictions)
 
@@ -85,10 +91,29 @@ class RunFiles:
         return file.read_text() if file.is_file() else ""
 
     @cached_property
-    def diagnostics(self) -> dict[str, dict[str, Any]]:
-        """The diagnoses that were made."""
-        found = {name: self._json(f"diagnostics/{name}.json") for name in DIAGNOSES}
-        return {name: result for name, result in found.items() if result}
+    def order(self) -> OrderDiagnosis | None:
+        """What `diagnose order` found, if it was asked; so the others."""
+        return self._diagnosis(OrderDiagnosis, "order")
+
+    @cached_property
+    def bias(self) -> BiasDiagnosis | None:
+        """What `diagnose bias` found."""
+        return self._diagnosis(BiasDiagnosis, "bias")
+
+    @cached_property
+    def calibration(self) -> CalibrationDiagnosis | None:
+        """What `diagnose calibration` found."""
+        return self._diagnosis(CalibrationDiagnosis, "calibration")
+
+    @cached_property
+    def gradients(self) -> GradientsDiagnosis | None:
+        """What `diagnose gradients` found."""
+        return self._diagnosis(GradientsDiagnosis, "gradients")
+
+    def _diagnosis(self, kind: type[Diagnosis], name: str) -> Diagnosis | None:
+        file = self.folder / "diagnostics" / f"{name}.json"
+        command = f"actionrnn diagnose {name} --ckpt_path {shlex.quote(self.checkpoint)}"
+        return load_record(kind, file, command) if file.is_file() else None
 
     @cached_property
     def curves(self) -> dict[str, list[tuple[float, float]]]:

@@ -1,44 +1,14 @@
-"""How far the headline figures would move with another sample of recordings.
+"""Sums over groups, from which every headline figure of every weighting of the groups follows."""
 
-Clips of one recording are no independent evidence, so whole groups are drawn, with replacement.
-Every figure follows from sums over groups; a bootstrap draw is then a row of weights, and all
-draws together are a few matrix products.
-"""
+from dataclasses import dataclass, fields
 
-import math
-from dataclasses import dataclass
-from statistics import NormalDist
-from typing import NamedTuple
-
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from actionrnn.training.metrics import predictions, top_k_hits
 
-NUM_DRAWS = 2000
-LEVEL = 0.95
 NUM_BINS = 15
-_DRAWS_AT_ONCE = 200
-
-
-class Interval(NamedTuple):
-    """The values that the data leaves open at a confidence of 95 %."""
-
-    low: float
-    high: float
-
-
-def group_ids(table: pd.DataFrame) -> Tensor:
-    """Which group each clip of a predictions table belongs to, int64 (N,), 0 <= id < G.
-
-    A clip without a group is a group of its own.
-    """
-    alone = "\0" + table["video_id"].astype(str)
-    named = table["group"].astype(str)
-    codes, _ = pd.factorize(named.where((named != "").to_numpy(), alone))
-    return torch.from_numpy(codes).long()
 
 
 @dataclass(frozen=True)
@@ -63,8 +33,14 @@ class Tallies:
     excess_GB: Tensor
 
     @classmethod
-    def of(cls, logits_NVK: Tensor, logits_NK: Tensor, target_N: Tensor, group_N: Tensor
-           ) -> "Tallies":  # fmt: skip
+    def of(
+        cls,
+        logits_NVK: Tensor,
+        logits_NK: Tensor,
+        target_N: Tensor,
+        group_N: Tensor,
+        num_groups: int,
+    ) -> "Tallies":
         """Count.
 
         Args:
@@ -72,6 +48,7 @@ class Tallies:
             logits_NK: scores of the clips, from which confidence is taken.
             target_N: class indices.
             group_N: group of each clip, as `group_ids` numbers them.
+            num_groups: G; a group may have no clip here.
         """
         num_classes = logits_NK.shape[1]
         preds_N = predictions(logits_NK)
@@ -92,8 +69,13 @@ class Tallies:
             one_hot(preds_N, num_classes + 1)[:, :num_classes].float(),
             in_bin_NB * readable_N[:, None],
         )
-        num_groups = int(group_N.max()) + 1
         return cls(*(_sum_by_group(values.double(), group_N, num_groups) for values in per_clip))
+
+    def beside(self, other: "Tallies") -> "Tallies":
+        """The groups of both, those of `other` behind."""
+        names = [each.name for each in fields(self)]
+        both = (torch.cat([getattr(self, name), getattr(other, name)]) for name in names)
+        return Tallies(*both)
 
     def recall(self, weights_RG: Tensor) -> Tensor:
         """Accuracy of every class under every weighting, (R, K); NaN where it has no clip."""
@@ -118,6 +100,18 @@ class Tallies:
             "view_accuracy": (weights_RG @ self.view_right_G) / clips_R,
         }
 
+    def calibration_noise(self, weights_RG: Tensor) -> Tensor:
+        """The calibration error that noise alone gives in bootstrap samples, (R,).
+
+        The gaps between a sample's bins and those of the clips as they are.
+        """
+        once_1G = torch.ones(1, weights_RG.shape[1], dtype=weights_RG.dtype)
+        gap_RB, gap_1B = (
+            (each @ self.excess_GB) / (each @ self.readable_G)[:, None]
+            for each in (weights_RG, once_1G)
+        )
+        return (gap_RB - gap_1B).abs().sum(dim=1)
+
 
 def calibration_excess(logits_NK: Tensor, target_N: Tensor) -> tuple[Tensor, Tensor]:
     """Confidence bin of each clip, int64 (N,), and its confidence minus correctness, (N,).
@@ -130,67 +124,6 @@ def calibration_excess(logits_NK: Tensor, target_N: Tensor) -> tuple[Tensor, Ten
     bin_N = (torch.bucketize(confidence_N, edges, right=True) - 1).clamp(0, NUM_BINS)
     excess_N = confidence_N - (preds_N == target_N).to(confidence_N)
     return bin_N, excess_N.masked_fill(logits_NK.isnan().any(dim=1), 0.0)
-
-
-def draw_weights(num_groups: int, num_draws: int = NUM_DRAWS, seed: int = 0) -> Tensor:
-    """How often each group is in each bootstrap sample, float64 (R, G); rows sum to G."""
-    generator = torch.Generator().manual_seed(seed)
-    weights_RG = torch.zeros(num_draws, num_groups, dtype=torch.float64)
-    for start in range(0, num_draws, _DRAWS_AT_ONCE):
-        some_RG = weights_RG[start : start + _DRAWS_AT_ONCE]
-        drawn = torch.randint(num_groups, tuple(some_RG.shape), generator=generator)
-        some_RG.scatter_add_(1, drawn, torch.ones_like(some_RG))
-    return weights_RG
-
-
-def interval(draws_R: Tensor, num_groups: int, is_share: bool = True) -> Interval | None:
-    """The 95 % interval of a figure from its bootstrap draws; None for fewer than two groups.
-
-    Plain percentile intervals are too narrow with few groups. The expanded ones of Hesterberg
-    (What Teachers Should Know About the Bootstrap, 2015, section 5.3.1) use Student's t. Where
-    every clip is right (or wrong) no draw can differ; the interval then is the exact binomial
-    one (Clopper & Pearson 1934) with each group as a single trial.
-
-    Args:
-        draws_R: the figure in each draw; those that are not finite are left out.
-        num_groups: how many groups the clips of this figure come from.
-        is_share: the figure is a share, 0 to 1 (a difference of shares is not).
-    """
-    draws_R = draws_R[draws_R.isfinite()]
-    if num_groups < 2 or not len(draws_R):
-        return None
-    tail = expanded_tail(num_groups)
-    low, high = draws_R.quantile(torch.tensor([tail, 1 - tail], dtype=draws_R.dtype)).tolist()
-    if is_share and low == high and low in (0.0, 1.0):
-        unseen = ((1 - LEVEL) / 2) ** (1 / num_groups)
-        return Interval(unseen, 1.0) if low == 1.0 else Interval(0.0, 1 - unseen)
-    return Interval(low, high)
-
-
-def expanded_tail(num_groups: int) -> float:
-    """Share of draws beyond each end of the interval: 2.5 % for many groups, less for few."""
-    widening = math.sqrt(num_groups / (num_groups - 1))
-    return NormalDist().cdf(-widening * student_t((1 + LEVEL) / 2, num_groups - 1))
-
-
-def student_t(probability: float, degrees: int) -> float:
-    """Quantile of Student's t: exact for 1 and 2 degrees, else within 0.5 % (Hill's expansion).
-
-    Abramowitz & Stegun 26.7.5.
-    """
-    if degrees == 1:
-        return math.tan(math.pi * (probability - 0.5))
-    if degrees == 2:
-        return (2 * probability - 1) * math.sqrt(0.5 / (probability * (1 - probability)))
-    z = NormalDist().inv_cdf(probability)
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return math.fsum(term / degrees**power for power, term in enumerate(terms))
 
 
 def _sum_by_group(values_N: Tensor, group_N: Tensor, num_groups: int) -> Tensor:

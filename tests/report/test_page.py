@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from actionrnn.errors import ActionRNNError
-from actionrnn.report.html.confusion import shown_classes, top_confusions
+from actionrnn.report.confusion import shown_classes, top_confusions
 from actionrnn.report.html.page import render, write_report
-from actionrnn.report.html.run_files import RunFiles, newest_run
-from actionrnn.report.html.thumbnails import confident_mistakes, film_strip, with_frames
+from actionrnn.report.mistakes import confident_mistakes, film_strip, with_frames
+from actionrnn.report.run_files import RunFiles, newest_run
 from actionrnn.video.errors import VideoError
-from tests.evaluation.conftest import MakePredictions
+from tests.conftest import MakePredictions
 
 CHROMIUM = next(
     (
@@ -113,12 +113,12 @@ def test_confused_classes_stand_next_to_each_other() -> None:
     assert abs(order.index(1) - order.index(2)) == 1
     assert set(shown_classes(counts, limit=2)) == {0, 3}
     pairs = top_confusions(counts, list("abcd"))
-    assert [(p["label"], p["pred"], p["clips"]) for p in pairs] == [
+    assert [(p.label, p.pred, p.clips) for p in pairs] == [
         ("a", "d", 4),
         ("d", "a", 3),
         ("b", "c", 2),
     ]
-    assert pairs[0]["share"] == pytest.approx(4 / 14)
+    assert pairs[0].share == pytest.approx(4 / 14)
 
 
 def test_a_film_strip_is_small_pictures_in_order(tiny_data: Path) -> None:

@@ -2,8 +2,9 @@
 
 import base64
 import io
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from PIL import Image
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.evaluation.predictions import Predictions
+from actionrnn.report.screen import Bar
 from actionrnn.video.decode import read_chosen
 from actionrnn.video.errors import VideoError
 from actionrnn.video.reader import open_video
@@ -22,22 +24,36 @@ NUM_FRAMES = 4
 WIDTH = 160
 
 
-class Mistake(NamedTuple):
+@dataclass(frozen=True)
+class Mistake:
     """A clip taken for something else.
 
     Attributes:
-        row: its row of the predictions table.
+        video_id, path, label, pred: which clip, what it is, and what it was taken for.
         confidence: probability of the wrong class.
         truth: probability of the right one.
         frames: JPEG pictures as data addresses, in order.
         problem: why there are no frames.
     """
 
-    row: "pd.Series[Any]"
+    video_id: str
+    path: str
+    label: str
+    pred: str
     confidence: float
     truth: float
     frames: list[str]
     problem: str
+
+    @property
+    def confidence_bar(self) -> Bar:
+        """Drawn beside it."""
+        return Bar(self.confidence, tone="bad")
+
+    @property
+    def truth_bar(self) -> Bar:
+        """Drawn beside it."""
+        return Bar(self.truth)
 
 
 def confident_mistakes(scored: Predictions, limit: int = NUM_MISTAKES) -> pd.DataFrame:
@@ -76,7 +92,18 @@ def with_frames(mistakes: pd.DataFrame, root: Path | None, reader: str = "auto")
                 frames = film_strip(*places[str(row["video_id"])], reader=reader)
             except VideoError as error:
                 reason = error.reason
-        found.append(Mistake(row, float(row["confidence"]), float(row["truth"]), frames, reason))
+        found.append(
+            Mistake(
+                video_id=str(row["video_id"]),
+                path=str(row["path"]),
+                label=str(row["label"]),
+                pred=str(row["pred"]),
+                confidence=float(row["confidence"]),
+                truth=float(row["truth"]),
+                frames=frames,
+                problem=reason,
+            )
+        )
     return found
 
 

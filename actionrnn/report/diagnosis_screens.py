@@ -1,0 +1,279 @@
+"""The diagnoses as screens."""
+
+import math
+
+from actionrnn.diagnosis.bias import BiasDiagnosis
+from actionrnn.diagnosis.calibration import CalibrationDiagnosis
+from actionrnn.diagnosis.gradients import GradientsDiagnosis
+from actionrnn.diagnosis.order import Condition, OrderDiagnosis
+from actionrnn.diagnosis.slices import LabelCandidate
+from actionrnn.evaluation.calibration import Bin
+from actionrnn.evaluation.intervals import too_few
+from actionrnn.report.screen import (
+    Bar,
+    Cell,
+    Chart,
+    Screen,
+    TableView,
+    number,
+    percent,
+    shown_interval,
+)
+
+WORST = 4
+MAX_LABELS = 20
+CALIBRATION_FIGURES = {
+    "ece": "calibration error (ECE)",
+    "loss": "cross-entropy",
+    "brier": "Brier score",
+    "confidence": "mean confidence",
+    "readable_accuracy": "accuracy where there is a confidence",
+    "accuracy": "accuracy of all clips",
+}
+_LEAKED = "LEAKED: clips that were trained on are among these"
+
+
+def order_screen(made: OrderDiagnosis) -> Screen:
+    """`diagnose order`: every order; every class."""
+    conditions = [
+        [
+            Cell(row.title),
+            Cell("", row.macro_accuracy, Bar(
+                row.macro_accuracy, row.interval, "none" if row.order_blind else "a"
+            )),
+            number(row.macro_accuracy),
+            *_difference(row, made.num_groups),
+        ]
+        for row in made.conditions
+    ]  # fmt: skip
+    classes = [
+        [
+            Cell(row.label),
+            Cell("", row.need, Bar(
+                row.need, row.need_interval, "a" if row.needs_time == "yes" else "none"
+            )),
+            Cell(f"{row.recall['ordered']:.2f} > {row.recall['shuffled']:.2f}"),
+            Cell(shown_interval(row.need_interval, too_few(row.groups), signed=True), row.need),
+            Cell(row.needs_time),
+            Cell(f"{row.reversed_as} ({row.reversed_as_share:.0%})"),
+        ]
+        for row in sorted(made.per_class, key=lambda row: -row.need)
+    ]  # fmt: skip
+    return Screen(
+        key="order",
+        title="Order",
+        verdict=made.verdict,
+        alarm=_LEAKED if made.leaked else "",
+        blocks=[
+            TableView(
+                f"{made.subset}: {made.num_clips} clips, {made.num_groups} groups; macro accuracy",
+                ("frames", "", "accuracy", "difference", "95 % interval of it"),
+                conditions,
+                note="Grey: heads that cannot use order, trained on the same features.",
+                mark=made.chance,
+                mark_name=f"chance, {made.chance:.3f}",
+            ),
+            TableView(
+                "which classes need time",
+                ("class", "", "shuffled", "cost of it, 95 %", "needs time", "reversed, taken for"),
+                classes,
+                note="Cost: accuracy lost when the frames are shuffled; grey: not more than noise.",
+                low=min(0.0, *(row.need for row in made.per_class)),
+                filtered="classes",
+            ),
+        ],
+    )
+
+
+def _difference(row: Condition, num_groups: int) -> list[Cell]:
+    if row.key == "ordered":
+        return [Cell(""), Cell("")]
+    bounds = shown_interval(row.difference_interval, too_few(num_groups), signed=True)
+    return [Cell(f"{row.difference:+.3f}", row.difference), Cell(bounds)]
+
+
+def bias_screen(made: BiasDiagnosis) -> Screen:
+    """`diagnose bias`: part of the evidence; the worst slices of every column; odd labels."""
+    evidence = [("middle frame", made.static)]
+    evidence += [("background alone", row) for row in made.background]
+    rows = [
+        [
+            Cell(name),
+            Cell(f"{row.num_clips} {row.subset}"),
+            Cell("", row.part, Bar(row.part, row.part_interval, "bad")),
+            number(row.part),
+            number(row.whole),
+            percent(row.share) if row.share is not None else Cell("- (whole is 0)"),
+            Cell(shown_interval(row.share_interval, too_few(row.num_groups))),
+        ]
+        for name, row in evidence
+    ]
+    slices = [
+        [
+            Cell(column),
+            Cell(row.value),
+            Cell("", row.accuracy, Bar(row.accuracy, row.interval, "bad" if row.below else "none")),
+            number(row.clips, 0),
+            Cell(f"{row.accuracy:.3f}" + (" (below)" if row.below else ""), row.accuracy),
+            Cell(shown_interval(row.interval, row.missing)),
+            number(row.groups, 0),
+        ]
+        for column, values in made.slices.items()
+        for row in values[:WORST]
+    ]
+    return Screen(
+        key="bias",
+        title="Bias",
+        verdict="" if made.suspected else made.verdict,
+        alarm="\n".join(
+            ([_LEAKED] if made.leaked else []) + ([made.verdict] if made.suspected else [])
+        ),
+        blocks=[
+            TableView(
+                "macro accuracy from part of the evidence",
+                ("evidence", "clips", "", "with it", "whole clip", "share", "95 % of share"),
+                rows,
+                note="Background: the temporal median of the frames, in which what moves is gone.",
+                mark=made.chance,
+                mark_name=f"chance, {made.chance:.3f}",
+            ),
+            TableView(
+                f"accuracy by manifest column, the {WORST} worst of each",
+                ("column", "value", "", "clips", "accuracy", "95 % interval", "groups"),
+                slices,
+                note="Below: the interval lies wholly below that of all clips.",
+                mark=made.accuracy,
+                mark_name=f"all {made.subset} clips, {made.accuracy:.3f}",
+                filtered="slices",
+            ),
+            *_labels(made.label_candidates),
+        ],
+    )
+
+
+def _labels(candidates: list[LabelCandidate]) -> list[TableView]:
+    rows = [
+        [
+            Cell(row.video_id),
+            Cell(row.label),
+            number(row.label_probability, 2),
+            Cell(row.suggested),
+            number(row.suggested_probability, 2),
+        ]
+        for row in candidates[:MAX_LABELS]
+    ]
+    columns = ("clip", "labelled", "p", "rather", "p")
+    return [TableView("labels to look at again", columns, rows, most=10)] if rows else []
+
+
+def calibration_screen(made: CalibrationDiagnosis) -> Screen:
+    """`diagnose calibration`: figures with the stored and with the best temperature; bins."""
+    best = made.best_temperature
+    then = f"{best:.2f} (fits validation)" if best else "none fits better"
+    rows = [
+        [Cell(name), number(getattr(made.figures, key)), number(getattr(made.figures_then, key))]
+        for key, name in CALIBRATION_FIGURES.items()
+    ]
+    bounds = shown_interval(made.ece_interval, made.no_interval)
+    rows.append([Cell("95 % interval of the ECE"), Cell(bounds), Cell("")])
+    unreadable = f", {made.num_unreadable} unreadable" if made.num_unreadable else ""
+    bins = [
+        [
+            Cell(f"{row.low:.2f} to {row.high:.2f}"),
+            number(row.clips, 0),
+            number(row.confidence),
+            number(row.accuracy),
+        ]
+        for row in made.bins
+    ]
+    charts = [reliability_chart(f"temperature {made.temperature:.2f} (stored)", made.bins)]
+    if best:
+        charts.append(reliability_chart(f"temperature {best:.2f}, fits validation", made.bins_then))
+    return Screen(
+        key="calibration",
+        title="Calibration",
+        verdict=made.verdict,
+        blocks=[
+            *charts,
+            TableView(
+                f"{made.subset}: {made.num_clips} clips{unreadable}, by temperature",
+                ("figure", f"{made.temperature:.2f} (stored)", then),
+                rows,
+            ),
+            TableView("as it is", ("confidence", "clips", "mean confidence", "accuracy"), bins),
+        ],
+    )
+
+
+def reliability_chart(title: str, bins: list[Bin]) -> Chart:
+    """Accuracy over confidence: no lines, for a bin of two clips says nothing of its neighbours."""
+    total = sum(row.clips for row in bins)
+    return Chart(
+        title=title,
+        x_label="confidence",
+        y_label="accuracy",
+        x_range=(0.0, 1.0),
+        y_range=(0.0, 1.0),
+        dots=[(row.confidence, row.accuracy, row.clips / total) for row in bins],
+        diagonal=True,
+        note="A dot is a bin of confidence, its area the share of the clips in it; on the dotted "
+        "line a probability means what it says.",
+    )
+
+
+def gradients_screen(made: GradientsDiagnosis) -> Screen:
+    """`diagnose gradients`: the norm over time of every layer; saturated gates."""
+    lines = {
+        layer.name: [(float(t), norm) for t, norm in enumerate(layer.norms)]
+        for layer in made.layers
+    }
+    norms = [norm for layer in made.layers for norm in layer.norms if norm > 0]
+    low, high = (math.log10(each) for each in (min(norms, default=0.1), max(norms, default=1.0)))
+    rows = [
+        [
+            Cell(f"{layer.layer} {layer.direction}"),
+            Cell("-" if layer.ratio is None else f"{layer.ratio:.2e}", layer.ratio),
+            number(layer.per_frame),
+            Cell(layer.verdict),
+        ]
+        for layer in made.layers
+    ]
+    gates = [
+        [
+            Cell(layer.name),
+            Cell(gate.gate),
+            Cell("", gate.low + gate.high, Bar(gate.low + gate.high)),
+            percent(gate.low),
+            percent(gate.high),
+        ]
+        for layer in made.layers
+        for gate in layer.saturation
+    ]
+    saturated = TableView(
+        "gate values near an end of their range",
+        ("layer", "gate", "", "low end", "high end"),
+        gates,
+        note="Saturated gates let little be learned; the bar is both ends together.",
+    )
+    return Screen(
+        key="gradients",
+        title="Gradients",
+        verdict=made.verdict,
+        blocks=[
+            Chart(
+                title="how much of the loss reaches the state at each frame",
+                x_label="frame",
+                y_label="|dLoss / dstate|",
+                x_range=(0.0, float(max(len(layer.norms) for layer in made.layers) - 1)),
+                y_range=(10 ** math.floor(low), 10 ** math.ceil(high)),
+                lines=lines,
+                log_y=True,
+            ),
+            TableView(
+                f"{made.cell}, {made.num_clips} {made.subset} clips",
+                ("layer", "first / last", "per frame", "verdict"),
+                rows,
+            ),
+            *([saturated] if gates else []),
+        ],
+    )

@@ -1,0 +1,82 @@
+"""Screens and rankings on a terminal: results on stdout, 80 columns where there is no terminal."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from actionrnn.evaluation.predictor import ActionPredictor, Ranked, ranked
+from actionrnn.report.screen import Screen, TableView
+from actionrnn.video.errors import VideoError
+
+
+def plain_console() -> Console:
+    """A console for results: what stands in brackets or colons in a class name stays text."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def print_screen(screen: Screen) -> None:
+    """Print the tables of a screen, what they rest on and its verdict, alarms last."""
+    console = plain_console()
+    for table in screen.tables:
+        print_table(table, console)
+    if screen.verdict:
+        console.print(screen.verdict)
+    if screen.alarm:
+        console.print(screen.alarm, style="bold red")
+
+
+def print_table(view: TableView, console: Console | None = None) -> None:
+    """Print a table without its bars."""
+    rows = view.rows[: view.most]
+    kept = [n for n in range(len(view.columns)) if not any(row[n].bar for row in view.rows)]
+    title = view.title
+    if len(view.rows) > len(rows):
+        title += f" (the first {len(rows)} of {len(view.rows)})"
+    table = Table(*(view.columns[n] for n in kept), title=title, title_justify="left")
+    before = ""
+    for row in rows:
+        texts = [row[n].text for n in kept]
+        # A name that repeats down the first column is said once.
+        shown = "" if texts[0] == before and view.columns[kept[0]] == "column" else texts[0]
+        table.add_row(shown, *texts[1:])
+        before = texts[0]
+    (console or plain_console()).print(table)
+
+
+def print_ranking(path: str, class_names: list[str], probs_K: Any, error: str) -> None:
+    """Print the best classes of one clip of a predictions table, or why there are none."""
+    _print_one(path, [] if error else ranked(class_names, probs_K, 5), error)
+
+
+def print_videos(
+    predictor: ActionPredictor, videos: Sequence[str], top_k: int, as_json: bool
+) -> int:
+    """Print the ranking of each file; returns exit code 1 if any file could not be read."""
+    failures = 0
+    for video in videos:
+        try:
+            ranking, error = predictor.predict(video, top_k), ""
+        except VideoError as unreadable:
+            ranking, error = [], str(unreadable)
+            failures += 1
+        if as_json:
+            top = [{"label": label, "probability": p} for label, p in ranking]
+            print(json.dumps({"path": video, "top": top, "error": error}))
+        else:
+            _print_one(video, ranking, error)
+    if failures:
+        print(f"{failures} of {len(videos)} videos could not be read", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _print_one(path: str, ranking: list[Ranked], error: str) -> None:
+    if error:
+        print(f"{path}\n  could not be read: {error}")
+        return
+    print(path)
+    for place, (label, probability) in enumerate(ranking, start=1):
+        print(f"  {place}. {label:<28} {probability:6.1%}")
