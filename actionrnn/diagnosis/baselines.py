@@ -4,12 +4,10 @@ import tempfile
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
 from actionrnn.training.fit import fit
-from actionrnn.training.recognizer import CHECKPOINT_KEY
-from actionrnn.training.settings import changed, parsed
+from actionrnn.training.settings import changed
 
 
 class TrainedHead(NamedTuple):
@@ -29,18 +27,11 @@ def train_head(run: TrainedModel, **head_options: Any) -> TrainedHead:
         head_options: settings of the model, such as `head="mean_pool"`.
 
     Raises:
-        ActionRNNError: if the run was not trained by `actionrnn fit` and so has no recipe.
+        ActionRNNError: see `TrainedModel.settings`.
     """
-    recipe = read_checkpoint(run.ckpt_path)[CHECKPOINT_KEY]["recipe"]
-    if not recipe:
-        raise ActionRNNError(
-            f"{run.ckpt_path} does not know how it was trained, so nothing can be trained like it; "
-            f"train with `actionrnn fit`"
-        )
-    data = {f"data.{name}": value for name, value in run.data.options().items()}
     model = {f"model.{name}": value for name, value in head_options.items()}
     with tempfile.TemporaryDirectory() as folder:
-        here = {"run.folder": folder, "trainer.logger": False, **data, **model}
-        fitted = fit(changed(parsed(recipe), here), quiet=True)
+        here = {"run.folder": folder, "trainer.logger": False, **model}
+        fitted = fit(changed(run.settings(), here), quiet=True)
         recognizer = load_recognizer(read_checkpoint(fitted.best))
     return TrainedHead(replace(run, recognizer=recognizer), fitted.figures.seconds)

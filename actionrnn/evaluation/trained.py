@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.figures import GroupedScores
 from actionrnn.evaluation.intervals import group_ids
 from actionrnn.evaluation.predictions import Predictions
@@ -15,6 +16,7 @@ from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
 from actionrnn.training.data import ActionDataModule, ExtractionSettings, Subset
 from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.run_folder import run_folder_of
+from actionrnn.training.settings import Settings, changed, parsed
 
 
 @dataclass
@@ -81,6 +83,21 @@ class TrainedModel:
     def class_names(self) -> list[str]:
         """The classes, in the order of the scores."""
         return self.recognizer.class_names
+
+    def settings(self) -> Settings:
+        """How it was trained, on the data that it is asked about.
+
+        Raises:
+            ActionRNNError: if it was not trained by `actionrnn fit` and so has no recipe.
+        """
+        recipe = read_checkpoint(self.ckpt_path)[CHECKPOINT_KEY]["recipe"]
+        if not recipe:
+            raise ActionRNNError(
+                f"{self.ckpt_path} does not know how it was trained, so nothing can be trained "
+                f"like it; train with `actionrnn fit`"
+            )
+        data = {f"data.{name}": value for name, value in self.data.options().items()}
+        return changed(parsed(recipe), data)
 
     def targets(self, subset: Subset) -> Tensor:
         """Class indices of a part's clips, int64 (N,)."""
