@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-import av
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from actionrnn.video.errors import DecoderRefused, VideoUnreadable
@@ -108,6 +109,16 @@ def shorter(promised: int, there: int) -> str:
     return f"it promises {promised} frames, {there} can be decoded"
 
 
+@dataclass(frozen=True)
+class _Packets:
+    """What the packets of a stream tell: `stamps` of those that may show something."""
+
+    stamps: list[int | None]
+    starts_whole: bool
+    num_packets: int
+    num_doubtful: int
+
+
 def index_frames(path: str) -> FrameIndex:
     """Count and time the frames of a file.
 
@@ -116,53 +127,58 @@ def index_frames(path: str) -> FrameIndex:
     """
     with open_container(path) as container:
         stream = video_stream(container)
-        codec_name = stream.codec_context.name
+        codec = stream.codec_context
         fps = float(stream.average_rate or stream.guessed_rate or 25)
-        stamps: list[int | None] = []
-        starts_whole, num_packets, num_doubtful = True, 0, 0
-        try:
-            for packet in container.demux(stream):
-                num_packets += bool(packet.size)
-                # Discarded packets (edit lists) are decoded but never shown.
-                if packet.size and not packet.is_discard and not is_hidden(packet, codec_name):
-                    starts_whole = packet.is_keyframe if not stamps else starts_whole
-                    num_doubtful += may_be_placeholder(packet, codec_name)
-                    stamps.append(packet.pts)
-        except FFMPEG_ERRORS as error:
-            if not stamps:
-                raise VideoUnreadable(path, f"nothing can be read from it ({error})") from error
-        if not stamps:
-            reason = f"its video stream is empty (its header promises {stream.frames} frames)"
-            raise VideoUnreadable(path, reason)
-        known = [stamp for stamp in stamps if stamp is not None]
-        # Pictures shown before the keyframe that they follow refer to what was cut away.
-        starts_whole &= stamps[0] is None or stamps[0] == min(known)
-        num_hidden = num_packets - len(stamps)
-        if num_doubtful or not starts_whole:
-            decoded: list[int | None] = [frame.pts for frame in decoded_frames(path)]
-            num_hidden += min(num_doubtful, max(0, len(stamps) - len(decoded)))
-            stamps = decoded
+        found = _packets_of(path, container, stream)
+        stamps = found.stamps
+        num_hidden = found.num_packets - len(stamps)
+        if found.num_doubtful or not found.starts_whole:
+            stamps = [frame.pts for frame in decoded_frames(path)]
+            num_hidden += min(found.num_doubtful, max(0, len(found.stamps) - len(stamps)))
         # An AVI's header counts moments, also those at which nothing new is shown.
         is_whole_avi = container.format.name == "avi" and avi_is_whole(path)
-        films = films_of(container)
         return FrameIndex(
-            times_of(stamps, float(stream.time_base or 1), fps),
-            fps,
-            stream.codec_context.pix_fmt or "",
-            stream.codec_context.width,
-            stream.codec_context.height,
-            starts_whole,
-            stream.index,
-            len(container.streams.video),
-            _choice(stream, len(films)),
-            container.format.name,
-            0 if is_whole_avi else stream.frames,
-            num_packets,
-            num_hidden,
+            timestamps_seconds=times_of(stamps, float(stream.time_base or 1), fps),
+            fps=fps,
+            pixel_format=codec.pix_fmt or "",
+            width=codec.width,
+            height=codec.height,
+            starts_whole=found.starts_whole,
+            stream_index=stream.index,
+            num_streams=len(container.streams.video),
+            note=_choice(stream, len(films_of(container))),
+            container_format=container.format.name,
+            num_announced=0 if is_whole_avi else stream.frames,
+            num_packets=found.num_packets,
+            num_hidden=num_hidden,
         )
 
 
-def _choice(stream: av.VideoStream, num_films: int) -> str:
+def _packets_of(path: str, container: InputContainer, stream: VideoStream) -> _Packets:
+    codec_name = stream.codec_context.name
+    stamps: list[int | None] = []
+    starts_whole, num_packets, num_doubtful = True, 0, 0
+    try:
+        for packet in container.demux(stream):
+            num_packets += bool(packet.size)
+            # Discarded packets (edit lists) are decoded but never shown.
+            if packet.size and not packet.is_discard and not is_hidden(packet, codec_name):
+                starts_whole = packet.is_keyframe if not stamps else starts_whole
+                num_doubtful += may_be_placeholder(packet, codec_name)
+                stamps.append(packet.pts)
+    except FFMPEG_ERRORS as error:
+        if not stamps:
+            raise VideoUnreadable(path, f"nothing can be read from it ({error})") from error
+    if not stamps:
+        reason = f"its video stream is empty (its header promises {stream.frames} frames)"
+        raise VideoUnreadable(path, reason)
+    # Pictures shown before the keyframe that they follow refer to what was cut away.
+    earliest = min((stamp for stamp in stamps if stamp is not None), default=None)
+    starts_whole &= stamps[0] in (None, earliest)
+    return _Packets(stamps, starts_whole, num_packets, num_doubtful)
+
+
+def _choice(stream: VideoStream, num_films: int) -> str:
     if num_films == 1:
         return ""
     size = f"{stream.codec_context.width}x{stream.codec_context.height}"

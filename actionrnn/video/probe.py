@@ -1,5 +1,6 @@
 """What a file is and which of its streams is the film; and, if it is no video, why not."""
 
+import contextlib
 import os
 from collections import Counter
 
@@ -27,8 +28,7 @@ def open_container(path: str) -> InputContainer:
     """
     _require_readable(path)
     try:
-        options = {"format_whitelist": OPENED_FORMATS, "protocol_whitelist": "file"}
-        container = av.open("file:" + path, metadata_errors="replace", options=options)
+        container = _opened("file:" + path)
     except FFMPEG_ERRORS as error:
         raise VideoUnreadable(path, why_unreadable(path, error)) from error
     if container.streams.video:
@@ -40,6 +40,11 @@ def open_container(path: str) -> InputContainer:
         reason = f"it has no video stream, only {', '.join(kinds) or 'an empty container'}"
     container.close()
     raise VideoUnreadable(path, reason)
+
+
+def _opened(name: str) -> InputContainer:
+    options = {"format_whitelist": OPENED_FORMATS, "protocol_whitelist": "file"}
+    return av.open(name, metadata_errors="replace", options=options)
 
 
 def why_no_video(path: str) -> str:
@@ -87,15 +92,13 @@ def films_of(container: InputContainer) -> list[VideoStream]:
 def _streams_of_several_pictures(name: str, num_films: int) -> set[int]:
     """Which streams go on after their first picture; looked up, for few headers tell."""
     counts: Counter[int] = Counter()
-    with av.open(name, metadata_errors="replace") as container:
+    with _opened(name) as container:
         moving = [s for s in container.streams.video if not s.disposition & _STILLS]
-        try:
+        with contextlib.suppress(*FFMPEG_ERRORS):  # said by whoever reads it all
             for packet in container.demux(moving):
                 counts[packet.stream_index] += bool(packet.size)
                 if sum(count > 1 for count in counts.values()) == num_films:
                     break
-        except FFMPEG_ERRORS:
-            return {index for index, count in counts.items() if count > 1}
     return {index for index, count in counts.items() if count > 1}
 
 

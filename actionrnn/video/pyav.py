@@ -58,16 +58,7 @@ class PyAVReader(Closes):
                 sizes.append((frame.width, frame.height))
             if number in wanted:
                 found[number] = self._upright(frame, number, sizes[0])
-        if num_damaged:
-            note = f"{num_damaged} of {len(stamps)} frames are damaged"
-            self.warnings = (*self._notes, note)
-        if len(sizes) > 1:
-            (width, height), (other_width, other_height) = sizes[:2]
-            note = (
-                f"its pictures change size, from {width}x{height} to {other_width}x{other_height}; "
-                f"all are scaled to the first"
-            )
-            self.warnings = (*self.warnings, note)
+        self.warnings = self._notes + _oddities(num_damaged, len(stamps), sizes)
         if not stamps:
             raise VideoUnreadable(self.path, "not one frame can be decoded")
         if len(found) < len(wanted):
@@ -90,6 +81,17 @@ class PyAVReader(Closes):
 
     def close(self) -> None:
         """Nothing is held open between two reads."""
+
+
+def _oddities(num_damaged: int, num_frames: int, sizes: list[Size]) -> tuple[str, ...]:
+    """What was odd about decoded frames, in words."""
+    notes = [f"{num_damaged} of {num_frames} frames are damaged"] if num_damaged else []
+    if len(sizes) > 1:
+        first, second = (f"{width}x{height}" for width, height in sizes[:2])
+        notes.append(
+            f"its pictures change size, from {first} to {second}; all are scaled to the first"
+        )
+    return tuple(notes)
 
 
 def check_indices(indices: Sequence[int], num_frames: int) -> None:
