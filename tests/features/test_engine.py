@@ -175,6 +175,7 @@ def test_decoders_without_memory_cost_no_clip_for_good(
     expected = ensure_features(few, SETTINGS, tmp_path / "g", **options)
     monkeypatch.setattr(engine, "DecodeWorker", Starved)
     starved = ensure_features(few, SETTINGS, tmp_path / "f", **options)
+    assert bool(starved.failures) or hundredths > 0
     assert all(r.startswith("not read this time: ") for r in starved.failures.values())
     for name in starved.video_ids:
         assert np.array_equal(starved.read(name), expected.read(name)), "whole or not at all"
