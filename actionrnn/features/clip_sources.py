@@ -108,7 +108,8 @@ def refuse_foreign(store: Path, entries: Mapping[str, Entry], manifest: Manifest
     for video_id in places.keys() & entries.keys():
         other, _, place = entries[video_id].source.partition("\n")
         here = places[video_id].partition("\n")[2]
-        same_file = os.path.normpath(f"{other}/{place}") == os.path.normpath(f"{root}/{here}")
+        there = os.path.realpath(os.path.join(other, place))
+        same_file = there == os.path.realpath(os.path.join(root, here))
         if not same_file and other != str(root) and (Path(other) / MANIFEST_NAME).is_file():
             raise ActionRNNError(
                 f"{store} holds the features of another dataset, {other}, whose clips have the "

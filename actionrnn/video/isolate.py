@@ -258,8 +258,7 @@ def _is_shortage(error: BaseException | None) -> bool:
 
     Where the system limits a process's memory, a library may report the want of it in any words.
     """
-    is_of_video = isinstance(error, VideoError) and not isinstance(error, VideoNotFound)
-    if is_of_video and _memory_is_limited():
+    if _memory_is_limited() and not isinstance(error, VideoNotFound | ValueError):
         return True
     while error is not None:
         number = error.errno if isinstance(error, OSError) else None

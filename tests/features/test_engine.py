@@ -1,6 +1,8 @@
 """The engine: one bad clip costs one clip; any division of the work gives the same features."""
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import threading
@@ -24,7 +26,8 @@ from actionrnn.features.machine import num_cores, parse_shard, shard_of_environm
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.store import FeatureStore
 from actionrnn.video.decode import ClipFrames
-from actionrnn.video.isolate import DecodeWorker
+from actionrnn.video.errors import VideoNotFound
+from actionrnn.video.isolate import ClipRequest, DecoderDied, DecodeWorker
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
@@ -84,21 +87,152 @@ class Sabotaged(DecodeWorker):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [False, True], ids=["hangs", "crashes"])
+@pytest.mark.parametrize("killed", [False, True], ids=["hangs", "dies"])
 def test_a_clip_that_stops_its_decoder_costs_itself_alone(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:
     monkeypatch.setattr(Sabotaged, "victim", str(manifest.video_paths()[4]))
     monkeypatch.setattr(Sabotaged, "killed", killed)
     monkeypatch.setattr(engine, "DecodeWorker", Sabotaged)
-    store = ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=1, progress=False)
+    options = {"num_workers": 1, "progress": False}
+    store = ensure_features(manifest, SETTINGS, tmp_path / "f", **options)
     (reason,) = store.failures.values()
     wanted = "crashed its process (SIGKILL)" if killed else "did not end within 0.5 s"
     assert wanted in reason
+    assert reason.startswith("not read this time: ") == killed
     assert len(store.video_ids) == 9
     lines = (store.folder / "failures.csv").read_text().splitlines()
     assert len(lines) == 2
     assert lines[1].startswith(manifest.table["video_id"][4])
+    monkeypatch.setattr(Sabotaged, "victim", "")
+    mates = ensure_features(manifest, SETTINGS, tmp_path / "f", retry_unread=False, **options)
+    assert mates.failures == store.failures, "the first process of a run has just tried"
+    again = ensure_features(manifest, SETTINGS, tmp_path / "f", **options)
+    assert len(again.video_ids) == (10 if killed else 9)
+
+
+class Mortal:
+    """Answers as DecodeWorker does, and dies at random, as if something were killing processes."""
+
+    chance = 0.4
+    draw = random.Random(1)
+    timeout_seconds = 0.0
+
+    def start(self) -> None:
+        pass
+
+    def ask(self, request):  # type: ignore[no-untyped-def]
+        if self.draw.random() < self.chance:
+            raise DecoderDied(request.path, "the decoder crashed its process (SIGKILL)")
+        return request.answer()
+
+    def close(self) -> None:
+        pass
+
+
+def test_killed_decoders_cost_no_clip_for_good(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"num_workers": 2, "progress": False, "max_bad": 1.0}
+    expected = ensure_features(manifest, SETTINGS, tmp_path / "g", **options)
+    monkeypatch.setattr(engine, "DecodeWorker", Mortal)
+    lost = []
+    for _ in range(30):
+        store = ensure_features(manifest, SETTINGS, tmp_path / "f", **options)
+        assert set(store.video_ids) | set(store.failures) == set(expected.video_ids)
+        assert all(r.startswith("not read this time: ") for r in store.failures.values())
+        lost.append(len(store.failures))
+        if not store.failures:
+            break
+    assert lost[0] > 0, "the seed spares nobody in the first run"
+    assert lost[-1] == 0
+    assert lost == sorted(lost, reverse=True)
+    assert same(store, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hundredths", [0, 5, 30])
+def test_decoders_without_memory_cost_no_clip_for_good(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hundredths: int
+) -> None:
+    """Their address space is limited to what they have, and a little more, once they run."""
+    resource = pytest.importorskip("resource")
+
+    class Starved(DecodeWorker):
+        def ask(self, request):  # type: ignore[no-untyped-def]
+            process = self._running()
+            warm = ClipRequest(str(tmp_path / "none.mp4"), SETTINGS.sampling, SETTINGS.transform)
+            with contextlib.suppress(VideoNotFound):
+                super().ask(warm)
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            used = int(status.split("VmSize:")[1].split()[0]) * 1024
+            limit = used + used * hundredths // 1000
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+            return super().ask(request)
+
+    options = {"num_workers": 1, "progress": False, "max_bad": 1.0}
+    few = Manifest(manifest.root, manifest.table.iloc[:2], manifest.class_names)
+    expected = ensure_features(few, SETTINGS, tmp_path / "g", **options)
+    monkeypatch.setattr(engine, "DecodeWorker", Starved)
+    starved = ensure_features(few, SETTINGS, tmp_path / "f", **options)
+    assert bool(starved.failures) or hundredths > 0
+    assert all(r.startswith("not read this time: ") for r in starved.failures.values())
+    for name in starved.video_ids:
+        assert np.array_equal(starved.read(name), expected.read(name)), "whole or not at all"
+    monkeypatch.setattr(engine, "DecodeWorker", DecodeWorker)
+    assert same(ensure_features(few, SETTINGS, tmp_path / "f", **options), expected)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read_is_read_when_it_may(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    path = manifest.video_paths()[1]
+    path.chmod(0)
+    store = ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=1, progress=False)
+    assert len(store.failures) == 1
+    path.chmod(0o600)
+    store = ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=1, progress=False)
+    assert not store.failures
+
+
+def test_two_datasets_in_one_folder_keep_their_own_features(
+    manifest: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their clips have the same names and are other videos."""
+    options = {"num_workers": 1}
+    shutil.copytree(manifest.root, tmp_path / "copy", ignore=lambda *_: ["f", "g", "h", "copy"])
+    paths = manifest.table["path"].tolist()
+    for path, other in zip(paths, paths[1:] + paths[:1], strict=True):
+        shutil.copyfile(manifest.root / other, tmp_path / "copy" / path)
+    copy = Manifest(tmp_path / "copy", manifest.table, manifest.class_names)
+    expected = [
+        ensure_features(manifest, SETTINGS, tmp_path / "g", **options),
+        ensure_features(copy, SETTINGS, tmp_path / "h", **options),
+    ]
+    assert not same(*expected)
+    for _ in range(2):
+        capsys.readouterr()
+        for number, one in enumerate((manifest, copy)):
+            found = ensure_features(one, SETTINGS, tmp_path / "f", **options)
+            assert same(found, expected[number])
+    assert "to extract" not in capsys.readouterr().err, "each is computed once"
+
+
+@pytest.mark.parametrize(("num_frames", "cut"), [(5, True), (50, False)])
+def test_sampling_that_ends_before_the_clip_says_so(
+    manifest: Manifest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    num_frames: int,
+    cut: bool,
+) -> None:
+    settings = replace(SETTINGS, sampling=Sampling("fps", num_frames=num_frames, fps=12))
+    store = ensure_features(manifest, settings, tmp_path / "f", num_workers=1)
+    said = f"warning: the end of 10 of 10 clips is not seen: {num_frames} frames at 12 fps"
+    assert (said in capsys.readouterr().err) == cut
+    noted = [any("does not reach" in w for w in e.warnings) for e in store.entries.values()]
+    assert noted == [cut] * 10
 
 
 def test_failures_are_tried_again_when_asked(manifest: Manifest, tmp_path: Path) -> None:

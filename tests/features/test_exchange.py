@@ -1,5 +1,6 @@
 """Features go out and come in, a file a clip, and train like any."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,137 @@ def test_nothing_to_import_is_said(tmp_path: Path) -> None:
     with pytest.raises(ActionRNNError, match=r"not one of the 1 clips; wanted files like a\.npy"):
         import_features(manifest_of(tmp_path, ["a"]), tmp_path, tmp_path / "f", "mine")
     assert not (tmp_path / "f").exists()
+
+
+@pytest.mark.parametrize(
+    ("video_id", "path", "file"),
+    [
+        ("clip", "clip.avi", "clip.npy"),
+        ("clip", "clip.avi", "clip.avi.npy"),
+        ("a/clip.avi", "a/clip.avi", "a/clip.npy"),
+        ("a/clip.avi", "a/clip.avi", "a/clip.avi.npy"),
+        ("clip.npy", "clip.npy", "clip.npy"),
+        ("clip", "clip.npy", "clip.npy"),
+        ("clip.npy", "clip.npy", "clip.npy.safetensors"),
+        ("v1.2", "v1.2.mp4", "v1.2.npy"),
+    ],
+)
+def test_names_go_with_and_without_endings(
+    tmp_path: Path, video_id: str, path: str, file: str
+) -> None:
+    table = pd.DataFrame({"video_id": [video_id], "path": [path], "label": "a", "split1": "train"})
+    manifest = Manifest(tmp_path, table, ["a"])
+    target = tmp_path / "in" / file
+    target.parent.mkdir(parents=True)
+    if file.endswith(".npy"):
+        np.save(target, array(0))
+    else:
+        save_file({"f": array(0)}, target)
+    store = import_features(manifest, tmp_path / "in", tmp_path / "f", "mine")
+    assert np.array_equal(store.read(video_id), array(0))
+    export_features(store, tmp_path / "out", "npy")
+    again = import_features(manifest, tmp_path / "out", tmp_path / "g", "mine")
+    assert np.array_equal(again.read(video_id), array(0))
+
+
+def test_an_ending_that_is_part_of_the_name_is_not_taken_off(tmp_path: Path) -> None:
+    np.save(tmp_path / "v1.npy", array(0))
+    with pytest.raises(ActionRNNError, match="features of not one of the 1 clips"):
+        import_features(manifest_of(tmp_path, ["v1.2"]), tmp_path, tmp_path / "f", "mine")
+
+
+def test_one_file_is_not_two_clips(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", array(0))
+    table = pd.DataFrame({"video_id": ["a.avi", "a.mp4"], "path": ["a.avi", "a.mp4"]})
+    manifest = Manifest(tmp_path, table.assign(label="a", split1="train"), ["a"])
+    with pytest.raises(ActionRNNError, match=r"features of 2 clips \(a\.avi, a\.mp4\)"):
+        import_features(manifest, tmp_path, tmp_path / "f", "mine")
+
+
+@pytest.mark.parametrize("second", [array(1, 2, 5), np.ones((1, 3, 9), np.float32), array(3)])
+def test_features_of_any_size_and_views_take_the_place_of_the_old(
+    tmp_path: Path, second: np.ndarray
+) -> None:
+    manifest = manifest_of(tmp_path, ["a", "b"])
+    for values in (array(0), second):
+        for name in ("a", "b"):
+            np.save(tmp_path / f"{name}.npy", values)
+        import_features(manifest, tmp_path, tmp_path / "f", "mine")
+        store = ensure_features(manifest, IMPORTED, tmp_path / "f")
+        assert not store.damaged
+        assert np.array_equal(store.read("b"), values)
+        assert store.gather(["a", "b"])[0].shape == (2, *values.shape[1:])
+    assert len(list((tmp_path / "f").iterdir())) == 1
+
+
+def test_an_import_that_fails_leaves_the_old_features(tmp_path: Path) -> None:
+    manifest = manifest_of(tmp_path, ["a", "b"])
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", array(0))
+    import_features(manifest, tmp_path, tmp_path / "f", "mine")
+    np.save(tmp_path / "a.npy", array(1))
+    np.save(tmp_path / "b.npy", array(1, 2))
+    with pytest.raises(ActionRNNError, match="2 views of D = 4, but the clips before have 1 of 4"):
+        import_features(manifest, tmp_path, tmp_path / "f", "mine")
+    store = ensure_features(manifest, IMPORTED, tmp_path / "f")
+    assert np.array_equal(store.read("a"), array(0))
+    assert len(list((tmp_path / "f").iterdir())) == 1
+
+
+def test_features_too_large_for_their_type_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.full((2, 3), 1e9, np.float32))
+    manifest = manifest_of(tmp_path, ["a"])
+    with pytest.raises(ActionRNNError, match="not all its values are finite in float16"):
+        import_features(manifest, tmp_path, tmp_path / "f", "mine", "float16")
+
+
+@pytest.fixture
+def two_datasets(tmp_path: Path) -> list[Manifest]:
+    made = []
+    for number, root in enumerate((tmp_path / "one", tmp_path / "other")):
+        manifest = manifest_of(root, ["a", "b"])
+        manifest.save()
+        for name in ("a", "b"):
+            np.save(root / f"{name}.npy", array(number))
+        made.append(manifest)
+    return made
+
+
+def test_two_datasets_never_share_imported_features(
+    two_datasets: list[Manifest], tmp_path: Path
+) -> None:
+    one, other = two_datasets
+    shared = tmp_path / "shared"
+    import_features(one, one.root, shared, "mine")
+    with pytest.raises(ActionRNNError, match=r"features of another dataset, .*one, whose clips"):
+        ensure_features(other, IMPORTED, shared)
+    with pytest.raises(ActionRNNError, match="under another --name"):
+        import_features(other, other.root, shared, "mine")
+    assert np.array_equal(ensure_features(one, IMPORTED, shared).read("a"), array(0))
+    import_features(other, other.root, shared, "theirs")
+    theirs = FeatureSettings(BackboneConfig("import:theirs"))
+    assert np.array_equal(ensure_features(other, theirs, shared).read("a"), array(1))
+
+
+def test_a_dataset_that_moved_or_was_copied_keeps_its_imported_features(
+    two_datasets: list[Manifest], tmp_path: Path
+) -> None:
+    one, _ = two_datasets
+    import_features(one, one.root, tmp_path / "shared", "mine")
+    import_features(one, one.root, one.root / "features", "mine")
+    shutil.copytree(one.root, tmp_path / "copy")
+    copy = Manifest.load(tmp_path / "copy")
+    assert ensure_features(copy, IMPORTED, copy.root / "features").video_ids == ["a", "b"]
+    one.root.rename(tmp_path / "moved")
+    moved = Manifest.load(tmp_path / "moved")
+    assert ensure_features(moved, IMPORTED, tmp_path / "shared").video_ids == ["a", "b"]
+
+
+def test_another_manifest_of_the_same_files_shares_their_features(
+    two_datasets: list[Manifest], tmp_path: Path
+) -> None:
+    one, _ = two_datasets
+    import_features(one, one.root, tmp_path / "shared", "mine")
+    table = one.table.assign(path=[str(path) for path in one.video_paths()]).iloc[1:]
+    inner = Manifest(tmp_path / "inner", table.reset_index(drop=True), one.class_names)
+    assert "b" in ensure_features(inner, IMPORTED, tmp_path / "shared")

@@ -1,0 +1,30 @@
+"""Files are whole or not there, and what a killed process leaves is known by its name."""
+
+from pathlib import Path
+
+import pytest
+
+from actionrnn.files import is_unfinished, publish_text, published
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    publish_text(tmp_path / "a.txt", "old")
+    with pytest.raises(ValueError, match="no"), published(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        assert (tmp_path / "a.txt").read_text() == "old"
+        raise ValueError("no")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+@pytest.mark.parametrize("ending", ["", ".mp4"])
+def test_unfinished_files_are_told_from_finished_ones(tmp_path: Path, ending: str) -> None:
+    target = tmp_path / "deep" / "a.mp4"
+    with published(target, ending) as temporary:
+        assert is_unfinished(temporary.name)
+        assert temporary.name.endswith(ending)
+        temporary.write_text("whole")
+    assert target.read_text() == "whole"
+    assert not any(
+        is_unfinished(name) for name in (target.name, ".hidden", ".a.b-c", "x.1-0123abcd")
+    )
