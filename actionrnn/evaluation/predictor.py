@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from actionrnn.errors import ActionRNNError
+from actionrnn.errors import ActionRNNError, shown
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.extract import choose_device, extract_clip, load_backbone
 from actionrnn.features.spec import FeatureSpec
@@ -139,8 +139,8 @@ def print_ranking(path: str, class_names: list[str], probs_K: Any, error: str) -
 
 def _print_one(path: str, ranking: list[Ranked], error: str) -> None:
     if error:
-        print(f"{path}\n  could not be read: {error}")
+        print(f"{shown(path)}\n  could not be read: {shown(error)}")
         return
-    print(path)
+    print(shown(path))
     for place, (label, probability) in enumerate(ranking, start=1):
-        print(f"  {place}. {label:<28} {probability:6.1%}")
+        print(f"  {place}. {shown(label):<28} {probability:6.1%}")

@@ -10,6 +10,7 @@ from actionrnn.datasets.source.archives import archive_name, extract, find_archi
 from actionrnn.datasets.source.download import RemoteFile, download
 from actionrnn.datasets.source.names import numbered_lines
 from actionrnn.errors import ActionRNNError
+from actionrnn.files import publish_text
 from actionrnn.progress import tell
 from actionrnn.video.formats import PICTURE_ENDINGS, VIDEO_ENDINGS
 
@@ -207,6 +208,5 @@ def _unpacked(parts: list[Path], into: Path) -> Path:
             )
         return folder
     tell(f"unpacking {parts[0]} to {folder}")
-    into.mkdir(parents=True, exist_ok=True)
-    note.write_text(mark, encoding="utf-8")
+    publish_text(note, mark)
     return extract(parts, folder)
