@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Control characters (a terminal obeys them), marks that turn the direction of writing, ends of
-# lines, and bytes that are no text: `os` hands those over as lone surrogates.
+CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What a terminal obeys, and bytes that are no text (`os` hands them over as lone surrogates)."""
+
+# The same, the ends of lines that Unicode added, and marks that turn the direction of writing.
 _NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from actionrnn.cli import main
 from actionrnn.errors import shown
+from actionrnn.evaluation.predictor import print_ranking
 from actionrnn.progress import tell
 
 
@@ -26,6 +27,12 @@ def test_letters_of_every_script_stay() -> None:
 def test_what_is_escaped_can_be_told() -> None:
     assert shown("a\x1b[2Jb\n\x07\u202ec\udce9") == "a\\x1b[2Jb\\n\\x07\\u202ec\\udce9"
     assert shown("a\n\tb\rc", lines=True) == "a\n\tb\\rc"
+
+
+def test_a_ranking_is_shown_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_ranking("\x1b[2Jclip.mp4", ["ju\x1b[31mmp", "run"], [0.9, 0.1], "")
+    print_ranking("\x1b[2Jclip.mp4", ["jump", "run"], [0.9, 0.1], "bad \x1b[2J")
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_messages_and_errors_are_shown_so(capsys: pytest.CaptureFixture[str]) -> None:

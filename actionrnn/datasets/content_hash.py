@@ -11,6 +11,7 @@ from actionrnn.datasets.groups import join_groups, pairs_of_equal
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.files import sha256_of_file, sha256_of_text
 from actionrnn.progress import in_threads
+from actionrnn.video.formats import PICTURE_ENDINGS
 
 CONTENT = "content"
 """Manifest column: the same text for clips whose files are equal, empty for files unlike others.
@@ -61,14 +62,23 @@ def groups_with_equal_files(table: pd.DataFrame) -> list[str]:
     return join_groups(table["group"].tolist(), pairs_of_equal(content), names)
 
 
+def _pictures(folder: Path) -> list[Path]:
+    """What counts of a folder of pictures; not what systems leave beside them."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_ENDINGS and path.name[0] != "." and path.is_file()
+    )
+
+
 def _size(path: Path) -> tuple[int, ...]:
     if path.is_dir():
-        return tuple(file.stat().st_size for file in sorted(path.iterdir()))
+        return tuple(file.stat().st_size for file in _pictures(path))
     return (path.stat().st_size,) if path.is_file() else ()
 
 
 def _sha256(path: Path) -> str:
-    """Of a file, or of the files of a folder in the order of their names."""
+    """Of a file, or of the pictures of a folder in the order of their names."""
     if path.is_dir():
-        return sha256_of_text("\n".join(map(sha256_of_file, sorted(path.iterdir()))))
+        return sha256_of_text("\n".join(map(sha256_of_file, _pictures(path))))
     return sha256_of_file(path)

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from actionrnn.datasets.errors import ManifestError, ManifestNotFound
+from actionrnn.errors import CONTROL_CHARACTERS
 
 MANIFEST_NAME = "manifest.csv"
 CLASSES_NAME = "classes.txt"
 SPLIT_NAMES = ("train", "val", "test", "unused")
 SPLIT_COLUMN = re.compile(r"split[1-9][0-9]*")
 
-_UNFIT = re.compile("[\r\n\ud800-\udfff]")
+_UNFIT_PATH = re.compile("[\r\n]")
 _REQUIRED = ("video_id", "path", "label")
 _SECONDS = ("start_seconds", "end_seconds")
 _CORE = (*_REQUIRED, "group", *_SECONDS)
@@ -45,7 +46,7 @@ def read_class_names(path: Path) -> list[str]:
 
 
 def check_class_names(class_names: list[str], where: str) -> None:
-    """Refuse names that are empty, hold a line break, or differ only in case or spaces.
+    """Refuse names that are empty, hold control characters, or differ only in case or spaces.
 
     Raises:
         ManifestError: naming them.
@@ -56,8 +57,8 @@ def check_class_names(class_names: list[str], where: str) -> None:
     for line, name in enumerate(class_names, start=1):
         if not name.strip():
             _fail(where, f"class {line} has an empty name")
-        if name != name.strip() or "\n" in name or "\r" in name:
-            _fail(where, f"class {line} {name!r} has spaces at its edge or a line break inside")
+        if name != name.strip() or CONTROL_CHARACTERS.search(name):
+            _fail(where, f"class {line} {name!r} has spaces at its edge or control characters")
         key = "".join(name.split()).casefold()
         if key in seen:
             first_line, first = seen[key]
@@ -155,8 +156,12 @@ def check_rows(table: pd.DataFrame, class_names: list[str], at: Callable[[int], 
         for row in _first(table[name] == ""):
             _fail(at(row), f"{name} is empty")
     for name in table.columns.drop(list(_SECONDS)):
-        for row in _first(table[name].map(lambda text: bool(_UNFIT.search(text)))):
-            _fail(at(row), f"{name} {table[name].iloc[row]!r} holds a line break, or no UTF-8 text")
+        # A file is called what it is called; all else is printed everywhere.
+        pattern = _UNFIT_PATH if name == "path" else CONTROL_CHARACTERS
+        unfit = [text for text in table[name].unique() if pattern.search(text)]
+        for row in _first(table[name].isin(unfit)):
+            value = table[name].iloc[row]
+            _fail(at(row), f"{name} {value!r} holds a line break or other control characters")
     for row in _first(table["video_id"].duplicated()):
         video_id = table["video_id"].iloc[row]
         first = int(np.flatnonzero(table["video_id"] == video_id)[0])

@@ -14,6 +14,7 @@ from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.file_checks import Segment, outside_of_files, unreadable
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.prepare_report import Report, class_table, lacking_classes
+from actionrnn.datasets.source.names import require_names
 from actionrnn.datasets.splits import carve_val, set_aside
 from actionrnn.progress import tell
 
@@ -152,13 +153,12 @@ def _table(root: Path, clips: Sequence[Clip]) -> pd.DataFrame:
     def from_root(folder: Path) -> str:
         return Path(os.path.relpath(os.path.realpath(folder), top)).as_posix()
 
+    paths = [f"{from_root(clip.file.parent)}/{clip.file.name}".removeprefix("./") for clip in clips]
+    require_names(paths)
     table = pd.DataFrame(
         {
             "video_id": [clip.video_id for clip in clips],
-            "path": [
-                f"{from_root(clip.file.parent)}/{clip.file.name}".removeprefix("./")
-                for clip in clips
-            ],
+            "path": paths,
             "label": [clip.label for clip in clips],
             "group": [clip.group for clip in clips],
             "start_seconds": [clip.start_seconds for clip in clips],

@@ -378,9 +378,9 @@ class ActionDataModule(pl.LightningDataModule):
         Raises:
             ActionRNNError: see `ensure_features`.
         """
-        options = self.extraction
-        weights_identity(self.features.backbone)  # is there, before files are compared
         self._check_before()
+        options = self.extraction
+        weights_identity(self.features.backbone)  # is there, before minutes of decoding
         self._store = ensure_features(
             self.manifest,
             self.features,

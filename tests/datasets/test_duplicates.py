@@ -195,3 +195,15 @@ def test_cached_features_are_compared_without_decoding(
         "a ~ b: close features (1.00); in different parts of split1 (train, test)"
     ]
     assert "1 clips have no features and are not compared: d" in shown.err
+
+
+def test_folders_of_equal_pictures_are_equal_whatever_lies_beside_them(tmp_path: Path) -> None:
+    for number, name in enumerate(("a", "b", "c")):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        for frame in range(3):
+            (tmp_path / name / f"{frame:05}.jpg").write_bytes(bytes([frame, number // 2]) * 50)
+    (tmp_path / "a" / "._00000.jpg").write_bytes(b"a Mac's")
+    (tmp_path / "b" / "Thumbs.db").write_bytes(b"Windows'")
+    first, second, third = equal_files([tmp_path / name for name in "abc"])
+    assert first == second != ""
+    assert third == ""

@@ -161,6 +161,14 @@ def test_names_that_no_table_can_hold_are_told(
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
+def test_a_folder_on_the_way_whose_name_no_table_can_hold(mixed: Path, tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    shutil.copytree(mixed, odd)
+    with pytest.raises(ManifestError, match="the name is not UTF-8 text"):
+        folder.prepare(odd, tmp_path / "root", near_duplicates="skip")
+
+
 @pytest.mark.slow
 def test_control_characters_in_names_reach_no_terminal(
     mixed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]

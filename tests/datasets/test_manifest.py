@@ -265,3 +265,16 @@ def test_scales_to_many_clips(tmp_path: Path) -> None:
     assert manifest.check_split("split1") == []
     manifest.save()
     assert Manifest.load(tmp_path).split_hash("split1") == manifest.split_hash("split1")
+
+
+@pytest.mark.parametrize("column", ["video_id", "label", "group", "camera"])
+@pytest.mark.parametrize("character", ["\x1b", "\x07", "\x9b", "\n"])
+def test_what_is_printed_everywhere_commands_no_terminal(column: str, character: str) -> None:
+    name = f"x{character}y"
+    rows = pd.DataFrame({"video_id": ["a", "b"], "path": ["a", "b"], "label": ["run", "jump"]})
+    classes = ["run", "jump", name] if column == "label" else ["run", "jump"]
+    with pytest.raises(ManifestError, match="control characters") as told:
+        Manifest(Path("/data"), rows.assign(**{column: [name, "jump"]}), classes)
+    assert character not in str(told.value)
+    kept = Manifest(Path("/data"), rows.assign(path=["x\x1by", "b"]), ["run", "jump"])
+    assert kept.table["path"].tolist() == ["x\x1by", "b"], "a file is called what it is called"

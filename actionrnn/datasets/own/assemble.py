@@ -14,6 +14,7 @@ from actionrnn.datasets.picture_hash import find_near_duplicates, fingerprints
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip, publish
 from actionrnn.datasets.splits import fold_columns, fraction_column
+from actionrnn.errors import CONTROL_CHARACTERS
 from actionrnn.progress import tell
 
 NearDuplicates = Literal["group", "report", "skip"]
@@ -111,9 +112,13 @@ def check_labels(labels: Sequence[str], where: str) -> list[str]:
     """The class names in order.
 
     Raises:
-        ManifestError: if there are fewer than two, or two differ only in case or spaces.
+        ManifestError: if there are fewer than two, two differ only in case or spaces, or one
+            holds control characters.
     """
     counts = Counter(labels)
+    for name in counts:
+        if CONTROL_CHARACTERS.search(name):
+            raise ManifestError(f"{where}: the label {name!r} holds control characters; rename it")
     spellings: dict[str, list[str]] = {}
     for name in sorted(counts):
         spellings.setdefault("".join(name.split()).casefold(), []).append(name)

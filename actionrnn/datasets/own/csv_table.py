@@ -16,7 +16,7 @@ from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip
 from actionrnn.datasets.source.locate import SourceNeeded
 from actionrnn.datasets.source.names import why_unsafe
-from actionrnn.errors import near_miss
+from actionrnn.errors import near_miss, shown
 
 HOW = """Give the CSV that lists your clips; its first line names the columns:
   path,label,group,start_seconds,end_seconds,split     (all but path and label may be left out;
@@ -134,7 +134,7 @@ def _clip(row: Row, columns: _Columns, place: Callable[[str, str], Path], outsid
     if not row.cells[columns.label].strip():
         raise ManifestError(f"{row.where}: {columns.label} is empty")
     start, end = _seconds(row, columns.start), _seconds(row, columns.end)
-    video_id = path + _segment(start, end)
+    video_id = shown(path) + _segment(start, end)
     return Clip(
         video_id=video_id,
         file=place(path, video_id),

@@ -19,6 +19,7 @@ from actionrnn.datasets.publish import Clip
 from actionrnn.datasets.source.archives import archive_name, extract, is_archive
 from actionrnn.datasets.source.locate import SourceFiles, SourceNeeded
 from actionrnn.datasets.source.names import require_names
+from actionrnn.errors import shown
 
 HOW = """Give the folder that holds your videos, one sub-folder a class (or its zip, tar, rar):
   my_videos/jump/a.mp4             or my_videos/train/jump/a.mp4, my_videos/test/jump/b.mp4
@@ -86,10 +87,10 @@ def prepare(
         groups = groups_by_regex(inside, group_regex)
     clips = [
         Clip(
-            video_id="/".join(parts),
+            video_id=shown("/".join(parts)),
             file=path,
             label=parts[depth - 2],
-            group=group,
+            group=shown(group),
             splits={"split1": SPLIT_WORDS[parts[0].lower()]} if has_splits else {},
         )
         for (path, parts), group in zip(parts_of.items(), groups, strict=True)

@@ -10,8 +10,9 @@ from actionrnn.datasets.source.archives import archive_name, extract, find_archi
 from actionrnn.datasets.source.download import RemoteFile, download
 from actionrnn.datasets.source.names import numbered_lines
 from actionrnn.errors import ActionRNNError
+from actionrnn.files import publish_text
 from actionrnn.progress import tell
-from actionrnn.video.formats import PICTURE_ENDINGS, VIDEO_ENDINGS
+from actionrnn.video.formats import VIDEO_ENDINGS
 
 
 class SourceNeeded(ActionRNNError):
@@ -116,12 +117,6 @@ class SourceFiles:
         """The files whose ending is a video's."""
         return [path for path in self.paths if path.suffix.lower() in VIDEO_ENDINGS]
 
-    def picture_folders(self) -> list[Path]:
-        """Folders that hold pictures, and no video at any depth: image sequences."""
-        pictures = {p.parent for p in self.paths if p.suffix.lower() in PICTURE_ENDINGS}
-        above = {folder for video in self.videos() for folder in video.parents}
-        return sorted(pictures - above)
-
 
 def _walk(top: Path, image_folders: bool, seen: set[str], again: list[Path]) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
@@ -207,6 +202,5 @@ def _unpacked(parts: list[Path], into: Path) -> Path:
             )
         return folder
     tell(f"unpacking {parts[0]} to {folder}")
-    into.mkdir(parents=True, exist_ok=True)
-    note.write_text(mark, encoding="utf-8")
+    publish_text(note, mark)
     return extract(parts, folder)

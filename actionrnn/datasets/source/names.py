@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from actionrnn.datasets.errors import ManifestError
-from actionrnn.errors import shown
+from actionrnn.errors import CONTROL_CHARACTERS
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _NO_TEXT = re.compile("[\ud800-\udfff]")  # bytes that could not be decoded
@@ -28,7 +28,7 @@ def why_unsafe(name: str) -> str:
         return "is empty"
     if _NO_TEXT.search(name):
         return "is not UTF-8 text"
-    if shown(name) != name:
+    if CONTROL_CHARACTERS.search(name):
         return "holds control characters"
     if "\\" in name:
         return "holds a backslash"
