@@ -109,6 +109,7 @@ def summarise_folds(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         "leaked": any(row["leaked"] for rows in runs.values() for row in rows),
         **over_folds,
         "intervals": {key: _bounds(pooled[key]) for key in over_folds["mean"]},
+        "no_interval": {key: pooled[key].missing for key in over_folds["mean"]},
         "seeds": {"each": by_seed, **repeat.spread(list(by_seed.values()))},
         "together": {
             key: {"mean": each.value, "interval": _bounds(each)} for key, each in together.items()
@@ -125,6 +126,7 @@ def print_folds(summary: dict[str, Any]) -> None:
     """One row a fold, then the mean, the spread of folds and seeds, and the interval."""
     lines = {"95 %": {key: _narrow(bounds) for key, bounds in summary["intervals"].items()}}
     notes = ["sd: over folds; 95 %: of the mean, over recordings"]
+    notes += [f"no intervals: {why}" for why in sorted(set(summary["no_interval"].values()) - {""})]
     if together := summary["together"]:
         sd = summary["seeds"]["sd"]
         lines = {"sd of seeds": {key: f"{value:.3f}" for key, value in sd.items()}, **lines}
