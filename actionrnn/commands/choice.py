@@ -9,11 +9,12 @@ from typing import Any
 from actionrnn.commands.config import setting
 from actionrnn.commands.search_space import parse_space
 from actionrnn.commands.sweep import Sweep, as_words, best_trial, import_optuna, search
-from actionrnn.commands.sweep_results import print_top, trials_table
+from actionrnn.commands.sweep_results import OBJECTIVE, trials_table
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import inner_folds
 from actionrnn.errors import UsageError
 from actionrnn.files import publish_json
+from actionrnn.report.run_tables import print_top
 from actionrnn.training.data import ActionDataModule
 
 
@@ -61,7 +62,7 @@ def choose(
     publish_json(file, asdict(sweep))
     print(f"{column}: choosing settings by {num_inner} inner folds", file=sys.stderr)
     study = search(sweep, num_trials)
-    print_top(trials_table(study), [f"{num_inner} inner folds of {column}"])
+    print_top(trials_table(study), [f"{num_inner} inner folds of {column}"], OBJECTIVE)
     best = best_trial(study)
     print(f"{column} takes {' '.join(as_words(best.params))}", file=sys.stderr)
     return best.params, best.value

@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 import torch
 from jsonargparse import ArgumentParser
-from rich.table import Column, Table
 
 from actionrnn.commands import repeat
 from actionrnn.commands.config import setting
@@ -27,7 +26,7 @@ from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.files import publish_json
 from actionrnn.models.config import HeadConfig
-from actionrnn.report.terminal import plain_console
+from actionrnn.report.run_tables import print_heads, print_lengths
 
 HEADS = (*CELLS, *CONTROLS)
 FIGURES = ("accuracy", "macro_accuracy", "auc")
@@ -112,7 +111,7 @@ def compare_heads(options: argparse.Namespace, words: list[str]) -> dict[str, An
     }
     result["heads"] = rows
     if not options.json:
-        _print_heads(result, options.device)
+        print_heads(result, options.device)
     return result
 
 
@@ -161,41 +160,11 @@ def _scores(tables: list[Predictions], first: list[Predictions]) -> dict[str, An
         if key in means:
             low, high = means[key].interval or (None, None)
             found |= {key: means[key].value, f"{key}_low": low, f"{key}_high": high}
+            found[f"{key}_no_interval"] = means[key].missing
     if tables is first:
         return {**found, "against_reference": ""}
     paired = compare(first, tables, ("the reference", "this head")).figures["accuracy"]
     return {**found, "against_reference": paired.verdict}
-
-
-def _print_heads(result: dict[str, Any], device: str) -> None:
-    rows = result["heads"]
-    costs = Table(
-        Column("head", no_wrap=True), "parameters", "MACs", "train ms", "infer ms", "epochs",
-        "train s",
-    )  # fmt: skip
-    scores = Table(
-        Column("head", no_wrap=True), "accuracy", "95 %", "AUC", "95 %", f"vs {result['reference']}"
-    )
-    for row in rows:
-        costs.add_row(
-            row["head"], f"{row['parameters']:,}", _short(row["multiply_adds"]),
-            f"{row['train_ms']:.3f}", f"{row['inference_ms']:.3f}", f"{row['epochs']:g}",
-            f"{row['train_seconds']:.1f}",
-        )  # fmt: skip
-        scores.add_row(
-            row["head"], *_shown(row, "accuracy"), *_shown(row, "auc"), row["against_reference"]
-        )
-    console = plain_console()
-    console.print(costs)
-    console.print(
-        "MACs: multiply-adds of the head for one clip\n"
-        f"ms: per clip of a batch on {device}, a training step and a forward pass, medians"
-    )
-    console.print(scores)
-    console.print(
-        f"test clips of {', '.join(result['columns'])}; 95 %: over groups (recordings)\n"
-        f"vs: accuracy on the same clips is better, worse, or the difference is noise"
-    )
 
 
 def compare_lengths(options: argparse.Namespace, words: list[str]) -> dict[str, Any]:
@@ -207,7 +176,7 @@ def compare_lengths(options: argparse.Namespace, words: list[str]) -> dict[str, 
     config = _head_config(words)
     found = cells_by_length(config, lengths, options.feature_dim, options.clips, options.device)
     if not options.json:
-        _print_lengths(found, config, options)
+        print_lengths(found, config, options.feature_dim, options.clips, options.device)
     return {
         str(length): {cell: asdict(cost) for cell, cost in costs.items()}
         for length, costs in found.items()
@@ -223,35 +192,3 @@ def _head_config(words: list[str]) -> HeadConfig:
     with usage_errors(parser):
         parsed = parser.parse_args(flags)
     return HeadConfig(**parsed.model.as_dict())
-
-
-def _print_lengths(
-    found: dict[int, dict[str, Any]], config: HeadConfig, options: argparse.Namespace
-) -> None:
-    cells = list(next(iter(found.values())))
-    console = plain_console()
-    for title, field in (("training step", "train_ms"), ("inference", "inference_ms")):
-        table = Table("frames", *cells, title=f"{title}, ms per clip", title_justify="left")
-        for length, costs in found.items():
-            table.add_row(str(length), *(f"{getattr(costs[cell], field):.3f}" for cell in cells))
-        console.print(table)
-    console.print(
-        f"synthetic features of {options.feature_dim}, {config.hidden_size} units, "
-        f"{config.num_layers} layer(s), {options.clips} clips a batch, on {options.device}; "
-        f"medians of turns"
-    )
-
-
-def _shown(row: dict[str, Any], key: str) -> tuple[str, str]:
-    """A figure and its interval."""
-    if key not in row:
-        return "-", "-"
-    low, high = row[f"{key}_low"], row[f"{key}_high"]
-    return f"{row[key]:.3f}", "-" if low is None else f"{low:.3f}-{high:.3f}"
-
-
-def _short(number: int) -> str:
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g} {letter}"
-    return str(number)

@@ -16,7 +16,7 @@ from actionrnn.evaluation.folds import ensemble, mean_over_folds
 from actionrnn.evaluation.intervals import Figure
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.files import publish_json
-from actionrnn.report.terminal import plain_console
+from actionrnn.report.run_tables import print_folds
 
 TAKES_VERB = False
 
@@ -120,25 +120,3 @@ def summarise_folds(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 def _bounds(figure: Figure) -> list[float] | None:
     return list(figure.interval) if figure.interval else None
-
-
-def print_folds(summary: dict[str, Any]) -> None:
-    """One row a fold, then the mean, the spread of folds and seeds, and the interval."""
-    lines = {"95 %": {key: _narrow(bounds) for key, bounds in summary["intervals"].items()}}
-    notes = ["sd: over folds; 95 %: of the mean, over recordings"]
-    notes += [f"no intervals: {why}" for why in sorted(set(summary["no_interval"].values()) - {""})]
-    if together := summary["together"]:
-        sd = summary["seeds"]["sd"]
-        lines = {"sd of seeds": {key: f"{value:.3f}" for key, value in sd.items()}, **lines}
-        lines["together"] = {key: f"{found['mean']:.3f}" for key, found in together.items()}
-        lines["its 95 %"] = {key: _narrow(found["interval"]) for key, found in together.items()}
-        notes.append("together: a fold's seeds as one model, by their mean probability")
-    repeat.print_rows("fold, test", summary["folds"], summary["mean"], summary["sd"], lines.items())
-    console = plain_console()
-    console.print("\n".join(notes))
-    if summary["leaked"]:
-        console.print("LEAKED: training and test share recordings", style="bold red")
-
-
-def _narrow(bounds: list[float] | None) -> str:
-    return f"{bounds[0]:.3f}-{bounds[1]:.3f}" if bounds else "-"

@@ -4,27 +4,20 @@ import io
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.callbacks import Callback
-from rich.table import Table
 
 from actionrnn.commands.action_cli import run
 from actionrnn.commands.config import setting
 from actionrnn.errors import UsageError
 from actionrnn.files import publish_json
-from actionrnn.report.terminal import plain_console
+from actionrnn.report.run_tables import FIGURES, print_rows
 from actionrnn.training.run_folder import new_run_folder
 
-FIGURES = {
-    "accuracy": "accuracy",
-    "macro_accuracy": "macro accuracy",
-    "macro_f1": "macro F1",
-    "auc": "AUC",
-}
 Row = dict[str, Any]
 
 
@@ -134,24 +127,3 @@ def spread(rows: Sequence[Row]) -> Row:
         "mean": {key: statistics.fmean(values[key]) for key in keys},
         "sd": {key: statistics.stdev(values[key]) if len(rows) > 1 else None for key in keys},
     }
-
-
-def print_rows(
-    title: str,
-    rows: dict[str, Row],
-    mean: Row,
-    sd: Row,
-    more: Iterable[tuple[str, dict[str, str]]] = (),
-) -> None:
-    """A table on stdout: a line a run, then mean, spread and what else there is."""
-    keys = list(mean)
-    table = Table(title, *(FIGURES[key] for key in keys))
-    for name, row in rows.items():
-        table.add_row(name, *(f"{row[key]:.3f}" for key in keys))
-    table.add_section()
-    table.add_row("mean", *(f"{mean[key]:.3f}" for key in keys))
-    if len(rows) > 1:
-        table.add_row("sd", *(f"{sd[key]:.3f}" for key in keys))
-    for name, cells in more:
-        table.add_row(name, *(cells.get(key, "-") for key in keys))
-    plain_console().print(table)

@@ -30,11 +30,11 @@ from actionrnn.commands.sweep_results import (
     OBJECTIVE,
     after_trial,
     num_done,
-    print_top,
     trials_table,
 )
 from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.files import publish_json
+from actionrnn.report.run_tables import print_top
 from actionrnn.training.finite import NotFinite
 
 TAKES_VERB = False
@@ -275,7 +275,7 @@ def _note(trial: Any, rows: list[dict[str, Any]]) -> None:
 def _finish(study: Any, sweep: Sweep) -> int:
     folder = Path(sweep.folder)
     _write_best(best_trial(study).number, sweep)
-    print_top(trials_table(study), sweep.columns)
+    print_top(trials_table(study), sweep.columns, OBJECTIVE)
     best = folder / "best.yaml"
     print(
         f"written: {folder / 'trials.csv'}, {best}\n"
