@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from actionrnn.commands.sweep import Sweep, best_trial, search
-from actionrnn.commands.sweep_results import print_top, trials_table
+from actionrnn.commands.sweep_results import OBJECTIVE, trials_table
 from actionrnn.datasets.splits import inner_folds
 from actionrnn.errors import UsageError
 from actionrnn.files import publish_json
 from actionrnn.progress import tell
+from actionrnn.report.run_tables import print_top
 from actionrnn.training.settings import Settings, changed, recipe_of
 from actionrnn.training.trainer import build
 
@@ -65,7 +66,7 @@ def choose(
     publish_json(file, asdict(sweep))
     tell(f"{column}: choosing settings by {num_inner} inner folds")
     study = search(sweep, num_trials)
-    print_top(trials_table(study), [f"{num_inner} inner folds of {column}"])
+    print_top(trials_table(study), [f"{num_inner} inner folds of {column}"], OBJECTIVE)
     best = best_trial(study)
     tell(f"{column} takes {' '.join(f'--{key}={value}' for key, value in best.params.items())}")
     return FoldChoice(best.params, best.value)

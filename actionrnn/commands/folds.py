@@ -8,7 +8,6 @@ from typing import Any
 from actionrnn.commands.config import settings_with_data
 from actionrnn.commands.fold_settings import FoldChoice, choose
 from actionrnn.commands.search_space import read_space
-from actionrnn.commands.seeds import print_rows
 from actionrnn.commands.split_columns import split_columns
 from actionrnn.commands.sweep import NUM_TRIALS, TRIALS_HELP, check_space, import_optuna
 from actionrnn.commands.sweep_results import OBJECTIVE
@@ -25,7 +24,7 @@ from actionrnn.evaluation.intervals import Figure
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.files import publish_json
 from actionrnn.progress import tell
-from actionrnn.report.terminal import plain_console
+from actionrnn.report.run_tables import print_folds
 from actionrnn.training.settings import Settings, changed
 
 TAKES_VERB = False
@@ -119,6 +118,7 @@ def summarise_folds(runs: dict[str, list[Tested]]) -> dict[str, Any]:
         "leaked": any(each.summary.leaked for found in runs.values() for each in found),
         **over_folds,
         "intervals": {key: _bounds(pooled[key]) for key in over_folds["mean"]},
+        "no_interval": {key: pooled[key].missing for key in over_folds["mean"]},
         "seeds": {"each": by_seed, **spread(list(by_seed.values()))},
         "together": {
             key: {"mean": each.value, "interval": _bounds(each)} for key, each in together.items()
@@ -133,24 +133,3 @@ def _mean(runs: Iterable[Tested]) -> dict[str, float]:
 
 def _bounds(figure: Figure) -> list[float] | None:
     return list(figure.interval) if figure.interval else None
-
-
-def print_folds(summary: dict[str, Any]) -> None:
-    """One row a fold, then the mean, the spread of folds and seeds, and the interval."""
-    lines = {"95 %": {key: _narrow(bounds) for key, bounds in summary["intervals"].items()}}
-    notes = ["sd: over folds; 95 %: of the mean, over recordings"]
-    if together := summary["together"]:
-        sd = summary["seeds"]["sd"]
-        lines = {"sd of seeds": {key: f"{value:.3f}" for key, value in sd.items()}, **lines}
-        lines["together"] = {key: f"{found['mean']:.3f}" for key, found in together.items()}
-        lines["its 95 %"] = {key: _narrow(found["interval"]) for key, found in together.items()}
-        notes.append("together: a fold's seeds as one model, by their mean probability")
-    print_rows("fold, test", summary["folds"], summary["mean"], summary["sd"], lines.items())
-    console = plain_console()
-    console.print("\n".join(notes))
-    if summary["leaked"]:
-        console.print("LEAKED: training and test share recordings", style="bold red")
-
-
-def _narrow(bounds: list[float] | None) -> str:
-    return f"{bounds[0]:.3f}-{bounds[1]:.3f}" if bounds else "-"

@@ -10,13 +10,13 @@ import pandas as pd
 from actionrnn.commands.config import names_data, settings_of
 from actionrnn.commands.split_columns import chosen_columns
 from actionrnn.diagnosis.cost import cells_by_length
-from actionrnn.diagnosis.heads import check_names, compare_heads
+from actionrnn.diagnosis.heads import HeadResult, check_names, compare_heads
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.experiment import folder_of_many, seeds_of
 from actionrnn.files import publish_json
 from actionrnn.models.config import HEADS, HeadConfig
 from actionrnn.progress import tell
-from actionrnn.report.heads import print_heads, print_lengths, row_of
+from actionrnn.report.run_tables import print_heads, print_lengths
 
 
 def main(arguments: list[str]) -> int:
@@ -42,20 +42,37 @@ def train_heads(options: argparse.Namespace, words: list[str]) -> dict[str, Any]
     columns = chosen_columns(options.splits, settings)
     folder = folder_of_many(settings, "compare")
     heads, reference = compare_heads(settings, names, columns, folder, options.device)
-    if not options.json:
-        print_heads(heads, columns, reference, options.device)
     result: dict[str, Any] = {
         "device": options.device,
         "folder": str(folder),
         "columns": columns,
         "subset": "test",
         "reference": reference,
-        "heads": [row_of(head) for head in heads],
+        "heads": [_row(head) for head in heads],
     }
+    if not options.json:
+        print_heads(result, options.device)
     publish_json(folder / "compare.json", result)
     pd.DataFrame(result["heads"]).to_csv(folder / "compare.csv", index=False)
     tell(f"written: {folder / 'compare.json'}, {folder / 'compare.csv'}")
     return result
+
+
+def _row(head: HeadResult) -> dict[str, Any]:
+    """One row of `compare.json` and `compare.csv`."""
+    figures: dict[str, Any] = {}
+    for key, figure in head.figures.items():
+        low, high = figure.interval or (None, None)
+        figures |= {key: figure.value, f"{key}_low": low, f"{key}_high": high}
+        figures |= {f"{key}_no_interval": figure.missing} if figure.missing else {}
+    return {
+        "head": head.head,
+        **asdict(head.cost),
+        "epochs": head.epochs,
+        "train_seconds": head.train_seconds,
+        **figures,
+        "against_reference": head.against_reference,
+    }
 
 
 def compare_lengths(options: argparse.Namespace, words: list[str]) -> dict[str, Any]:

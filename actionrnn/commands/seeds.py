@@ -1,24 +1,14 @@
-"""`fit --seeds N`: the same run several times over; and the table of several runs."""
+"""`fit --seeds N`: the same run several times over."""
 
-from collections.abc import Iterable
 from typing import Any
-
-from rich.table import Table
 
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.experiment import folder_of_many, over_seeds, shown, spread
 from actionrnn.files import publish_json
 from actionrnn.progress import tell
-from actionrnn.report.terminal import plain_console
+from actionrnn.report.run_tables import print_rows
 from actionrnn.training.fit import fit
 from actionrnn.training.settings import Settings, changed
-
-TITLES = {
-    "accuracy": "accuracy",
-    "macro_accuracy": "macro accuracy",
-    "macro_f1": "macro F1",
-    "auc": "AUC",
-}
 
 
 def fit_seeds(settings: Settings) -> int:
@@ -38,24 +28,3 @@ def fit_seeds(settings: Settings) -> int:
     print_rows("seed, validation", summary["seeds"], summary["mean"], summary["sd"])
     tell(f"written: {folder / 'seeds.json'}")
     return 0
-
-
-def print_rows(
-    title: str,
-    rows: dict[str, dict[str, float]],
-    mean: dict[str, float],
-    sd: dict[str, Any],
-    more: Iterable[tuple[str, dict[str, str]]] = (),
-) -> None:
-    """A table on stdout: a line a run, then mean, spread and what else there is."""
-    keys = list(mean)
-    table = Table(title, *(TITLES[key] for key in keys))
-    for name, row in rows.items():
-        table.add_row(name, *(f"{row[key]:.3f}" for key in keys))
-    table.add_section()
-    table.add_row("mean", *(f"{mean[key]:.3f}" for key in keys))
-    if len(rows) > 1:
-        table.add_row("sd", *(f"{sd[key]:.3f}" for key in keys))
-    for name, cells in more:
-        table.add_row(name, *(cells.get(key, "-") for key in keys))
-    plain_console().print(table)

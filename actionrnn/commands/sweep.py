@@ -28,13 +28,13 @@ from actionrnn.commands.sweep_results import (
     OBJECTIVE,
     after_trial,
     num_done,
-    print_top,
     trials_table,
 )
 from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.evaluation.experiment import folder_of_many, spread
 from actionrnn.files import publish_json, publish_text
 from actionrnn.progress import tell
+from actionrnn.report.run_tables import print_top
 from actionrnn.training.finite import NotFinite
 from actionrnn.training.fit import Fitted, fit
 from actionrnn.training.settings import Settings, changed, parsed, recipe_of
@@ -290,7 +290,7 @@ def _note(trial: Any, runs: list[Fitted]) -> None:
 def _finish(study: Any, sweep: Sweep) -> int:
     folder = Path(sweep.folder)
     _write_best(best_trial(study), sweep)
-    print_top(trials_table(study), sweep.columns)
+    print_top(trials_table(study), sweep.columns, OBJECTIVE)
     best = folder / "best.yaml"
     tell(
         f"written: {folder / 'trials.csv'}, {best}\n"

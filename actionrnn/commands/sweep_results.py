@@ -4,14 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
 
 from actionrnn.progress import tell
-from actionrnn.report.terminal import plain_console
 
 OBJECTIVE = "macro_accuracy"
 BROKEN_OFF = "broken_off"
-TOP = 10
 
 
 def num_done(study: Any) -> int:
@@ -48,25 +45,3 @@ def after_trial(study: Any, trial: Any, folder: Path, num_trials: int) -> None:
         for name, value in trial.params.items()
     )
     tell(f"trial {trial.number} ({num_done(study)}/{num_trials}): {result}  {chosen}")
-
-
-def print_top(table: pd.DataFrame, columns: list[str]) -> None:
-    """The best trials, one a line, with the settings that differ between them."""
-    top = table.head(TOP).dropna(subset=[OBJECTIVE])
-    names = [name for name in table.columns if "." in name]
-    shown = Table(
-        "trial", OBJECTIVE.replace("_", " "), "AUC", "s", "settings",
-        title=f"best of {len(table)} trials, validation clips of {', '.join(columns)}",
-        title_justify="left",
-    )  # fmt: skip
-    for row in top.to_dict("records"):
-        settings = ", ".join(
-            f"{name.rpartition('.')[2]} {row[name]:.3g}"
-            if isinstance(row[name], float)
-            else f"{name.rpartition('.')[2]} {row[name]}"
-            for name in names
-        )
-        auc = f"{row['auc']:.3f}" if "auc" in row else "-"
-        score = f"{row[OBJECTIVE]:.3f}"
-        shown.add_row(str(row["trial"]), score, auc, str(row["seconds"]), settings)
-    plain_console().print(shown)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from actionrnn.explain.evidence import ExplainedClip
 from actionrnn.report.plots import new_figure
-from actionrnn.report.sheet import COLORS, best_classes, short
+from actionrnn.report.sheet import COLORS, best_classes, overlaid, short
 from actionrnn.video.decode import read_chosen
 from actionrnn.video.reader import open_video
 from actionrnn.video.writer import write_video
@@ -56,12 +56,31 @@ def _composed(
     height, width = frames_NHWC.shape[1:3]
     size = (max(2, round(width * HEIGHT / height / 2) * 2), HEIGHT)
     span = max(float(seconds_N[-1] - seconds_N[0]), 1e-9)
+    times_T = np.asarray(clip.timestamps_T)
     for frame, now in zip(frames_NHWC, seconds_N, strict=True):
         picture = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
+        nearest = int(np.abs(times_T - now).argmin())
+        seen = max(0, int(np.searchsorted(times_T, now + 1e-6)) - 1)
+        picture = _with_probabilities(clip, overlaid(clip, nearest, picture), seen)
         x = round(left + (right - left) * float(now - seconds_N[0]) / span)
         panel = np.concatenate([full[:, : x + 1], empty[:, x + 1 :]], axis=1)
         panel[top:bottom, x] //= 2
         yield np.concatenate([picture, panel], axis=1)
+
+
+def _with_probabilities(
+    clip: ExplainedClip, picture_HWC: NDArray[np.uint8], frame: int
+) -> NDArray[np.uint8]:
+    """The picture with the probabilities of the moment, in the colours of their curves."""
+    image = Image.fromarray(picture_HWC)
+    draw = ImageDraw.Draw(image, "RGBA")
+    labels = best_classes(clip)
+    top = image.height - 20 * len(labels) - 4
+    draw.rectangle((0, top, image.width, image.height), fill=(255, 255, 255, 200))
+    for row, (label, color) in enumerate(zip(labels, COLORS, strict=False)):
+        said = f"{clip.evidence_TK[frame, label]:4.0%}  {short(clip.class_names[label], 30)}"
+        draw.text((6, top + 3 + 20 * row), said, fill=color, font_size=15)
+    return np.asarray(image)
 
 
 def _panels(
@@ -74,7 +93,7 @@ def _panels(
         figure, (axis,) = new_figure(1, height=size[1], width=size[0])
         figure.set_dpi(DOTS_PER_INCH)
         for label, color in zip(best_classes(clip), COLORS, strict=False):
-            name = f"{short(clip.class_names[label], 26)}: {clip.probs_K[label]:.0%}"
+            name = short(clip.class_names[label], 30)
             values = clip.evidence_TK[:, label]
             visible = 1.0 if with_curves else 0.0
             axis.plot(clip.timestamps_T, values, color=color, linewidth=2, alpha=visible)

@@ -1,22 +1,26 @@
 """An explained clip on one page."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from actionrnn.explain.evidence import ExplainedClip
+from actionrnn.explain.gates import GateMap
 from actionrnn.report.plots import GREY, new_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 NUM_PICTURES = 8
 NUM_CLASSES = 3
 # Okabe and Ito's: told apart by colour-blind readers too.
 COLORS = ("#0072b2", "#e69f00", "#009e73")
 HEAT_OPACITY = 0.6
+HEAT_COLOR = (255.0, 90.0, 0.0)
 # Of a gate with many layers and directions, so many maps fit on a page.
 MAX_MAPS, MAPS_IN_ROW = 12, 4
 
@@ -43,7 +47,7 @@ def sheet(clip: ExplainedClip) -> "Figure":
     _curves(saliency[1], clip, "insertion")
     places = [axis for row in maps for axis in row]
     for axis, gate in zip(places, gates, strict=False):
-        figure.colorbar(_gate(axis, gate), ax=axis, shrink=0.9)
+        figure.colorbar(_gate(axis, gate, clip.timestamps_T), ax=axis, shrink=0.9)
     for axis in places[len(gates) :]:
         axis.set_visible(False)
     return figure
@@ -56,20 +60,27 @@ def shown_frames(clip: ExplainedClip) -> list[int]:
     return sorted(int(t) for t in np.argsort(-values_T, kind="stable")[:count])
 
 
-def overlaid(clip: ExplainedClip, frame: int) -> NDArray[np.uint8]:
-    """A picture with its heat map in red on top, uint8 (H, W, 3)."""
-    picture = clip.frames_TCHW[frame].transpose(1, 2, 0).astype(np.float32)
-    if clip.heat_Thw is None or clip.heat_Thw.max() <= 0:
-        return np.asarray(picture, dtype=np.uint8)
-    from PIL import Image
+def overlaid(
+    clip: ExplainedClip, frame: int, picture_HWC: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """A picture with its heat map in orange on top, uint8 (H, W, 3).
 
+    Args:
+        clip: the clip.
+        frame: place of a sampled frame, whose heat map it is.
+        picture_HWC: the picture; None is that frame as the backbone saw it.
+    """
+    if picture_HWC is None:
+        picture_HWC = clip.frames_TCHW[frame].transpose(1, 2, 0)
+    if clip.heat_Thw is None or clip.heat_Thw.max() <= 0:
+        return picture_HWC
+    picture = picture_HWC.astype(np.float32)
     size = (picture.shape[1], picture.shape[0])
     heat_hw = clip.heat_Thw[frame] / clip.heat_Thw.max()
     heat = np.asarray(Image.fromarray(heat_hw).resize(size, Image.Resampling.BICUBIC))
     opacity = HEAT_OPACITY * heat.clip(0, 1)[..., None]
-    grey = picture.mean(axis=2, keepdims=True) * 0.8
-    warm = np.array([255.0, 90.0, 0.0], dtype=np.float32)
-    return np.asarray(grey * (1 - opacity) + warm * opacity, dtype=np.uint8)
+    warm = np.array(HEAT_COLOR, dtype=np.float32)
+    return np.asarray(picture * (1 - opacity) + warm * opacity, dtype=np.uint8)
 
 
 def best_classes(clip: ExplainedClip) -> list[int]:
@@ -94,6 +105,9 @@ def _title(clip: ExplainedClip) -> str:
 
 def _footnotes(clip: ExplainedClip) -> list[str]:
     notes = [f"note: {note}" for note in clip.notes]
+    if clip.heat_Thw is not None and clip.heat_Thw.max() > 0:
+        name = clip.class_names[clip.label]
+        notes.insert(0, f"orange on a picture: places that raise the score of {name}")
     if len(clip.gates) > MAX_MAPS:
         notes.append(f"note: the first {MAX_MAPS} of {len(clip.gates)} gate maps")
     return notes
@@ -154,12 +168,14 @@ def _legend(axis: "Axes", title: str | None = None) -> None:
     )  # fmt: skip
 
 
-def _gate(axis: "Axes", gate: Any) -> Any:
+def _gate(axis: "Axes", gate: GateMap, timestamps_T: list[float]) -> "AxesImage":
     units = np.argsort(gate.values_TH.argmax(axis=0), kind="stable")
     bounds = (gate.low, gate.high) if np.isfinite([gate.low, gate.high]).all() else (None, None)
+    span = (timestamps_T[0], max(timestamps_T[-1], timestamps_T[0] + 1e-3))
     image = axis.imshow(
-        gate.values_TH[:, units].T, aspect="auto", vmin=bounds[0], vmax=bounds[1], cmap="viridis"
-    )
+        gate.values_TH[:, units].T, aspect="auto", vmin=bounds[0], vmax=bounds[1], cmap="viridis",
+        extent=(*span, len(units), 0),
+    )  # fmt: skip
     axis.set_title(gate.title.replace(": ", "\n"), fontsize=9)
-    axis.set(xlabel="frame", ylabel="unit")
+    axis.set(xlabel="seconds", ylabel="unit")
     return image

@@ -19,7 +19,7 @@ def test_compare_reads_folders_and_files(
     found = json.loads(capsys.readouterr().out)
     assert found["figures"]["accuracy"]["difference"] == 0
     assert main(["compare", str(tiny_run), str(tiny_run)]) == 0
-    assert "one group alone" in " ".join(capsys.readouterr().out.split())
+    assert "1 group alone" in " ".join(capsys.readouterr().out.split())
 
 
 def test_compare_needs_two_runs_that_exist(
@@ -70,7 +70,7 @@ def test_the_temperature_is_applied_alike_by_test_validate_predict_and_the_api(
     from actionrnn.evaluation.trained import TrainedModel
 
     validation = TrainedModel.load(checkpoint).predictions("val")
-    assert ece == pytest.approx(summarise(validation)["ece"], abs=6e-4)
+    assert ece == pytest.approx(summarise(validation).metrics["ece"], abs=6e-4)
 
 
 def test_reset_takes_the_temperature_away(own_run: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from actionrnn.errors import ActionRNNError
 from actionrnn.report.confusion import shown_classes, top_confusions
 from actionrnn.report.html.page import render, write_report
-from actionrnn.report.mistakes import confident_mistakes, film_strip, with_frames
+from actionrnn.report.mistakes import confident_mistakes, with_frames
+from actionrnn.report.pictures import film_strip
 from actionrnn.report.run_files import RunFiles, newest_run
 from actionrnn.video.errors import VideoError
 from tests.conftest import MakePredictions
@@ -32,14 +33,21 @@ const frame = document.querySelector("iframe");
 frame.addEventListener("load", () => {{
   const inside = frame.contentDocument;
   inside.querySelectorAll("th button").forEach((button) => button.click());
-  inside.querySelector(".filter").value = "class_1";
-  inside.querySelector(".filter").dispatchEvent(new Event("input"));
-  const rows = [...inside.querySelector(".filter").parentElement.querySelectorAll("tbody tr")];
+  const clips = inside.getElementById("clips");
+  const [words, least] = clips.querySelectorAll(".filter");
+  words.value = "wrong class_1";
+  least.value = "0.5";
+  for (const field of [words, least]) field.dispatchEvent(new Event("input"));
+  const rows = [...clips.querySelectorAll("tbody tr")];
+  const shown = rows.filter((row) => !row.hidden);
   inside.getElementById("theme").click();
   document.title = [
     "width", inside.documentElement.scrollWidth, "errors", frame.contentWindow.failures.length,
     "charts", inside.querySelectorAll("svg").length,
-    "hidden", rows.filter((row) => row.hidden).length,
+    "shown", shown.length, "of", rows.length,
+    "fitting", shown.filter((row) => row.textContent.includes("wrong")
+      && row.textContent.includes("class_1")
+      && Number(row.cells[5].textContent) >= 0.5).length,
     "theme", inside.documentElement.dataset.theme,
   ].join(" ");
 }});
@@ -55,7 +63,10 @@ def saved(make_predictions: MakePredictions, folder: Path, **options: object) ->
 def test_a_real_run_fills_every_section(tiny_run: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     page = write_report(folder).read_text()
-    for key in ("summary", "curves", "confusion", "classes", "calibration", "order", "bias"):
+    for key in (
+        "summary", "curves", "confusion", "classes", "calibration", "order", "bias", "mistakes",
+        "clips", "environment",
+    ):  # fmt: skip
         assert f'<section id="{key}">' in page
     assert page.count("data:image/jpeg;base64,") >= 4
     assert "actionrnn diagnose order --ckpt_path" in page
@@ -76,7 +87,7 @@ def test_nothing_is_fetched_and_nothing_from_the_data_is_markup(
     assert not re.search(r"(src|href|url)\s*[=(]\s*[\"']?(https?:|//|file:)", page)
     assert "<link" not in page.replace('<link rel="icon" href="data:,">', "")
     assert "<script>alert" not in page
-    assert "a &lt;b&gt; &amp; &quot;c&quot;" in page
+    assert "a &lt;b&gt; &amp; &#34;c&#34;" in page
     assert "LEAKED" not in page
 
 
@@ -162,6 +173,6 @@ def test_a_browser_shows_it_without_errors_or_sideways_scrolling(
     assert int(found["width"]) <= width
     assert found["errors"] == "0"
     assert int(found["charts"]) > 60
-    assert int(found["hidden"]) > 0
+    assert 0 < int(found["shown"]) == int(found["fitting"]) < int(found["of"]) == 400
     assert found["theme"] in ("dark", "light")
     assert "CONSOLE" not in shown.stderr

@@ -14,11 +14,17 @@ for (const box of document.querySelectorAll(".sortable")) {
     const sign = up ? 1 : -1;
     body.append(...[...body.rows].sort((a, b) => sign * order(value(a), value(b))));
   }));
-  const filter = box.querySelector(".filter");
-  if (filter) filter.addEventListener("input", () => {
-    const wanted = filter.value.toLowerCase();
-    for (const row of body.rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
-  });
+  const [filter, least] = [box.querySelector("[type=search]"), box.querySelector(".least")];
+  const apply = () => {
+    const words = filter.value.toLowerCase().split(" ").filter(Boolean);
+    for (const row of body.rows) {
+      const text = row.textContent.toLowerCase();
+      const value = least && least.value !== ""
+        ? Number(row.cells[least.dataset.column].dataset.sort) : Infinity;
+      row.hidden = !words.every((word) => text.includes(word)) || value < Number(least?.value || 0);
+    }
+  };
+  for (const field of [filter, least]) if (field) field.addEventListener("input", apply);
 }
 document.getElementById("theme").addEventListener("click", () => {
   const root = document.documentElement;

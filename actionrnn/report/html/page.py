@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 
 from actionrnn import __version__
 from actionrnn.files import publish_text
+from actionrnn.report.clip_table import clips_section
 from actionrnn.report.html.charts import draw_bar, draw_chart, draw_matrix
 from actionrnn.report.html.sections import environment_section, sections
 from actionrnn.report.mistakes import confident_mistakes, with_frames
@@ -37,8 +38,6 @@ def render(run: RunFiles, root: Path | None = None) -> str:
     """The page as HTML."""
     known = run.predictions.about.get("data", {}).get("root")
     videos = root or (Path(known) if known else None)
-    table = run.predictions.table
-    unreadable = table[(table["error"] != "").to_numpy()]
     here = files("actionrnn.report.html")
     return environment().get_template("page.html").render(
         name=run.name,
@@ -47,7 +46,7 @@ def render(run: RunFiles, root: Path | None = None) -> str:
         script=Markup(here.joinpath("page.js").read_text("utf-8")),
         screens=sections(run),
         mistakes=with_frames(confident_mistakes(run.predictions), videos),
-        unreadable=list(zip(unreadable["path"], unreadable["error"], strict=True)),
+        clips=clips_section(run.predictions, videos),
         made=environment_section(run),
     )  # fmt: skip
 
