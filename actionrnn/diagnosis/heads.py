@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from actionrnn.diagnosis.cost import Cost, measure_costs
@@ -13,7 +14,7 @@ from actionrnn.evaluation.folds import mean_over_folds
 from actionrnn.evaluation.intervals import Figure
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.models.config import HEADS, name_of_head
+from actionrnn.models.config import CELLS, HEADS, name_of_head
 from actionrnn.progress import tell
 from actionrnn.training.settings import Settings, changed
 
@@ -29,7 +30,7 @@ class HeadResult:
         figures: of the test clips, by name.
         against_reference: its accuracy is `better`, `worse`, or the difference is `noise`; `?`
             where that cannot be told, empty for the reference itself.
-        folders: of its runs.
+        checkpoints: the best of each run.
     """
 
     head: str
@@ -38,7 +39,17 @@ class HeadResult:
     train_seconds: float
     figures: dict[str, Figure]
     against_reference: str
-    folders: list[Path]
+    checkpoints: list[Path]
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it has a cell."""
+        return self.head in CELLS
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of its first run."""
+        return self.checkpoints[0]
 
 
 def compare_heads(
@@ -47,6 +58,7 @@ def compare_heads(
     columns: Sequence[str],
     folder: Path,
     device: str = "cpu",
+    quiet: bool = False,
 ) -> tuple[list[HeadResult], str]:
     """Train and test heads on one feature store, all else as in the settings.
 
@@ -56,6 +68,7 @@ def compare_heads(
         columns: split columns that are averaged.
         folder: one run folder for each head, split and seed goes below it.
         device: where costs are measured.
+        quiet: say nothing of the runs.
 
     Returns:
         A result for each name, and the head they are compared with: the recipe's own if it is
@@ -65,7 +78,11 @@ def compare_heads(
         UsageError: for a name that is not in `HEADS`.
     """
     check_names(names)
-    runs = {name: _train(name, settings, columns, folder / name) for name in names}
+    runs = {}
+    for name in names:
+        if not quiet:
+            tell(f"\n{name}")
+        runs[name] = _train(name, settings, columns, folder / name, quiet)
     tables = {name: [Predictions.load(run.folder) for run in found] for name, found in runs.items()}
     own = name_of_head(settings.model.head, settings.model.cell)
     reference = own if own in names else names[0]
@@ -84,7 +101,7 @@ def compare_heads(
                 .figures["accuracy"]
                 .verdict
             ),
-            folders=[run.folder for run in found],
+            checkpoints=[run.best for run in found],
         )
         for name, found in runs.items()
     ]
@@ -103,15 +120,18 @@ def check_names(names: Sequence[str]) -> None:
             raise UsageError(f"--heads {name}: one of {', '.join(HEADS)}{hint}")
 
 
-def _train(name: str, settings: Settings, columns: Sequence[str], folder: Path) -> list[Tested]:
+def _train(
+    name: str, settings: Settings, columns: Sequence[str], folder: Path, quiet: bool
+) -> list[Tested]:
     """Fit and test one head on every split column with every seed."""
-    tell(f"\n{name}")
     chosen = {f"model.{key}": value for key, value in HEADS[name].settings.items()}
     runs: list[Tested] = []
     for column in columns:
-        tell(f"\n{column}")
+        if not quiet:
+            tell(f"\n{column}")
         where = folder / column if len(columns) > 1 else folder
-        runs += over_seeds(changed(settings, {"data.split": column, **chosen}), where, fit_and_test)
+        fold = changed(settings, {"data.split": column, **chosen})
+        runs += over_seeds(fold, where, partial(fit_and_test, quiet=quiet))
     return runs
 
 

@@ -75,10 +75,10 @@ def test_and_keep(settings: Settings) -> Summary:
     return summary
 
 
-def fit_and_test(settings: Settings, folder: Path) -> Tested:
+def fit_and_test(settings: Settings, folder: Path, quiet: bool = False) -> Tested:
     """One run in its folder, from training to the figures of its test clips."""
     here = changed(settings, {"run.folder": str(folder), "seeds": 1})
-    fitted = fit(here)
+    fitted = fit(here, quiet=quiet)
     summary = test_and_keep(changed(here, {"ckpt_path": str(fitted.best)}))
     return Tested(folder, fitted.figures, fitted.best, summary)
 
