@@ -9,10 +9,15 @@ from actionrnn.files import is_unfinished, publish_text, published
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     publish_text(tmp_path / "a.txt", "old")
-    with pytest.raises(ValueError, match="no"), published(tmp_path / "a.txt") as temporary:  # noqa: PT012
-        temporary.write_text("half")
-        assert (tmp_path / "a.txt").read_text() == "old"
-        raise ValueError("no")
+
+    def fail() -> None:
+        with published(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            assert (tmp_path / "a.txt").read_text() == "old"
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
 

@@ -14,6 +14,7 @@ from actionrnn.features.store import SPEC_NAME, FeatureStore
 from actionrnn.files import is_unfinished
 
 DISCARDED = ".damaged"
+IMPORTING = ".import-"  # begins the folder in which an import builds its store
 ABANDONED_SECONDS = 3600.0  # an unfinished file that old belongs to no living process
 
 
@@ -147,6 +148,9 @@ def prune(folder: Path, keep: Sequence[str] | None = None, dry_run: bool = False
             doomed.append(Pruned(place, _size(place), "store not kept"))
         else:
             doomed += [Pruned(path, _size(path), why) for path, why in _garbage(place)]
+    old = time.time() - ABANDONED_SECONDS
+    imports = (path for path in folder.glob(f"{IMPORTING}*") if path.stat().st_mtime < old)
+    doomed += [Pruned(path, _size(path), "unfinished") for path in imports]
     if not dry_run:
         for each in doomed:
             _delete(each.path)
@@ -172,5 +176,5 @@ def _delete(path: Path) -> None:
 
 
 def _size(path: Path) -> int:
-    files = path.iterdir() if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files)
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in files)

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
+from actionrnn.features.admin import IMPORTING
 from actionrnn.features.clip_sources import imported_sources, refuse_foreign
 from actionrnn.features.extract import CLIPS_PER_SHARD
 from actionrnn.features.resolve import imported_spec
@@ -62,7 +63,7 @@ def import_features(
             f"{source} holds features of not one of the {len(manifest.table)} clips; wanted "
             f"files like {manifest.table['video_id'].iloc[0]}.npy"
         )
-    building = folder / f".import-{token_hex(4)}"
+    building = folder / f"{IMPORTING}{token_hex(4)}"
     try:
         store = FeatureStore.create(building, spec)
         clips: list[Imported] = []

@@ -81,12 +81,20 @@ def test_prune_deletes_what_nobody_reads(store: FeatureStore) -> None:
         path.write_text("half")
     os.utime(old, (time.time() - 7200,) * 2)
     (store.folder / "notes.safetensors").write_text("foreign")
+    killed = store.folder / ".import-0123abcd"  # an import that was killed
+    killed.mkdir()
+    os.utime(killed, (time.time() - 7200,) * 2)
     doomed = prune(store.folder, dry_run=True)
-    assert {(p.path, p.reason) for p in doomed} == {(first, "superseded"), (old, "unfinished")}
+    assert {(p.path, p.reason) for p in doomed} == {
+        (first, "superseded"),
+        (old, "unfinished"),
+        (killed, "unfinished"),
+    }
     assert first.exists()
     prune(store.folder)
     assert not first.exists()
     assert not old.exists()
+    assert not killed.exists()
     assert young.exists()
     assert (store.folder / "notes.safetensors").exists()
     assert len(FeatureStore.open(store.folder).video_ids) == 4

@@ -1,5 +1,6 @@
 """A decoder that hangs or crashes costs one clip and a bounded time, never the run."""
 
+import errno
 import subprocess
 import sys
 import time
@@ -9,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from actionrnn.video.decode import read_clip
-from actionrnn.video.errors import VideoNotFound
+from actionrnn.video.errors import VideoError, VideoNotFound, VideoUnreadable
 from actionrnn.video.isolate import (
     ClipRequest,
     DecoderDied,
     DecoderHung,
     DecodeWorker,
+    _answer,
     send,
 )
 from actionrnn.video.sampling import Sampling
@@ -96,3 +98,27 @@ def test_closing_twice_and_reusing_are_fine(videos: dict[str, Path]) -> None:
     worker = DecodeWorker()
     worker.close()
     worker.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError("no room"), DecoderDied),
+        (OSError(errno.EMFILE, "too many open files"), DecoderDied),
+        (IndexError("a fault of ours"), VideoUnreadable),
+        (OSError(errno.EIO, "as damaged files give it"), VideoUnreadable),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_want_of_memory_or_of_files_is_not_the_videos_fault(
+    error: Exception, kind: type[VideoError], wrapped: bool
+) -> None:
+    class Request:
+        path = "clip.mp4"
+
+        def answer(self) -> None:
+            if not wrapped:
+                raise error
+            raise VideoUnreadable(self.path, "the decoder failed") from error
+
+    assert type(_answer(Request())) is kind
