@@ -13,6 +13,7 @@ import yaml
 
 from actionrnn.commands.checkpoint_settings import checkpoint_settings
 from actionrnn.errors import ActionRNNError, UsageError, near_miss
+from actionrnn.files import safe_yaml
 from actionrnn.training.settings import Settings, parsed
 
 GROUPS = ("data", "features", "model", "trainer")
@@ -74,7 +75,7 @@ def read_yaml(path: str) -> dict[str, Any]:
         known = [str(other) for other in sorted(folder.glob("*.yaml"))]
         raise ActionRNNError(f"config file {path} does not exist{near_miss(path, known)}")
     try:
-        content = yaml.safe_load(file.read_text())
+        content = safe_yaml(file.read_text())
     except yaml.YAMLError as error:
         raise ActionRNNError(f"{path} is not valid YAML: {error}") from error
     if content is None:

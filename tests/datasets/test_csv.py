@@ -216,7 +216,7 @@ def test_the_failing_lists(shared_data: Path, tmp_path: Path) -> None:
     for name, separator in (("ok.csv", "comma"), ("tab.csv", r"\t")):
         manifest = csv_table.prepare(failing / name, tmp_path, separator=separator, **quick)
         assert len(manifest.table) == 12
-    manifest = csv_table.prepare(failing / "longseg.csv", tmp_path, allow_leak=True, **quick)
+    manifest = csv_table.prepare(failing / "longseg.csv", tmp_path, **quick)
     assert len(manifest.table) == 24
     csv_table.prepare(failing / "beyond.csv", tmp_path, **quick)
     assert "begins at 100.0 s, the file ends at 1.2 s" in (tmp_path / "report.txt").read_text()

@@ -13,7 +13,7 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.picture_hash import find_near_duplicates, fingerprints
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip, publish
-from actionrnn.datasets.splits import fold_columns, fraction_column
+from actionrnn.datasets.splits import fold_columns, fraction_column, require_two_groups
 from actionrnn.errors import CONTROL_CHARACTERS
 from actionrnn.progress import tell
 
@@ -76,7 +76,7 @@ def assemble(
         content = equal_files([clip.file for clip in clips])
         groups = join_groups(groups, pairs_of_equal(content), names)
         if not allow_leak:
-            groups = _with_overlapping(clips, groups)
+            groups, allow_leak = _with_overlapping(clips, labels, groups)
         columns = _columns(labels, groups, plan)
         clips = [
             replace(
@@ -97,15 +97,33 @@ def assemble(
     )
 
 
-def _with_overlapping(clips: Sequence[Clip], groups: list[str]) -> list[str]:
-    """Groups in which segments of one file that overlap share one, as `check_split` demands."""
+def _with_overlapping(
+    clips: Sequence[Clip], labels: Sequence[str], groups: list[str]
+) -> tuple[list[str], bool]:
+    """Groups in which segments of one file that overlap share one; and whether a leak is left.
+
+    It is where they overlap so much that no split would be left that keeps them apart: the
+    groups then stay as they are given, and `fit` refuses the split.
+    """
     pairs = pairs_of_overlapping([clip.segment for clip in clips])
-    if any(groups[first] != groups[second] for first, second in pairs):
+    if all(groups[first] == groups[second] for first, second in pairs):
+        return groups, False
+    joined = join_groups(groups, pairs, [clip.video_id for clip in clips])
+    require_two_groups(labels, groups)
+    try:
+        require_two_groups(labels, joined)
+    except ManifestError:
         tell(
-            "note: segments of one file overlap across groups; they count as one group "
-            "(--allow_leak true leaves them apart, with every result marked as leaked)"
+            "warning: the segments of one file overlap so much that none can be kept apart to "
+            "test with; their groups are left as given, and `actionrnn fit` will refuse the "
+            "split for its leak. Give segments that do not overlap, or more files"
         )
-    return join_groups(groups, pairs, [clip.video_id for clip in clips])
+        return groups, True
+    tell(
+        "note: segments of one file overlap across groups; they count as one group "
+        "(--allow_leak true leaves them apart, with every result marked as leaked)"
+    )
+    return joined, False
 
 
 def check_labels(labels: Sequence[str], where: str) -> list[str]:
