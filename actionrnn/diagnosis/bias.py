@@ -17,6 +17,7 @@ from actionrnn.evaluation.figures import GroupedScores
 from actionrnn.evaluation.intervals import (
     MIN_GROUPS_FOR_VERDICT,
     Interval,
+    clopper_pearson,
     difference_interval,
     draw_weights,
     figure,
@@ -206,11 +207,15 @@ def score_background(
 
 
 def is_shortcut(background: PartOfEvidence, chance: float) -> bool:
-    """Whether the scene alone nearly names the class, by more than chance, in enough groups."""
+    """Whether the scene alone nearly names the class, by more than chance.
+
+    An alarm that fails to ring costs more than one too many: where groups are too few for a
+    verdict, that these very clips are named by more than chance is enough, and it is said so.
+    """
     bounds = background.part_interval
-    above_chance = bounds is not None and bounds.low > chance
-    enough = background.num_groups >= MIN_GROUPS_FOR_VERDICT
-    return enough and above_chance and (background.share or 0) >= SUSPECT_SHARE
+    if bounds is None or background.num_groups < MIN_GROUPS_FOR_VERDICT:
+        bounds = clopper_pearson(background.part, background.num_clips)
+    return bounds.low > chance and (background.share or 0) >= SUSPECT_SHARE
 
 
 def verdict(
@@ -226,8 +231,10 @@ def verdict(
         f"the background alone, on {first.subset} clips, " + _of(first, chance),
     ]
     if is_shortcut(first, chance):
+        few = first.num_groups < MIN_GROUPS_FOR_VERDICT
         said.append(
             "SHORTCUT SUSPECTED: the scene without the action is nearly enough to name the class"
+            + (f" (in the {first.num_groups} groups there are; look at more)" if few else "")
         )
         if seen.whole < first.whole - 0.1:
             said.append(
