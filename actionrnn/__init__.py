@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from actionrnn.version import __version__
+
 if TYPE_CHECKING:
     from actionrnn.evaluation.predictor import ActionPredictor
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
 
 
 def load(ckpt_path: str, device: str = "auto", weights: str | None = None) -> "ActionPredictor":

@@ -5,9 +5,9 @@ import sys
 import traceback
 from typing import NamedTuple
 
-from actionrnn import __version__
 from actionrnn.errors import ActionRNNError, DataRejected, UsageError, near_miss, shown
 from actionrnn.process import prepare_process
+from actionrnn.version import __version__
 
 
 class Verb(NamedTuple):

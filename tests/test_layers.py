@@ -1,12 +1,14 @@
 """Imports point one way: a stage may import an earlier one, never a later one."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "actionrnn"
-LAYERS = (
+ROOMS = (
+    "version",
     "errors",
     "files",
     "memory",
@@ -24,10 +26,19 @@ LAYERS = (
     "cli",
     "commands",
     "__main__",
+    "__init__",
 )
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "decord", "av", "timm", "pandas", "numpy")
 
-FRONT_DOOR = ("cli.py", "__init__.py", "__main__.py", "errors.py", "memory.py", "process.py")
+FRONT_DOOR = (
+    "cli.py",
+    "__init__.py",
+    "__main__.py",
+    "errors.py",
+    "memory.py",
+    "process.py",
+    "version.py",
+)
 
 
 def imported_modules(tree: ast.AST) -> set[str]:
@@ -42,26 +53,35 @@ def imported_modules(tree: ast.AST) -> set[str]:
     return found
 
 
-def layer_of(module: str) -> str:
-    return module.split(".")[1]
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+def rooms_imported(path: Path) -> set[str]:
+    modules = imported_modules(ast.parse(path.read_text()))
+    ours = [module.split(".") for module in modules if module.split(".")[0] == "actionrnn"]
+    return {parts[1] if len(parts) > 1 else "__init__" for parts in ours}
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_up(path: Path) -> None:
-    own = LAYERS.index(path.relative_to(PACKAGE).with_suffix("").parts[0])
-    for module in imported_modules(ast.parse(path.read_text())):
-        if module.startswith("actionrnn.") and layer_of(module) in LAYERS:
-            assert LAYERS.index(layer_of(module)) <= own, f"{path} imports the later {module}"
+    own = ROOMS.index(room_of(path))
+    for room in rooms_imported(path):
+        assert ROOMS.index(room) <= own, f"{path} imports the later {room}"
 
 
-def test_every_package_has_a_layer() -> None:
-    found = {path.stem for path in PACKAGE.glob("*.py")} | {
-        path.parent.name for path in PACKAGE.glob("*/__init__.py")
-    }
-    assert found - {"__init__"} == set(LAYERS)
+def test_every_room_has_its_place() -> None:
+    assert {room_of(path) for path in FILES} == set(ROOMS)
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "models").rglob("*.py")), ids=lambda p: p.name)
+def test_models_are_pure_torch(path: Path) -> None:
+    modules = {module.split(".")[0] for module in imported_modules(ast.parse(path.read_text()))}
+    assert modules <= {"torch", "actionrnn", *sys.stdlib_module_names} - {"os", "pathlib", "io"}
+    assert rooms_imported(path) <= {"models", "errors"}
 
 
 @pytest.mark.parametrize("name", FRONT_DOOR)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -149,7 +148,7 @@ def open_checked(folder: Path, spec: FeatureSpec) -> FeatureStore:
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file())
     store = FeatureStore(folder, spec, verify=size <= VERIFY_BYTES)
     for reason in store.damaged.values():
-        print(f"warning: {reason}; its clips are extracted again", file=sys.stderr)
+        tell(f"warning: {reason}; its clips are extracted again")
     return store
 
 
@@ -202,14 +201,13 @@ def tell_cut(count: int, total: int, sampling: Sampling) -> None:
 
 def explain_missing(folder: Path, spec: FeatureSpec, missing: int, total: int) -> None:
     """Say what is computed, and how it differs from the nearest features that are there."""
-    print(f"features: {missing} of {total} clips to extract into {folder}", file=sys.stderr)
+    tell(f"features: {missing} of {total} clips to extract into {folder}")
     backbone = spec.settings.backbone
     trained_on = preprocessing_of(backbone).size
     if backbone.weights != "random" and trained_on != spec.settings.transform.size:
-        print(
+        tell(
             f"  note: the weights were trained on {trained_on} px pictures, these are "
-            f"{spec.settings.transform.size} px (--features.transform.size)",
-            file=sys.stderr,
+            f"{spec.settings.transform.size} px (--features.transform.size)"
         )
     if missing < total:
         return
@@ -218,12 +216,12 @@ def explain_missing(folder: Path, spec: FeatureSpec, missing: int, total: int) -
         try:
             other = read_spec(path.parent)
         except ActionRNNError as error:
-            print(f"  note: {error}", file=sys.stderr)
+            tell(f"  note: {error}")
         else:
             differences += [other.difference(spec)] if other != spec else []
     if differences:
         nearest = min(differences, key=len)
-        print("  the features that are there differ in " + "; ".join(nearest), file=sys.stderr)
+        tell("  the features that are there differ in " + "; ".join(nearest))
 
 
 def check_failures(store: FeatureStore, video_ids: list[str], max_bad: float) -> None:
@@ -244,7 +242,7 @@ def check_failures(store: FeatureStore, video_ids: list[str], max_bad: float) ->
             f"{text}. More than {max_bad:.0%}: check the paths and files, or raise "
             f"--extraction.max_bad"
         )
-    print(f"warning: {text}; they count as wrong", file=sys.stderr)
+    tell(f"warning: {text}; they count as wrong")
 
 
 def _list_failures(folder: Path, failures: dict[str, str]) -> Path:

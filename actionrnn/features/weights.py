@@ -5,7 +5,6 @@ import importlib
 import inspect
 import json
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from actionrnn.features.published import (
 )
 from actionrnn.features.spec import BackboneConfig, Channels, is_imported, three
 from actionrnn.files import sha256_of_text
+from actionrnn.progress import tell
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # torchvision's own loader renames `denselayer1.norm.1.weight` of its published files too.
@@ -57,10 +57,9 @@ def build_model(config: BackboneConfig) -> nn.Module:
         ActionRNNError: if the network or its weights cannot be had, saying what to do.
     """
     if config.weights == "random":
-        print(
+        tell(
             f"warning: backbone {config.name} has RANDOM weights (seed {config.seed}); it was "
-            f"never trained",
-            file=sys.stderr,
+            f"never trained"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

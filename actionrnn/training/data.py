@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -164,7 +163,7 @@ class ActionDataModule(pl.LightningDataModule):
                     raise
                 self.leaked = True
                 first = str(error).split("\n")[0]
-                print(f"warning: {first} Every result is marked as leaked.", file=sys.stderr)
+                tell(f"warning: {first} Every result is marked as leaked.")
             self._manifest = manifest
         return self._manifest
 
@@ -322,7 +321,7 @@ class ActionDataModule(pl.LightningDataModule):
         differences = same_machine.difference(here)
         if not differences:
             for other in saved.difference(here):
-                print(f"note: the checkpoint's features were made with {other}", file=sys.stderr)
+                tell(f"note: the checkpoint's features were made with {other}")
         else:
             raise ActionRNNError(
                 "the features are not those the checkpoint was trained on: "

@@ -1,6 +1,5 @@
 """GradientHealth: how gradients travel through time while a head is being trained."""
 
-import sys
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,6 +8,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from actionrnn.models.gradients import CellGradients, gradient_report
+from actionrnn.progress import tell
 
 MAX_FRAMES_LOGGED = 16
 
@@ -84,7 +84,7 @@ class GradientHealth(Callback):
     def _say_changes(self, layers: list[CellGradients], epoch: int) -> None:
         for layer in layers:
             if self._verdicts.get(_place(layer), "healthy") != layer.verdict:
-                print(f"gradients, epoch {epoch + 1}: {layer.sentence()}", file=sys.stderr)
+                tell(f"gradients, epoch {epoch + 1}: {layer.sentence()}")
             self._verdicts[_place(layer)] = layer.verdict
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from actionrnn import __version__
 from actionrnn.files import publish_text
 from actionrnn.report.clip_table import clips_section
 from actionrnn.report.html.charts import draw_bar, draw_chart, draw_matrix
@@ -14,6 +13,7 @@ from actionrnn.report.html.sections import environment_section, sections
 from actionrnn.report.mistakes import confident_mistakes, with_frames
 from actionrnn.report.run_files import RunFiles
 from actionrnn.report.screen import Chart, Matrix, TableView, Text
+from actionrnn.version import __version__
 
 REPORT_NAME = "report.html"
 
