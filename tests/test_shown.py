@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from actionrnn.cli import main
 from actionrnn.errors import shown
-from actionrnn.evaluation.predictor import print_ranking
 from actionrnn.progress import tell
+from actionrnn.report.terminal import print_ranking
 
 
 @given(st.text(st.characters()))

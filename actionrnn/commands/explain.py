@@ -1,7 +1,6 @@
 """`actionrnn explain --ckpt_path ... clip.mp4`: why this class, and when."""
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from actionrnn.explain.evidence import explain_clip
 from actionrnn.explain.survey import survey
 from actionrnn.files import publish_json
 from actionrnn.process import quiet_libraries
+from actionrnn.progress import tell
 from actionrnn.report.explain_screens import clip_screen, survey_screen
 from actionrnn.report.film import write_film
 from actionrnn.report.sheet import sheet
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
             print(json.dumps(to_plain(result)))
         else:
             print_screen(survey_screen(result))
-        print(f"written: {folder / 'survey.json'}", file=sys.stderr)
+        tell(f"written: {folder / 'survey.json'}")
     return _explain_all(folder, options) if options.videos else 0
 
 
@@ -59,9 +59,9 @@ def _explain_all(folder: Path, options: Any) -> int:
             _explain(predictor, video, target, options)
         except VideoError as error:
             failures += 1
-            print(f"{video}\n  could not be read: {error.reason}", file=sys.stderr)
+            tell(f"{video}\n  could not be read: {error.reason}")
     if failures:
-        print(f"{failures} of {len(options.videos)} videos could not be read", file=sys.stderr)
+        tell(f"{failures} of {len(options.videos)} videos could not be read")
     return 1 if failures else 0
 
 
@@ -106,7 +106,7 @@ def _explain(predictor: ActionPredictor, video: str, target: Path, options: Any)
         print(json.dumps(figures), flush=True)
     else:
         print_screen(clip_screen(clip))
-    print(f"written: {', '.join(written)}", file=sys.stderr)
+    tell(f"written: {', '.join(written)}")
 
 
 def _targets(folder: Path, videos: list[str]) -> list[Path]:

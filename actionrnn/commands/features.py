@@ -7,7 +7,7 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser
 
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.errors import UsageError, near_miss, usage_errors
+from actionrnn.errors import UsageError, near_miss, shown, usage_errors
 from actionrnn.features import admin
 from actionrnn.features.exchange import export_features, import_features
 from actionrnn.features.store import FeatureStore
@@ -60,7 +60,7 @@ def _info(parser: ArgumentParser, arguments: list[str]) -> int:
             spare = one.num_superseded_bytes / 1e6
             print(f"  {spare:.1f} MB are superseded; actionrnn features prune frees them")
         for path, reason in one.damaged.items():
-            print(f"  damaged: {path.name}: {reason}")
+            print(shown(f"  damaged: {path.name}: {reason}"))
     return 0
 
 
@@ -72,7 +72,7 @@ def _verify(parser: ArgumentParser, arguments: list[str]) -> int:
         damaged = admin.verify(folder)
         num_damaged += len(damaged)
         for path, reason in damaged.items():
-            print(f"{path}: {reason}")
+            print(shown(f"{path}: {reason}"))
         if options.repair:
             admin.discard(damaged)
     hint = "" if options.repair or not num_damaged else "; --repair sets them aside"
@@ -86,7 +86,7 @@ def _prune(parser: ArgumentParser, arguments: list[str]) -> int:
     options = _parse(parser, arguments)
     pruned = admin.prune(options.folder, options.keep, options.dry_run)
     for one in pruned:
-        print(f"{one.path}: {one.reason}, {one.num_bytes / 1e6:.1f} MB")
+        print(shown(f"{one.path}: {one.reason}, {one.num_bytes / 1e6:.1f} MB"))
     verb = "would free" if options.dry_run else "freed"
     print(f"{verb} {sum(one.num_bytes for one in pruned) / 1e6:.1f} MB", file=sys.stderr)
     return 0

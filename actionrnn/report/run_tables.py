@@ -7,6 +7,7 @@ import pandas as pd
 from rich.table import Column, Table
 
 from actionrnn.diagnosis.cost import Cost
+from actionrnn.errors import shown
 from actionrnn.models.config import HeadConfig
 from actionrnn.report.terminal import plain_console
 
@@ -31,7 +32,7 @@ def print_rows(
     keys = list(mean)
     table = Table(title, *(FIGURES[key] for key in keys))
     for name, row in rows.items():
-        table.add_row(name, *(f"{row[key]:.3f}" for key in keys))
+        table.add_row(shown(name), *(f"{row[key]:.3f}" for key in keys))
     table.add_section()
     table.add_row("mean", *(f"{mean[key]:.3f}" for key in keys))
     if len(rows) > 1:
@@ -122,7 +123,7 @@ def print_top(table: pd.DataFrame, columns: list[str], objective: str) -> None:
     """The best trials, one a line, with the settings that differ between them."""
     top = table.head(TOP).dropna(subset=[objective])
     names = [name for name in table.columns if "." in name]
-    shown = Table(
+    found = Table(
         "trial", objective.replace("_", " "), "AUC", "s", "settings",
         title=f"best of {len(table)} trials, validation clips of {', '.join(columns)}",
         title_justify="left",
@@ -136,8 +137,8 @@ def print_top(table: pd.DataFrame, columns: list[str], objective: str) -> None:
         )
         auc = f"{row['auc']:.3f}" if "auc" in row else "- (undefined)"
         score = f"{row[objective]:.3f}"
-        shown.add_row(str(row["trial"]), score, auc, str(row["seconds"]), settings)
-    plain_console().print(shown)
+        found.add_row(str(row["trial"]), score, auc, str(row["seconds"]), shown(settings))
+    plain_console().print(found)
 
 
 def _shown(row: dict[str, Any], key: str) -> tuple[str, str]:

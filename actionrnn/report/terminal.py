@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from actionrnn.errors import shown
 from actionrnn.evaluation.predictor import ActionPredictor, Ranked, ranked
 from actionrnn.report.screen import Screen, TableView
 from actionrnn.video.errors import VideoError
@@ -24,9 +25,9 @@ def print_screen(screen: Screen) -> None:
     for table in screen.tables:
         print_table(table, console)
     if screen.verdict:
-        console.print(screen.verdict)
+        console.print(shown(screen.verdict, lines=True))
     if screen.alarm:
-        console.print(screen.alarm, style="bold red")
+        console.print(shown(screen.alarm, lines=True), style="bold red")
 
 
 def print_table(view: TableView, console: Console | None = None) -> None:
@@ -36,13 +37,13 @@ def print_table(view: TableView, console: Console | None = None) -> None:
     title = view.title
     if len(view.rows) > len(rows):
         title += f" (the first {len(rows)} of {len(view.rows)})"
-    table = Table(*(view.columns[n] for n in kept), title=title, title_justify="left")
+    table = Table(*(view.columns[n] for n in kept), title=shown(title), title_justify="left")
     before = ""
     for row in rows:
-        texts = [row[n].text for n in kept]
+        texts = [shown(row[n].text, lines=True) for n in kept]
         # A name that repeats down the first column is said once.
-        shown = "" if texts[0] == before and view.columns[kept[0]] == "column" else texts[0]
-        table.add_row(shown, *texts[1:])
+        repeats = texts[0] == before and view.columns[kept[0]] == "column"
+        table.add_row("" if repeats else texts[0], *texts[1:])
         before = texts[0]
     (console or plain_console()).print(table)
 
@@ -75,8 +76,8 @@ def print_videos(
 
 def _print_one(path: str, ranking: list[Ranked], error: str) -> None:
     if error:
-        print(f"{path}\n  could not be read: {error}")
+        print(f"{shown(path)}\n  could not be read: {shown(error)}")
         return
-    print(path)
+    print(shown(path))
     for place, (label, probability) in enumerate(ranking, start=1):
-        print(f"  {place}. {label:<28} {probability:6.1%}")
+        print(f"  {place}. {shown(label):<28} {probability:6.1%}")

@@ -164,7 +164,6 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
         import hashlib, torch
         from actionrnn.features.backbone import FrozenBackbone
         from actionrnn.features.spec import BackboneConfig
-from actionrnn.features.weights import build_model, weights_identity
         generator = torch.Generator().manual_seed(0)
         pictures = torch.randint(0, 256, (40, 3, 64, 64), generator=generator).to(torch.uint8)
         backbone = FrozenBackbone(BackboneConfig("squeezenet1_1", "random"))
