@@ -88,6 +88,17 @@ VERBS = {
 }
 
 
+SYNONYMS = {
+    **dict.fromkeys(("train", "run", "learn", "resume"), "fit"),
+    **dict.fromkeys(("eval", "evaluate", "score"), "test"),
+    **dict.fromkeys(("infer", "classify", "inference"), "predict"),
+    **dict.fromkeys(("val", "valid"), "validate"),
+    **dict.fromkeys(("tune", "search", "optimize"), "sweep"),
+    **dict.fromkeys(("download", "dataset", "import"), "prepare"),
+}
+"""What other tools call it."""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code (0 ok, 1 failure, 2 usage, 3 data rejected)."""
     prepare_process()
@@ -100,7 +111,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
-        return _fail(f"there is no verb {verb!r}{near_miss(verb, list(VERBS))}", 2)
+        meant = f"; did you mean {SYNONYMS[verb]}?" if verb in SYNONYMS else ""
+        return _fail(f"there is no verb {verb!r}{meant or near_miss(verb, list(VERBS))}", 2)
     debug = "--debug" in rest
     rest = [argument for argument in rest if argument != "--debug"]
     try:

@@ -2,7 +2,9 @@
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.config import settings_of
+from actionrnn.cli import VERBS
+from actionrnn.commands.config import names_data, option_value, settings_of
+from actionrnn.commands.help_page import print_help
 from actionrnn.commands.seeds import fit_seeds
 from actionrnn.errors import UsageError, usage_errors
 from actionrnn.evaluation.experiment import score, seeds_of, test_and_keep
@@ -13,7 +15,7 @@ from actionrnn.progress import tell
 from actionrnn.report.run_screens import summary_screen
 from actionrnn.report.terminal import print_ranking, print_screen, print_videos
 from actionrnn.training.fit import fit, folder_of
-from actionrnn.training.settings import Settings, run_parser
+from actionrnn.training.settings import Settings
 
 TAKES_VERB = True
 
@@ -21,11 +23,21 @@ TAKES_VERB = True
 def main(verb: str, arguments: list[str]) -> int:
     """Run one of Lightning's verbs."""
     quiet_libraries()
+    if "--help" in arguments or "-h" in arguments:
+        print_help(verb, VERBS[verb].purpose, everything="all" in arguments)
+        return 0
     if verb == "predict" and any(word.startswith("--videos") for word in arguments):
         return predict_videos(arguments)
-    if "--help" in arguments or "-h" in arguments:
-        run_parser().print_help()
-        return 0
+    if (
+        verb == "fit"
+        and not names_data(arguments)
+        and option_value("--ckpt_path", arguments) is None
+    ):
+        raise UsageError(
+            "fit what? Try actionrnn demo; or prepare your videos and train on them:\n"
+            "  actionrnn prepare folder --source my_videos --root data/mine\n"
+            "  actionrnn fit --config configs/experiment/own.yaml --data.root data/mine"
+        )
     settings = settings_of(verb, arguments)
     if verb == "fit" and len(seeds_of(settings)) > 1:
         return fit_seeds(settings)
