@@ -8,16 +8,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(ckpt_path: str, device: str = "auto") -> "ActionPredictor":
+def load(ckpt_path: str, device: str = "auto", backbone: str | None = None) -> "ActionPredictor":
     """A trained model with its whole pipeline, from video file to ranked classes.
 
     Args:
         ckpt_path: a checkpoint written by `actionrnn fit`.
         device: `auto` takes a GPU where there is one.
+        backbone: the backbone's name, needed where that is code (`module:factory`): a checkpoint
+            alone never has code imported.
 
     Raises:
         ActionRNNError: if the checkpoint is missing, damaged or of another format.
     """
     from actionrnn.evaluation.predictor import ActionPredictor
 
-    return ActionPredictor.load(ckpt_path, device=device)
+    return ActionPredictor.load(ckpt_path, device=device, backbone=backbone)

@@ -3,11 +3,14 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
+
+_UNFINISHED = re.compile(r"\..+\.[0-9]+-[0-9a-f]{8}(\.\w+)?")
 
 
 @contextmanager
@@ -47,6 +50,11 @@ def publish_text(target: Path, text: str) -> None:
 def publish_json(target: Path, content: Any) -> None:
     """Write a whole JSON file; see `published`."""
     publish_text(target, json.dumps(content, indent=2, sort_keys=False) + "\n")
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file's name is one that `published` writes to: its process works, or was killed."""
+    return _UNFINISHED.fullmatch(name) is not None
 
 
 def sync(path: Path) -> None:

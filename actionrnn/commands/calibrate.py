@@ -21,6 +21,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
     parser.add_argument("--data.root", type=str | None, default=None, help="data moved here")
     parser.add_argument("--reset", action="store_true", help="store a temperature of 1")
+    parser.add_argument(
+        "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     with usage_errors(parser):
         options = parser.parse_args(arguments)
@@ -28,7 +31,9 @@ def main(arguments: list[str]) -> int:
         store_temperature(options.ckpt_path, 1.0)
         print(json.dumps({"temperature": 1.0}) if options.json else "temperature 1 stored")
         return 0
-    model = TrainedModel.load(options.ckpt_path, root=options["data.root"])
+    model = TrainedModel.load(
+        options.ckpt_path, root=options["data.root"], backbone=options["features.backbone.name"]
+    )
     logits_NK, target_N = clip_logits(model.score("val").double()), model.targets("val")
     temperature = fit_temperature(logits_NK, target_N)
     if temperature is None:

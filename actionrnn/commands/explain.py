@@ -33,7 +33,9 @@ def main(arguments: list[str]) -> int:
     folder = Path(options.output_dir or run_folder_of(options.ckpt_path) / "explanations")
     folder.mkdir(parents=True, exist_ok=True)
     if options.num_clips:
-        run = TrainedModel.load(options.ckpt_path, device=options.device)
+        run = TrainedModel.load(
+            options.ckpt_path, device=options.device, backbone=options["features.backbone.name"]
+        )
         result = survey(run, options["data.subset"], options.num_clips)
         publish_json(folder / "survey.json", result)
         if options.json:
@@ -46,7 +48,9 @@ def main(arguments: list[str]) -> int:
 
 def _explain_all(folder: Path, options: Any) -> int:
     """Explain each video; exit code 1 if one could not be read."""
-    predictor = ActionPredictor.load(options.ckpt_path, options.device)
+    predictor = ActionPredictor.load(
+        options.ckpt_path, options.device, options["features.backbone.name"]
+    )
     failures = 0
     for video, target in zip(options.videos, _targets(folder, options.videos), strict=True):
         try:
@@ -72,6 +76,9 @@ def _parse(arguments: list[str]) -> Any:
     )
     parser.add_argument("--data.subset", type=Part, default="test", help="of which part")
     parser.add_argument("--device", type=str, default="auto", help="for the backbone")
+    parser.add_argument(
+        "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a clip")
     with usage_errors(parser):
         options = parser.parse_args(arguments)

@@ -1,16 +1,19 @@
 """`fit`, `validate`, `test`, `predict`: Lightning's verbs, runs over seeds, plain video files."""
 
+import shlex
+from typing import Literal
+
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.config import settings_of
 from actionrnn.commands.seeds import fit_seeds
 from actionrnn.errors import UsageError, usage_errors
-from actionrnn.evaluation.experiment import score, seeds_of, test_and_keep
+from actionrnn.evaluation.experiment import is_partial, score, seeds_of, test_and_keep
 from actionrnn.evaluation.predictor import ActionPredictor, print_ranking
 from actionrnn.evaluation.summary import print_summary, summarise
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
-from actionrnn.training.fit import fit, folder_of
+from actionrnn.training.fit import fit
 from actionrnn.training.settings import Settings, run_parser
 
 TAKES_VERB = True
@@ -33,23 +36,34 @@ def main(verb: str, arguments: list[str]) -> int:
 
 def _fit(settings: Settings) -> None:
     fitted = fit(settings)
-    score = fitted.figures.validation.get("macro_accuracy", 0.0)
-    tell(
-        f"best validation macro accuracy {score:.3f} after {fitted.figures.seconds:.1f} s\n"
-        f"next: actionrnn test --ckpt_path {fitted.best}"
-    )
+    if settings.trainer.fast_dev_run:
+        tell("fast_dev_run: its batches went through; nothing was written")
+        return
+    figures = fitted.figures
+    if figures.validation:
+        score = figures.validation.get("macro_accuracy", 0.0)
+        tell(f"best validation macro accuracy {score:.3f} after {figures.seconds:.1f} s")
+    else:
+        tell(f"trained for {figures.seconds:.1f} s; nothing was validated, so no epoch is best")
+    if fitted.best is None:
+        tell("no checkpoint was saved: --trainer.enable_checkpointing is false")
+    else:
+        tell(f"next: actionrnn test --ckpt_path {shlex.quote(str(fitted.best))}")
 
 
 def _validate(settings: Settings) -> None:
     _check(settings, "validate")
     print_summary(summarise(score("validate", settings)))
+    _tell_part(settings, "validate")
 
 
 def _test(settings: Settings) -> None:
     _check(settings, "test")
-    print_summary(test_and_keep(settings))
-    folder = folder_of(settings)
-    tell(f"written: {folder / 'predictions.parquet'}, {folder / 'metrics.json'}")
+    results = test_and_keep(settings)
+    print_summary(results.summary)
+    _tell_part(settings, "test")
+    if results.metrics is not None:
+        tell(f"written: {results.predictions}, {results.metrics}")
 
 
 def _predict(settings: Settings) -> None:
@@ -57,7 +71,15 @@ def _predict(settings: Settings) -> None:
     _check(settings, "predict")
     predictions = score("predict", settings)
     for row in predictions.table.itertuples():
-        print_ranking(str(row.path), predictions.class_names, row.probs, str(row.error))
+        if len(row.probs) or row.error:
+            print_ranking(str(row.path), predictions.class_names, row.probs, str(row.error))
+    _tell_part(settings, "predict")
+
+
+def _tell_part(settings: Settings, verb: Literal["validate", "test", "predict"]) -> None:
+    if is_partial(settings, verb):
+        where = "" if settings.run.folder or verb != "test" else "; nothing was written"
+        tell(f"PART: --trainer.limit_* or fast_dev_run left clips unscored{where}")
 
 
 def _check(settings: Settings, verb: str) -> None:
@@ -76,7 +98,13 @@ def predict_videos(arguments: list[str]) -> int:
     parser.add_argument("--videos", type=str, nargs="+", required=True, help="video files")
     parser.add_argument("--top_k", type=int, default=5, help="classes to show")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"
+    )
     with usage_errors(parser):
         options = parser.parse_args(arguments)
-    predictor = ActionPredictor.load(options.ckpt_path)
+    if options.top_k < 1:
+        raise UsageError(f"--top_k {options.top_k}: must be at least 1")
+    backbone = options["features.backbone.name"]
+    predictor = ActionPredictor.load(options.ckpt_path, backbone=backbone)
     return predictor.print_predictions(options.videos, options.top_k, as_json=options.json)

@@ -7,7 +7,7 @@ from typing import Any
 from actionrnn.evaluation.bootstrap import Tallies, draw_weights, group_ids, interval
 from actionrnn.evaluation.calibration import calibration_figures, fit_temperature, reliability
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.training.checkpoint import AtomicCheckpointIO, read_checkpoint
+from actionrnn.training.checkpoint import SealedCheckpointIO, read_checkpoint
 from actionrnn.training.data import Subset
 from actionrnn.training.recognizer import CHECKPOINT_KEY, clip_logits
 
@@ -31,7 +31,7 @@ def store_temperature(ckpt_path: str | os.PathLike[str], temperature: float) -> 
         raise ValueError(f"temperature {temperature}: must be positive")
     checkpoint = read_checkpoint(ckpt_path)
     checkpoint[CHECKPOINT_KEY]["temperature"] = float(temperature)
-    AtomicCheckpointIO().save_checkpoint(checkpoint, Path(ckpt_path))
+    SealedCheckpointIO().save_checkpoint(checkpoint, Path(ckpt_path))
 
 
 def diagnose_calibration(run: TrainedModel, subset: Subset = "test") -> dict[str, Any]:

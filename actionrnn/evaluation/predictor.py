@@ -15,7 +15,7 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.extract import choose_device, extract_clip, load_backbone
 from actionrnn.features.spec import FeatureSpec
-from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
+from actionrnn.training.checkpoint import load_recognizer, read_checkpoint, trusted_spec
 from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer, clip_logits
 from actionrnn.video.errors import VideoError
 
@@ -44,11 +44,23 @@ class ActionPredictor:
     features_dir: Path
 
     @classmethod
-    def load(cls, ckpt_path: str | Path, device: str = "auto") -> "ActionPredictor":
-        """Rebuild the pipeline of a checkpoint; the backbone is loaded when first needed."""
+    def load(
+        cls, ckpt_path: str | Path, device: str = "auto", backbone: str | None = None
+    ) -> "ActionPredictor":
+        """Rebuild the pipeline of a checkpoint; the backbone is loaded when first needed.
+
+        Args:
+            ckpt_path: a checkpoint.
+            device: where the backbone and the head run.
+            backbone: its name, needed where that is code (`module:factory`), which a checkpoint
+                alone does not run.
+
+        Raises:
+            ActionRNNError: if the checkpoint cannot be used.
+        """
         checkpoint = read_checkpoint(ckpt_path)
         saved = checkpoint[CHECKPOINT_KEY]
-        spec = FeatureSpec.from_dict(saved["feature_spec"])
+        spec = trusted_spec(saved, backbone)
         chosen = choose_device(device)
         folder = Path(saved["data"]["features_dir"])
         return cls(load_recognizer(checkpoint).to(chosen), spec, chosen, folder)

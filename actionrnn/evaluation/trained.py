@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.features.spec import FeatureSpec
 from actionrnn.training.batches import Batch
-from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
+from actionrnn.training.checkpoint import load_recognizer, read_checkpoint, trusted_spec
 from actionrnn.training.data import ActionDataModule, ExtractionSettings, Subset
 from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.run_folder import run_folder_of
@@ -41,6 +40,7 @@ class TrainedModel:
         split: str | None = None,
         allow_leak: bool = False,
         device: str = "auto",
+        backbone: str | None = None,
     ) -> "TrainedModel":
         """Rebuild model and data; features that are missing are extracted first.
 
@@ -50,6 +50,7 @@ class TrainedModel:
             split: another split of it.
             allow_leak: go on, marked as leaked, where clips to be scored were trained on.
             device: where missing features are computed.
+            backbone: its name, needed where that is code; see `ActionPredictor.load`.
 
         Raises:
             ActionRNNError: if the checkpoint, the data or its features are missing or others.
@@ -61,7 +62,7 @@ class TrainedModel:
             options |= {"root": root, "features_dir": None}
         options |= {"split": split} if split else {}
         options |= {"allow_leak": True} if allow_leak else {}
-        spec = FeatureSpec.from_dict(saved["feature_spec"])
+        spec = trusted_spec(saved, backbone)
         data = ActionDataModule(
             **options, features=spec.settings, extraction=ExtractionSettings(device=device)
         )

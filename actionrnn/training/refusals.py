@@ -1,0 +1,114 @@
+"""What Lightning and PyTorch refuse of a user's settings, in one line that names the flag."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from actionrnn.errors import ActionRNNError, UsageError, condensed
+from actionrnn.training.settings import Settings, run_parser
+
+_PACKAGE = str(Path(__file__).parents[1])
+_LIBRARIES = re.compile(
+    r"[/\\](pytorch_lightning|lightning_fabric|lightning_utilities|torch|torchmetrics|pandas)[/\\]"
+)
+
+
+@contextmanager
+def refusals(settings: Settings) -> Iterator[None]:
+    """Turn what libraries raise about settings into a `UsageError` that names them.
+
+    An error in whose making code of this project took part, once a library was called, is left
+    as it is: it is about data, or a fault of ours.
+    """
+    try:
+        yield
+    except (ActionRNNError, OSError, MemoryError):
+        raise
+    except torch.OutOfMemoryError as error:
+        raise ActionRNNError(
+            f"the device has too little memory ({condensed(str(error))[:160]}): try a smaller "
+            f"--data.batch_size, or --trainer.accelerator cpu"
+        ) from error
+    except Exception as error:
+        if not _is_refusal(error.__traceback__):
+            raise
+        raise UsageError(refusal(str(error) or type(error).__name__, settings)) from error
+
+
+def _is_refusal(trace: TracebackType | None) -> bool:
+    """Whether an error was raised by a library that called no code of this project before."""
+    library, file = False, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        ours = file.startswith(_PACKAGE)
+        if ours and library:
+            return False
+        library = library or not ours
+        trace = trace.tb_next
+    return _LIBRARIES.search(file) is not None
+
+
+def refusal(message: str, settings: Settings) -> str:
+    """A library's message, and the flags it is about: those it names, else all that were set."""
+    flags = set_flags(settings)
+    named = {key: value for key, value in flags.items() if _names(message, key, value)}
+    chosen = named or flags
+    listed = ", ".join(f"--{key} {value}" for key, value in chosen.items())
+    return f"{listed or 'these settings'}: refused by PyTorch Lightning: {condensed(message)}"
+
+
+def _names(message: str, key: str, value: Any) -> bool:
+    name = key.rpartition(".")[2]
+    return re.search(rf"\b{re.escape(name)}\b", message) is not None or (
+        isinstance(value, str) and len(value) > 2 and value.casefold() in message.casefold()
+    )
+
+
+def set_flags(settings: Settings) -> dict[str, Any]:
+    """The settings of the Trainer that are not the usual ones."""
+    usual = run_parser().get_defaults().trainer
+    return {
+        f"trainer.{key}": _short(value)
+        for key, value in vars(settings.trainer).items()
+        if value != usual.get(key)
+    }
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(str(getattr(each, "class_path", each)) for each in value)
+    return getattr(value, "class_path", value)
+
+
+def check_limits(settings: Settings) -> None:
+    """Refuse a training that could not take a step, or would never end.
+
+    Raises:
+        UsageError: naming the flag.
+    """
+    trainer = settings.trainer
+    for key in ("max_epochs", "max_steps", "limit_train_batches"):
+        if trainer[key] is not None and trainer[key] == 0:
+            raise UsageError(f"--trainer.{key} 0: nothing would be trained; give at least 1")
+    if trainer.max_epochs == -1 and trainer.max_steps == -1 and not trainer.fast_dev_run:
+        raise UsageError(
+            "--trainer.max_epochs -1: the learning rate falls to zero at the end, so there must be "
+            "one: give a number of epochs, or --trainer.max_steps; --early_stopping.patience ends "
+            "it sooner"
+        )
+    if trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise UsageError(
+            f"--trainer.accelerator {trainer.accelerator}: there is no GPU here that PyTorch "
+            f"{torch.__version__} can use; leave it out to take what there is"
+        )
+    if trainer.precision in ("16-true", "16-mixed", "16", 16) and not torch.cuda.is_available():
+        raise UsageError(
+            f"--trainer.precision {trainer.precision}: needs a GPU, and there is none here; "
+            f"bf16-mixed works on CPUs"
+        )
+
