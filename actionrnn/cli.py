@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
         with interruptible(ends_process=argv is None):
             return _run(verb, [argument for argument in rest if argument != "--debug"])
     except KeyboardInterrupt as stop:
-        return _fail(str(stop) or "interrupted; finished files are kept, run it again to go on", 130)
+        return _fail(str(stop) or "interrupted; nothing is half written: run it again", 130)
     except BrokenPipeError:
         return _reader_left()
     except Exception as error:

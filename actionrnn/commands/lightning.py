@@ -70,9 +70,11 @@ def _predict(settings: Settings) -> None:
     """Rank the classes of every clip of `data.subset`."""
     _check(settings, "predict")
     predictions = score("predict", settings)
-    for row in predictions.table.itertuples():
-        if len(row.probs) or row.error:
-            print_ranking(str(row.path), predictions.class_names, row.probs, str(row.error))
+    for path, probs, error in zip(
+        *(predictions.table[name] for name in ("path", "probs", "error")), strict=True
+    ):
+        if len(probs) or error:
+            print_ranking(str(path), predictions.class_names, probs, str(error))
     _tell_part(settings, "predict")
 
 

@@ -40,7 +40,14 @@ def train_head(run: TrainedModel, **head_options: Any) -> TrainedHead:
     data = {f"data.{name}": value for name, value in run.data.options().items()}
     model = {f"model.{name}": value for name, value in head_options.items()}
     with tempfile.TemporaryDirectory() as folder:
-        here = {"run.folder": folder, "trainer.logger": False, **data, **model}
+        here = {
+            "run.folder": folder,
+            "trainer.logger": False,
+            "trainer.callbacks": None,
+            **data,
+            **model,
+        }
         fitted = fit(changed(parsed(recipe), here), quiet=True)
+        assert fitted.best is not None
         recognizer = load_recognizer(read_checkpoint(fitted.best))
     return TrainedHead(replace(run, recognizer=recognizer), fitted.figures.seconds)

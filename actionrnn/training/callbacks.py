@@ -93,7 +93,10 @@ class KeepCheckpoints(Checkpoint):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save what the last epoch does not hold: weights that were averaged over the run."""
         self._tick()
-        averaged = any(isinstance(each, StochasticWeightAveraging) for each in trainer.callbacks)
+        averaged = any(
+            isinstance(each, StochasticWeightAveraging)
+            for each in trainer.callbacks  # type: ignore[attr-defined]
+        )
         if averaged or trainer.global_step != self._saved_step:
             self._save(trainer, "last")
 

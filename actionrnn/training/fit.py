@@ -13,7 +13,6 @@ import yaml
 from pytorch_lightning import seed_everything
 from pytorch_lightning.callbacks import Callback, LearningRateFinder
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from actionrnn.errors import Interrupted, UsageError
 from actionrnn.files import publish_json, publish_text
@@ -33,6 +32,7 @@ from actionrnn.training.resume import check_resume, require_whole
 from actionrnn.training.run_folder import (
     StartedFolder,
     holds_run,
+    is_first_process,
     new_run_folder,
     run_folder_of,
     write_environment,
@@ -135,7 +135,7 @@ def _refuse_finished(settings: Settings) -> None:
     """
     if not settings.run.folder or settings.run.overwrite or settings.ckpt_path:
         return
-    if rank_zero_only.rank == 0 and holds_run(Path(settings.run.folder)):
+    if is_first_process() and holds_run(Path(settings.run.folder)):
         raise UsageError(
             f"--run.folder {settings.run.folder} holds a run. Go on with it: --ckpt_path "
             f"{settings.run.folder}/checkpoints/last.ckpt; or replace it: --run.overwrite true; "
@@ -163,7 +163,7 @@ def _folder_for(settings: Settings) -> Iterator[StartedFolder | Path]:
         folder = folder_of(settings)
     else:
         folder = new_run_folder(settings.run.root, settings.run.name)
-    if rank_zero_only.rank != 0:
+    if not is_first_process():
         yield folder
         return
     started = StartedFolder(folder)
@@ -197,7 +197,7 @@ def _train(
         watchers.append(EpochLines())
     with refusals(settings):
         trainer = fitting_trainer(built, folder, watchers)
-    trainer.callbacks.insert(0, start)
+    trainer.callbacks.insert(0, start)  # type: ignore[attr-defined]
     # Vanishing gradients end as denormal numbers, which a CPU adds up to 8 times slower.
     torch.set_flush_denormal(True)
     try:

@@ -13,17 +13,16 @@ from actionrnn.errors import ActionRNNError, UsageError, condensed
 from actionrnn.training.settings import Settings, run_parser
 
 _PACKAGE = str(Path(__file__).parents[1])
-_LIBRARIES = re.compile(
-    r"[/\\](pytorch_lightning|lightning_fabric|lightning_utilities|torch|torchmetrics|pandas)[/\\]"
-)
+_LIGHTNING = re.compile(r"[/\\](pytorch_lightning|lightning_fabric|lightning_utilities)[/\\]")
+_OTHERS = re.compile(r"[/\\](torch|torchmetrics|pandas)[/\\]")
 
 
 @contextmanager
 def refusals(settings: Settings) -> Iterator[None]:
     """Turn what libraries raise about settings into a `UsageError` that names them.
 
-    An error in whose making code of this project took part, once a library was called, is left
-    as it is: it is about data, or a fault of ours.
+    What Lightning raises is about its settings. What another library raises is taken for that
+    too, unless code of this project called it: then it is about data, or a fault of ours.
     """
     try:
         yield
@@ -41,16 +40,13 @@ def refusals(settings: Settings) -> Iterator[None]:
 
 
 def _is_refusal(trace: TracebackType | None) -> bool:
-    """Whether an error was raised by a library that called no code of this project before."""
-    library, file = False, ""
+    library, through_us, file = False, False, ""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         ours = file.startswith(_PACKAGE)
-        if ours and library:
-            return False
-        library = library or not ours
+        library, through_us = library or not ours, through_us or (ours and library)
         trace = trace.tb_next
-    return _LIBRARIES.search(file) is not None
+    return bool(_LIGHTNING.search(file) or (_OTHERS.search(file) and not through_us))
 
 
 def refusal(message: str, settings: Settings) -> str:
@@ -59,23 +55,24 @@ def refusal(message: str, settings: Settings) -> str:
     named = {key: value for key, value in flags.items() if _names(message, key, value)}
     chosen = named or flags
     listed = ", ".join(f"--{key} {value}" for key, value in chosen.items())
-    return f"{listed or 'these settings'}: refused by PyTorch Lightning: {condensed(message)}"
+    return f"{listed or 'these settings'}: refused by Lightning: {condensed(message)}"
 
 
 def _names(message: str, key: str, value: Any) -> bool:
     name = key.rpartition(".")[2]
-    return re.search(rf"\b{re.escape(name)}\b", message) is not None or (
-        isinstance(value, str) and len(value) > 2 and value.casefold() in message.casefold()
-    )
+    words = [name] if isinstance(value, bool) or len(str(value)) < 2 else [name, str(value)]
+    pattern = "|".join(re.escape(word) for word in words)
+    return re.search(rf"(?<![\w.])({pattern})(?![\w.])", message, re.IGNORECASE) is not None
 
 
 def set_flags(settings: Settings) -> dict[str, Any]:
-    """The settings of the Trainer that are not the usual ones."""
-    usual = run_parser().get_defaults().trainer
+    """The settings of Trainer and early stopping that are not the usual ones."""
+    usual = run_parser().get_defaults()
     return {
-        f"trainer.{key}": _short(value)
-        for key, value in vars(settings.trainer).items()
-        if value != usual.get(key)
+        f"{group}.{key}": _short(value)
+        for group in ("trainer", "early_stopping")
+        for key, value in vars(settings[group]).items()
+        if value != usual[group].get(key)
     }
 
 
@@ -95,6 +92,15 @@ def check_limits(settings: Settings) -> None:
     for key in ("max_epochs", "max_steps", "limit_train_batches"):
         if trainer[key] is not None and trainer[key] == 0:
             raise UsageError(f"--trainer.{key} 0: nothing would be trained; give at least 1")
+    if not 0 <= settings.seed_everything < 2**32:
+        raise UsageError(f"--seed_everything {settings.seed_everything}: 0 to {2**32 - 1}")
+    for key, value, least in (
+        ("trainer.check_val_every_n_epoch", trainer.check_val_every_n_epoch, 1),
+        ("trainer.accumulate_grad_batches", trainer.accumulate_grad_batches, 1),
+        ("early_stopping.patience", settings.early_stopping.patience, 0),
+    ):
+        if value is not None and value < least:
+            raise UsageError(f"--{key} {value}: must be at least {least}")
     if trainer.max_epochs == -1 and trainer.max_steps == -1 and not trainer.fast_dev_run:
         raise UsageError(
             "--trainer.max_epochs -1: the learning rate falls to zero at the end, so there must be "
@@ -106,9 +112,13 @@ def check_limits(settings: Settings) -> None:
             f"--trainer.accelerator {trainer.accelerator}: there is no GPU here that PyTorch "
             f"{torch.__version__} can use; leave it out to take what there is"
         )
-    if trainer.precision in ("16-true", "16-mixed", "16", 16) and not torch.cuda.is_available():
+    if trainer.precision in ("16-true", "bf16-true"):
+        raise UsageError(
+            f"--trainer.precision {trainer.precision}: heads keep their weights in 32 bits; take "
+            f"bf16-mixed, or 16-mixed on a GPU"
+        )
+    if trainer.precision in ("16-mixed", "16", 16) and not torch.cuda.is_available():
         raise UsageError(
             f"--trainer.precision {trainer.precision}: needs a GPU, and there is none here; "
             f"bf16-mixed works on CPUs"
         )
-

@@ -133,7 +133,8 @@ def _check_end(settings: Settings, checkpoint: dict[str, Any]) -> None:
             )
     patience = settings.early_stopping.patience
     for name, state in checkpoint["callbacks"].items():
-        is_ours = name.startswith("EarlyStopping") and f"'{settings.early_stopping.monitor}'" in name
+        ours = f"EarlyStopping{{'monitor': '{settings.early_stopping.monitor}'"
+        is_ours = name.startswith(ours)
         if is_ours and state["wait_count"] >= patience:
             raise UsageError(
                 f"the run has stopped by itself after {done} epochs: {state['wait_count']} without "

@@ -10,14 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.files import is_unfinished, publish_json
 
 LOCK = ".lock"
 RESULTS = ("fit.json", "seeds.json", "folds.json", "compare.json", "sweep.json")
-PARTS = ("checkpoints", "tensorboard", "diagnostics", "explanations", "config.yaml", "env.json")
-PARTS += ("fit.json", "report.html")
+PARTS = frozenset(
+    [
+        "checkpoints",
+        "tensorboard",
+        "diagnostics",
+        "explanations",
+        "config.yaml",
+        "env.json",
+        "fit.json",
+        "report.html",
+    ]
+)
 RUN_FOLDER_VARIABLE = "ACTIONRNN_RUN_FOLDER"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "decord", "av", "numpy")
 
@@ -46,6 +57,11 @@ def run_folder_of(ckpt_path: str | os.PathLike[str]) -> Path:
     """The run folder a checkpoint lies in (`<run>/checkpoints/best.ckpt`), or its own folder."""
     folder = Path(ckpt_path).resolve().parent
     return folder.parent if folder.name == "checkpoints" else folder
+
+
+def is_first_process() -> bool:
+    """Whether this is the only process of a run, or the one of several that writes its files."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def holds_run(folder: Path) -> bool:

@@ -140,7 +140,9 @@ def recipe_of(settings: Settings) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """The same without what Lightning's own defaults hold and YAML cannot: enums, devices."""
     if isinstance(value, Namespace):
-        return Namespace(**{key: _plain(each) for key, each in vars(value).items()})
+        copy = value.clone()
+        copy.update({key: _plain(each) for key, each in vars(value).items()})
+        return copy
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
-
-from actionrnn.errors import ActionRNNError, UsageError, condensed
+from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.training.checkpoint import SealedCheckpointIO
 from actionrnn.training.data import ActionDataModule
 from actionrnn.training.recognizer import ActionRecognizer
+from actionrnn.training.refusals import refusal
 from actionrnn.training.settings import Settings, run_parser
 
 
@@ -38,10 +38,7 @@ def build(settings: Settings) -> Built:
     try:
         made = run_parser().instantiate(settings)
     except (MisconfigurationException, TypeError) as error:
-        raise UsageError(
-            f"a callback or logger of the settings cannot be made: {condensed(str(error))}; look "
-            f"at --trainer.callbacks and --trainer.logger"
-        ) from error
+        raise UsageError(refusal(str(error), settings)) from error
     except (ModuleNotFoundError, ValueError) as error:
         missing = re.search(r"Requirement '(.+?)' not met.*?`pip install -U (.+?)`", str(error))
         if missing is None:
