@@ -1,14 +1,13 @@
 """`fit`, `validate`, `test`, `predict`: Lightning's verbs, runs over seeds, plain video files."""
 
 import shlex
-from typing import Literal
 
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.config import settings_of
 from actionrnn.commands.seeds import fit_seeds
 from actionrnn.errors import UsageError, usage_errors
-from actionrnn.evaluation.experiment import is_partial, score, seeds_of, test_and_keep
+from actionrnn.evaluation.experiment import num_unscored, score, seeds_of, test_and_keep
 from actionrnn.evaluation.predictor import ActionPredictor, print_ranking
 from actionrnn.evaluation.summary import print_summary, summarise
 from actionrnn.process import quiet_libraries
@@ -53,16 +52,19 @@ def _fit(settings: Settings) -> None:
 
 def _validate(settings: Settings) -> None:
     _check(settings, "validate")
-    print_summary(summarise(score("validate", settings)))
-    _tell_part(settings, "validate")
+    predictions = score("validate", settings)
+    print_summary(summarise(predictions))
+    _tell_part(num_unscored(predictions))
 
 
 def _test(settings: Settings) -> None:
     _check(settings, "test")
     results = test_and_keep(settings)
     print_summary(results.summary)
-    _tell_part(settings, "test")
-    if results.metrics is not None:
+    _tell_part(results.num_unscored)
+    if results.metrics is None:
+        tell("nothing was written: give a part's results a place with --run.folder")
+    else:
         tell(f"written: {results.predictions}, {results.metrics}")
 
 
@@ -75,13 +77,12 @@ def _predict(settings: Settings) -> None:
     ):
         if len(probs) or error:
             print_ranking(str(path), predictions.class_names, probs, str(error))
-    _tell_part(settings, "predict")
+    _tell_part(num_unscored(predictions))
 
 
-def _tell_part(settings: Settings, verb: Literal["validate", "test", "predict"]) -> None:
-    if is_partial(settings, verb):
-        where = "" if settings.run.folder or verb != "test" else "; nothing was written"
-        tell(f"PART: --trainer.limit_* or fast_dev_run left clips unscored{where}")
+def _tell_part(missing: int) -> None:
+    if missing:
+        tell(f"PART: {missing} clips were not scored (--trainer.limit_*_batches, fast_dev_run)")
 
 
 def _check(settings: Settings, verb: str) -> None:

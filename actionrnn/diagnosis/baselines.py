@@ -8,6 +8,7 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
 from actionrnn.training.fit import fit
+from actionrnn.training.named_code import refuse_unnamed
 from actionrnn.training.recognizer import CHECKPOINT_KEY
 from actionrnn.training.settings import changed, parsed
 
@@ -37,16 +38,13 @@ def train_head(run: TrainedModel, **head_options: Any) -> TrainedHead:
             f"{run.ckpt_path} does not know how it was trained, so nothing can be trained like it; "
             f"train with `actionrnn fit`"
         )
+    # What only a checkpoint names is neither imported nor written to.
+    recipe = {**recipe, "trainer": {**recipe["trainer"], "logger": False, "profiler": None}}
+    refuse_unnamed(recipe, {"features": recipe["features"]})
     data = {f"data.{name}": value for name, value in run.data.options().items()}
     model = {f"model.{name}": value for name, value in head_options.items()}
     with tempfile.TemporaryDirectory() as folder:
-        here = {
-            "run.folder": folder,
-            "trainer.logger": False,
-            "trainer.callbacks": None,
-            **data,
-            **model,
-        }
+        here = {"run.folder": folder, **data, **model}
         fitted = fit(changed(parsed(recipe), here), quiet=True)
         assert fitted.best is not None
         recognizer = load_recognizer(read_checkpoint(fitted.best))

@@ -89,11 +89,10 @@ def provenance(ckpt_path: str) -> dict[str, Any]:
     }
 
 
-def is_partial(settings: Settings, verb: Literal["validate", "test", "predict"]) -> bool:
-    """Whether the settings have a part of the clips scored, not all."""
-    limit = {"validate": "val", "test": "test", "predict": "predict"}[verb]
-    trainer = settings.trainer
-    return bool(trainer.fast_dev_run) or trainer[f"limit_{limit}_batches"] not in (None, 1.0)
+def num_unscored(predictions: Predictions) -> int:
+    """Clips that can be read and were not scored, as the settings wanted (`limit_*_batches`)."""
+    is_empty = predictions.table["probs"].map(len) == 0
+    return int((is_empty & (predictions.table["error"] == "")).sum())
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,12 @@ class Results:
     """Figures of a checkpoint, and where they were written; None where they were not.
 
     Attributes:
+        num_unscored: see `num_unscored`; figures are of a part where it is not 0.
         summary: what `metrics.json` holds.
         predictions, metrics: the files.
     """
 
+    num_unscored: int
     summary: dict[str, Any]
     predictions: Path | None
     metrics: Path | None
@@ -122,12 +123,13 @@ def test_and_keep(settings: Settings) -> Results:
         **summarise(predictions),
         **{key: predictions.about[key] for key in ("checkpoint", "data", "command")},
     }
-    if is_partial(settings, "test") and not settings.run.folder:
-        return Results(summary, None, None)
+    missing = num_unscored(predictions)
+    if missing and not settings.run.folder:
+        return Results(missing, summary, None, None)
     ending = ending_of(Path(settings.ckpt_path))
     folder = folder_of(settings)
     results = Results(
-        summary, folder / f"predictions{ending}.parquet", folder / f"metrics{ending}.json"
+        missing, summary, folder / f"predictions{ending}.parquet", folder / f"metrics{ending}.json"
     )
     assert results.predictions is not None
     assert results.metrics is not None
@@ -150,17 +152,20 @@ def fit_and_test(settings: Settings, folder: Path) -> Tested:
     """One run in its folder, from training to the figures of its test clips.
 
     Raises:
-        UsageError: if no checkpoint is to be saved, or a part of the clips to be scored.
+        UsageError: if no checkpoint is to be saved, or only a part of the clips to be scored.
     """
-    if settings.trainer.enable_checkpointing is False or is_partial(settings, "test"):
+    trainer = settings.trainer
+    if trainer.enable_checkpointing is False or trainer.fast_dev_run:
         raise UsageError(
-            "runs that are tested too need their checkpoints and all test clips: leave out "
-            "--trainer.enable_checkpointing, --trainer.limit_test_batches, --trainer.fast_dev_run"
+            "runs that are tested too need their checkpoints: leave out "
+            "--trainer.enable_checkpointing and --trainer.fast_dev_run"
         )
     here = changed(settings, {"run.folder": str(folder), "seeds": 1})
     fitted = fit(here)
     assert fitted.best is not None
     results = test_and_keep(changed(here, {"ckpt_path": str(fitted.best)}))
+    if results.num_unscored:
+        raise UsageError("--trainer.limit_test_batches: runs are tested on all their clips")
     return Tested(folder, fitted.figures, fitted.best, results.summary)
 
 

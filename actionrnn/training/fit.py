@@ -211,6 +211,11 @@ def _train(
         torch.set_flush_denormal(False)
         if isinstance(started, StartedFolder) and not start.was_reached:
             started.undo()
+    if saves and not settings.trainer.fast_dev_run and not any((folder / "checkpoints").glob("*")):
+        raise UsageError(
+            f"no step was taken, so there is no model: --trainer.max_time "
+            f"{settings.trainer.max_time} is too short"
+        )
     figures = FitFigures(
         seconds=round(keep.seconds, 3),
         epochs=trainer.current_epoch,

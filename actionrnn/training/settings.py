@@ -36,6 +36,8 @@ DEFAULTS = {
     "early_stopping.monitor": "val/macro_accuracy",
     "early_stopping.mode": "max",
     "early_stopping.patience": 15,
+    # Where there is a figure to look at; at the end of an epoch there may be none.
+    "early_stopping.check_on_train_epoch_end": False,
 }
 """Where this project differs from Lightning."""
 
@@ -141,7 +143,8 @@ def _plain(value: Any) -> Any:
     """The same without what Lightning's own defaults hold and YAML cannot: enums, devices."""
     if isinstance(value, Namespace):
         copy = value.clone()
-        copy.update({key: _plain(each) for key, each in vars(value).items()})
+        for key, each in vars(value).items():
+            setattr(copy, key, _plain(each))
         return copy
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
