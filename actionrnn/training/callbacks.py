@@ -17,7 +17,14 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, StochasticWeightAv
 from actionrnn.files import publish_text
 from actionrnn.training.gradient_health import GradientHealth
 
-__all__ = ["EpochLines", "EpochRows", "GradientHealth", "KeepCheckpoints", "RunStart", "Signals"]
+__all__ = [
+    "EpochLines",
+    "EpochRows",
+    "GradientHealth",
+    "KeepCheckpoints",
+    "RunStart",
+    "StopOnSignal",
+]
 
 
 class RunStart(Callback):
@@ -234,16 +241,15 @@ class EpochLines(Callback):
         )
 
 
-class Signals(Callback):
-    """What stopped a run: Ctrl-C, or SIGTERM, for which the exit code is 143.
+class StopOnSignal(Callback):
+    """SIGTERM: Lightning ends between two steps; leave with exit code 143.
 
-    The last finished epoch is in `last.ckpt` by then. Left alone, Lightning ends with exit code 1
-    after Ctrl-C, and with 0 after SIGTERM, which tells a scheduler that all is done.
+    The last finished epoch is in `last.ckpt` by then. Left alone, Lightning ends with exit code 0,
+    which tells a scheduler that all is done.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.was_interrupted = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Listen, in the main thread (the only one that may)."""
@@ -257,6 +263,5 @@ class Signals(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Give Lightning's way out its exit code."""
-        self.was_interrupted = isinstance(exception, KeyboardInterrupt)
         if self.received is not None and isinstance(exception, SystemExit):
             exception.code = 128 + self.received

@@ -23,7 +23,7 @@ from actionrnn.training.callbacks import (
     EpochRows,
     KeepCheckpoints,
     RunStart,
-    Signals,
+    StopOnSignal,
     keep_rows_before,
 )
 from actionrnn.training.checkpoint import read_checkpoint
@@ -189,8 +189,7 @@ def _train(
     saves = settings.trainer.enable_checkpointing is not False
     keep = KeepCheckpoints(folder / "checkpoints" if saves else None)
     start = RunStart(lambda trainer: _begin(trainer, built, started, checkpoint, quiet))
-    signals = Signals()
-    watchers: list[Callback] = [signals, *callbacks]
+    watchers: list[Callback] = [StopOnSignal(), *callbacks]
     if not settings.trainer.fast_dev_run:
         watchers += [EpochRows(folder / "metrics.csv"), keep]
     if not quiet and not shows_progress_bar(built):
@@ -203,10 +202,8 @@ def _train(
     try:
         with refusals(settings):
             trainer.fit(built.model, built.data, ckpt_path=settings.ckpt_path, weights_only=True)
-    except SystemExit as stop:
-        if signals.was_interrupted:
-            raise Interrupted(_interrupted(folder)) from stop
-        raise
+    except KeyboardInterrupt as stop:
+        raise Interrupted(_interrupted(folder)) from stop
     finally:
         torch.set_flush_denormal(False)
         if isinstance(started, StartedFolder) and not start.was_reached:

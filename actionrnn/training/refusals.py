@@ -21,11 +21,17 @@ _OTHERS = re.compile(r"[/\\](torch|torchmetrics|pandas)[/\\]")
 def refusals(settings: Settings) -> Iterator[None]:
     """Turn what libraries raise about settings into a `UsageError` that names them.
 
+    Ctrl-C, which Lightning swallows, comes out of it as KeyboardInterrupt.
+
     What Lightning raises is about its settings. What another library raises is taken for that
     too, unless code of this project called it: then it is about data, or a fault of ours.
     """
     try:
         yield
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning makes exit code 1 of it
+            raise KeyboardInterrupt from stop
+        raise
     except (ActionRNNError, OSError, MemoryError):
         raise
     except torch.OutOfMemoryError as error:
