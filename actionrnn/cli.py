@@ -1,12 +1,13 @@
 """The command line: which verbs there are, and how an error leaves. No logic, no heavy import."""
 
 import importlib
+import os
 import sys
 import traceback
 from typing import NamedTuple
 
-from actionrnn.errors import ActionRNNError, DataRejected, UsageError, near_miss, shown
-from actionrnn.process import prepare_process
+from actionrnn.errors import ActionRNNError, DataRejected, UsageError, near_miss, own_fault, shown
+from actionrnn.process import interruptible, prepare_process
 from actionrnn.version import __version__
 
 
@@ -101,7 +102,6 @@ SYNONYMS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code (0 ok, 1 failure, 2 usage, 3 data rejected)."""
-    prepare_process()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text())
@@ -114,17 +114,32 @@ def main(argv: list[str] | None = None) -> int:
         meant = f"; did you mean {SYNONYMS[verb]}?" if verb in SYNONYMS else ""
         return _fail(f"there is no verb {verb!r}{meant or near_miss(verb, list(VERBS))}", 2)
     debug = "--debug" in rest
-    rest = [argument for argument in rest if argument != "--debug"]
     try:
-        module = importlib.import_module(f"actionrnn.commands.{VERBS[verb].module}")
-        code: int = module.main(verb, rest) if module.TAKES_VERB else module.main(rest)
-        return code
-    except KeyboardInterrupt:
-        return _fail("interrupted; what was finished is kept, run the same command to go on", 130)
-    except (ActionRNNError, ValueError, OSError) as error:
+        with interruptible(ends_process=argv is None):
+            return _run(verb, [argument for argument in rest if argument != "--debug"])
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "interrupted; nothing is half written: run it again", 130)
+    except BrokenPipeError:
+        return _reader_left()
+    except Exception as error:
         if debug:
             traceback.print_exc()
-        return _fail(str(error), _exit_code(error))
+        is_known = isinstance(error, ActionRNNError | ValueError | OSError)
+        return _fail(str(error) if is_known else own_fault(error), _exit_code(error))
+
+
+def _run(verb: str, words: list[str]) -> int:
+    prepare_process()
+    module = importlib.import_module(f"actionrnn.commands.{VERBS[verb].module}")
+    code: int = module.main(verb, words) if module.TAKES_VERB else module.main(words)
+    sys.stdout.flush()
+    return code
+
+
+def _reader_left() -> int:
+    """Who reads stdout has read enough (`| head -1`): no error, and nothing more to print."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def help_text() -> str:

@@ -29,6 +29,27 @@ class UsageError(ActionRNNError):
     """The words of a command line, or the keys of a config, are wrong (exit code 2)."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what is kept and what to type next (exit 130)."""
+
+
+@contextmanager
+def when_interrupted(message: str) -> Iterator[None]:
+    """Say of a Ctrl-C in the block what is kept, and what to type next."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"interrupted; {message}") from stop
+
+
+def own_fault(error: Exception) -> str:
+    """The line about an error that nobody should have met."""
+    return (
+        f"this is a fault of actionrnn itself ({type(error).__name__}: {condensed(str(error))}). "
+        f"Please report it, with the command and what it prints with --debug"
+    )
+
+
 def near_miss(word: str, known: list[str]) -> str:
     """`; did you mean ...?` when a known word is close, else the empty string."""
     close = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
@@ -66,7 +87,24 @@ def _clearer(message: str, parser: argparse.ArgumentParser) -> str:
             f"--{wrong[1]} {wrong[3]}: must be one of {', '.join(allowed)}"
             f"{near_miss(wrong[3], allowed)}"
         )
-    return message
+    if key := re.search(r'key "([^"]+)"', message):
+        return f"--{key[1]}: {condensed(message.partition(key[0])[2])}"
+    return condensed(message)
+
+
+def condensed(message: str) -> str:
+    """A library's message of many lines as one: its first sentence and the errors it lists."""
+    lines = [line.strip(" -:\t") for line in message.splitlines() if line.strip(" -:\t")]
+    told = [line for line in lines if not _SCAFFOLD.match(line)]
+    text = "; ".join(dict.fromkeys(told or lines))
+    return text if len(text) <= 400 else f"{text[:397]}..."
+
+
+# What jsonargparse says around the reason: the types it tried, and the value, at full length.
+_SCAFFOLD = re.compile(
+    r"(Does not validate against|Subtypes|Errors$|Given value|Subclass types expect|a class path"
+    r"|a dict |Problem with given class_path|Expected a <class 'NoneType'>|Not a valid subclass)"
+)
 
 
 def shown(text: str, lines: bool = False) -> str:

@@ -2,7 +2,13 @@
 
 import logging
 import os
+import signal
+import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from actionrnn.memory import keep_freed_memory
 
@@ -30,3 +36,43 @@ def quiet_libraries() -> None:
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|jsonargparse")
+
+
+GRACE_SECONDS = 8.0
+"""After Ctrl-C: how long what is being done may take to end in order."""
+
+
+@contextmanager
+def interruptible(ends_process: bool) -> Iterator[None]:
+    """Ctrl-C ends the block within seconds, whatever a library is waiting for.
+
+    It raises KeyboardInterrupt as ever; where that does not end the process in `GRACE_SECONDS`
+    (a decoder that hangs, threads that are waited for), it ends at once with exit code 130. Files
+    are published whole, so nothing is damaged by that.
+
+    Args:
+        ends_process: the process ends after the block, and must not hang there either.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    watchdog = threading.Timer(GRACE_SECONDS, _end_now)
+    watchdog.daemon = True
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if watchdog.ident is None:
+            watchdog.start()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if not ends_process:
+            watchdog.cancel()
+
+
+def _end_now() -> None:
+    print("actionrnn: interrupted; what still ran was ended", file=sys.stderr, flush=True)
+    os._exit(130)

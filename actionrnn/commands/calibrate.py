@@ -23,6 +23,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
     parser.add_argument("--data.root", type=str | None, default=None, help="data moved here")
     parser.add_argument("--reset", action="store_true", help="store a temperature of 1")
+    parser.add_argument(
+        "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument(
         "--features.backbone.weights", type=str | None, default=None, help="weights moved here"
@@ -37,6 +40,7 @@ def main(arguments: list[str]) -> int:
         options.ckpt_path,
         root=options["data.root"],
         weights=options["features.backbone.weights"],
+        backbone=options["features.backbone.name"],
     )
     logits_NK, target_N = clip_logits(model.score("val").double()), model.targets("val")
     temperature = fit_temperature(logits_NK, target_N)

@@ -1,33 +1,69 @@
 """The settings a checkpoint brings to a command line; flags go on top of them."""
 
+from pathlib import Path
 from typing import Any
 
+from actionrnn.errors import ActionRNNError
 from actionrnn.features.resolve import settings_of
 from actionrnn.features.spec import FeatureSpec
 from actionrnn.training.checkpoint import read_checkpoint
-from actionrnn.training.data import expand_path
+from actionrnn.training.named_code import refuse_unnamed
 from actionrnn.training.recognizer import CHECKPOINT_KEY
 
 
-def checkpoint_settings(verb: str, path: str, root: str | None = None) -> dict[str, Any]:
+def checkpoint_settings(verb: str, path: str, given: dict[str, Any]) -> dict[str, Any]:
     """What a run goes on with: its whole recipe to `fit`, what decides a score to other verbs.
 
+    A checkpoint written by another program than `fit` has no recipe. What it says of paths is a
+    hint where to read: data that was named anew brings its own features folder.
+
     Args:
-        verb: what is done.
-        path: the checkpoint. One written by another program than `fit` has no recipe.
-        root: the data's folder where another is asked for; its features are its own.
+        verb: `fit`, `validate`, `test` or `predict`.
+        path: the checkpoint.
+        given: what files and words of the command line say.
+
+    Raises:
+        ActionRNNError: for a checkpoint that cannot be read, that names code which the command
+            line does not, or whose data is not where it was.
     """
     saved = read_checkpoint(path)[CHECKPOINT_KEY]
     recipe: dict[str, Any] = saved["recipe"]
     if verb == "fit" and recipe:
-        return recipe
-    data = saved["data"]
-    if root is not None and str(expand_path(root).resolve()) != data["root"]:
-        data = {**data, "features_dir": None}
+        refuse_unnamed(recipe, given)
+        return {**recipe, "data": _data(recipe["data"], saved["data"], given)}
+    features = settings_of(FeatureSpec.from_dict(saved["feature_spec"])).to_dict()
+    refuse_unnamed({"features": features}, given)
     return {
         "seed_everything": saved["seed"],
         "model": saved["model"],
-        "data": data,
-        "features": settings_of(FeatureSpec.from_dict(saved["feature_spec"])).to_dict(),
+        "data": _data(saved["data"], saved["data"], given),
+        "features": features,
         "trainer": {"precision": recipe["trainer"]["precision"]} if recipe else {},
     }
+
+
+def _data(options: dict[str, Any], known: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The checkpoint's data settings; places that were named anew are not looked for in it.
+
+    Args:
+        options: the settings.
+        known: where root and features were, resolved.
+        given: see `checkpoint_settings`.
+
+    Raises:
+        ActionRNNError: if the places are not there any more, saying how to name the new ones.
+    """
+    named = given.get("data", {})
+    if named.get("features_dir"):
+        return options
+    if named.get("root"):
+        return {**options, "features_dir": None}
+    features_dir = Path(known["features_dir"] or Path(known["root"], "features"))
+    for folder in (Path(known["root"]), features_dir):
+        if not folder.is_dir():
+            raise ActionRNNError(
+                f"the checkpoint's data was at {known['root']}, its features at {features_dir}; "
+                f"{folder} is not there now. Where is the data? --data.root DIR (and "
+                f"--data.features_dir DIR, if not DIR/features)"
+            )
+    return {**options, "root": known["root"], "features_dir": known["features_dir"]}

@@ -154,9 +154,20 @@ def settings_of(verb: str, arguments: list[str]) -> Settings:
         ActionRNNError: for a file that cannot be read.
     """
     ckpt_path = option_value("--ckpt_path", arguments)
-    root = option_value("--data.root", arguments)
-    base = checkpoint_settings(verb, ckpt_path, root) if ckpt_path else {}
+    base = checkpoint_settings(verb, ckpt_path, named(arguments)) if ckpt_path else {}
     return parsed(*compose(arguments, base))
+
+
+def named(arguments: list[str]) -> dict[str, Any]:
+    """What files and words of a command line name, of what a checkpoint may not alone."""
+    config, rest = compose(arguments)
+    for key in ("data.root", "data.features_dir", "features.backbone.name"):
+        if value := option_value(f"--{key}", rest):
+            word: Any = value
+            for part in reversed(key.split(".")):
+                word = {part: word}
+            config = merged(config, word)
+    return config
 
 
 def settings_with_data(arguments: list[str]) -> Settings:

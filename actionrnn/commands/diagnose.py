@@ -66,6 +66,7 @@ def main(arguments: list[str]) -> int:
         allow_leak=options["data.allow_leak"],
         device=options.device,
         weights=options["features.backbone.weights"],
+        backbone=options["features.backbone.name"],
     )
     extra = {"columns": options.columns, "device": options.device} if name == "bias" else {}
     result = import_function(KINDS[name].diagnose)(run, options["data.subset"], **extra)
@@ -97,6 +98,9 @@ def _parser(name: str) -> ArgumentParser:
     parser.add_argument("--data.subset", type=Part, default="test", help="the part to judge")
     parser.add_argument("--data.allow_leak", type=bool, default=False, help="go on, marked so")
     parser.add_argument("--device", type=str, default="auto", help="for the backbone")
+    parser.add_argument(
+        "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"
+    )
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
     parser.add_argument(
         "--features.backbone.weights", type=str | None, default=None, help="weights moved here"

@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
             options.ckpt_path,
             device=options.device,
             weights=options["features.backbone.weights"],
+            backbone=options["features.backbone.name"],
         )
         result = survey(run, options["data.subset"], options.num_clips)
         save_record(folder / "survey.json", result)
@@ -51,8 +52,12 @@ def main(arguments: list[str]) -> int:
 
 def _explain_all(folder: Path, options: Any) -> int:
     """Explain each video; exit code 1 if one could not be read."""
-    weights = options["features.backbone.weights"]
-    predictor = ActionPredictor.load(options.ckpt_path, options.device, weights)
+    predictor = ActionPredictor.load(
+        options.ckpt_path,
+        options.device,
+        options["features.backbone.weights"],
+        options["features.backbone.name"],
+    )
     failures = 0
     for video, target in zip(options.videos, _targets(folder, options.videos), strict=True):
         try:
@@ -78,6 +83,9 @@ def _parse(arguments: list[str]) -> Any:
     )
     parser.add_argument("--data.subset", type=Part, default="test", help="of which part")
     parser.add_argument("--device", type=str, default="auto", help="for the backbone")
+    parser.add_argument(
+        "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a clip")
     parser.add_argument(
         "--features.backbone.weights", type=str | None, default=None, help="weights moved here"

@@ -9,7 +9,7 @@ import sys
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.config import compose
-from actionrnn.errors import usage_errors
+from actionrnn.errors import usage_errors, when_interrupted
 from actionrnn.features.machine import parse_shard, shard_of_environment
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.training.data import ActionDataModule, ExtractionSettings
@@ -55,7 +55,8 @@ def main(arguments: list[str]) -> int:
         **dict(parsed.data.items()), features=made.features, extraction=made.extraction
     )
     share = parse_shard(parsed.shard) if parsed.shard else shard_of_environment()
-    store = data.extract(share=share)
+    with when_interrupted("the features that were computed are kept; the same command goes on"):
+        store = data.extract(share=share)
     print(
         f"{len(store.video_ids)} clips, {store.num_views} views, "
         f"D = {store.feature_dim if store.video_ids else 0}, {len(store.failures)} unreadable"

@@ -11,6 +11,7 @@ from actionrnn.commands.search_space import read_space
 from actionrnn.commands.split_columns import split_columns
 from actionrnn.commands.sweep import NUM_TRIALS, TRIALS_HELP, check_space, import_optuna
 from actionrnn.commands.sweep_results import OBJECTIVE
+from actionrnn.errors import when_interrupted
 from actionrnn.evaluation.experiment import (
     Tested,
     fit_and_test,
@@ -37,6 +38,17 @@ def main(arguments: list[str]) -> int:
     seeds_of(settings)
     columns = split_columns(settings)
     folder = folder_of_many(settings, "folds")
+    kept = (
+        f"what was finished is kept in {folder}; the same command with --run.folder {folder} goes "
+        f"on with its choice of settings, and fits the folds anew"
+    )
+    with when_interrupted(kept):
+        return _fit_folds(options, settings, columns, folder)
+
+
+def _fit_folds(
+    options: argparse.Namespace, settings: Settings, columns: list[str], folder: Path
+) -> int:
     chosen = choose_settings(options, settings, columns, folder) if options.space else {}
     runs = {}
     for column in columns:

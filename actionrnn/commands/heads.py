@@ -11,7 +11,7 @@ from actionrnn.commands.config import names_data, settings_of
 from actionrnn.commands.split_columns import chosen_columns
 from actionrnn.diagnosis.cost import cells_by_length
 from actionrnn.diagnosis.heads import HeadResult, check_names, compare_heads
-from actionrnn.errors import UsageError
+from actionrnn.errors import UsageError, when_interrupted
 from actionrnn.evaluation.experiment import folder_of_many, seeds_of
 from actionrnn.files import publish_json
 from actionrnn.models.config import HEADS, HeadConfig
@@ -41,7 +41,8 @@ def train_heads(options: argparse.Namespace, words: list[str]) -> dict[str, Any]
     seeds_of(settings)
     columns = chosen_columns(options.splits, settings)
     folder = folder_of_many(settings, "compare")
-    heads, reference = compare_heads(settings, names, columns, folder, options.device)
+    with when_interrupted(f"the runs that were finished are kept in {folder}"):
+        heads, reference = compare_heads(settings, names, columns, folder, options.device)
     result: dict[str, Any] = {
         "device": options.device,
         "folder": str(folder),

@@ -1,5 +1,7 @@
 """`fit`, `validate`, `test`, `predict`: Lightning's verbs, runs over seeds, plain video files."""
 
+import shlex
+
 from jsonargparse import ArgumentParser
 
 from actionrnn.cli import VERBS
@@ -14,7 +16,7 @@ from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.report.run_screens import summary_screen
 from actionrnn.report.terminal import print_ranking, print_screen, print_videos
-from actionrnn.training.fit import fit, folder_of
+from actionrnn.training.fit import fit
 from actionrnn.training.settings import Settings
 
 TAKES_VERB = True
@@ -47,11 +49,19 @@ def main(verb: str, arguments: list[str]) -> int:
 
 def _fit(settings: Settings) -> None:
     fitted = fit(settings)
-    score = fitted.figures.validation.get("macro_accuracy", 0.0)
-    tell(
-        f"best validation macro accuracy {score:.3f} after {fitted.figures.seconds:.1f} s\n"
-        f"next: actionrnn test --ckpt_path {fitted.best}"
-    )
+    if settings.trainer.fast_dev_run:
+        tell("fast_dev_run: its batches went through; nothing was written")
+        return
+    figures = fitted.figures
+    if figures.validation:
+        score = figures.validation.get("macro_accuracy", 0.0)
+        tell(f"best validation macro accuracy {score:.3f} after {figures.seconds:.1f} s")
+    else:
+        tell(f"trained for {figures.seconds:.1f} s; nothing was validated, so no epoch is best")
+    if fitted.best is None:
+        tell("no checkpoint was saved: --trainer.enable_checkpointing is false")
+    else:
+        tell(f"next: actionrnn test --ckpt_path {shlex.quote(str(fitted.best))}")
 
 
 def _validate(settings: Settings) -> None:
@@ -61,13 +71,12 @@ def _validate(settings: Settings) -> None:
 
 def _test(settings: Settings) -> None:
     _check(settings, "test")
-    summary = test_and_keep(settings)
-    print_screen(summary_screen(summary))
-    folder = folder_of(settings)
-    if summary.part:
-        tell("nothing is written of a part: the run keeps its whole results")
+    results = test_and_keep(settings)
+    print_screen(summary_screen(results.summary))
+    if results.metrics is None:
+        tell("nothing was written: give a part's results a place with --run.folder")
     else:
-        tell(f"written: {folder / 'predictions.parquet'}, {folder / 'metrics.json'}")
+        tell(f"written: {results.predictions}, {results.metrics}")
 
 
 def _predict(settings: Settings) -> None:
@@ -76,6 +85,8 @@ def _predict(settings: Settings) -> None:
     predictions = score("predict", settings)
     for row in predictions.table.itertuples():
         print_ranking(str(row.path), predictions.class_names, row.probs, str(row.error))
+    if predictions.part:
+        tell(f"PART: {predictions.part} were scored (--trainer.limit_*_batches, fast_dev_run)")
 
 
 def _check(settings: Settings, verb: str) -> None:
@@ -97,8 +108,16 @@ def predict_videos(arguments: list[str]) -> int:
     parser.add_argument(
         "--features.backbone.weights", type=str | None, default=None, help="weights moved here"
     )
+    parser.add_argument(
+        "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"
+    )
     with usage_errors(parser):
         options = parser.parse_args(arguments)
-    weights = options["features.backbone.weights"]
-    predictor = ActionPredictor.load(options.ckpt_path, weights=weights)
+    if options.top_k < 1:
+        raise UsageError(f"--top_k {options.top_k}: must be at least 1")
+    predictor = ActionPredictor.load(
+        options.ckpt_path,
+        weights=options["features.backbone.weights"],
+        backbone=options["features.backbone.name"],
+    )
     return print_videos(predictor, options.videos, options.top_k, as_json=options.json)

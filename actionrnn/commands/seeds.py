@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from actionrnn.errors import UsageError
+from actionrnn.errors import UsageError, when_interrupted
 from actionrnn.evaluation.experiment import folder_of_many, over_seeds, shown, spread
 from actionrnn.files import publish_json
 from actionrnn.progress import tell
@@ -16,9 +16,10 @@ def fit_seeds(settings: Settings) -> int:
     if settings.ckpt_path:
         raise UsageError("--seeds starts new runs; resume one of them by itself: --ckpt_path")
     folder = folder_of_many(settings, "seeds")
-    found = over_seeds(
-        settings, folder, lambda alone, where: fit(changed(alone, {"run.folder": str(where)}))
-    )
+    with when_interrupted(f"the runs that were finished are kept in {folder}"):
+        found = over_seeds(
+            settings, folder, lambda alone, where: fit(changed(alone, {"run.folder": str(where)}))
+        )
     summary: dict[str, Any] = {
         "subset": "val",
         "seeds": {str(each.figures.seed): shown(each.figures.validation) for each in found},

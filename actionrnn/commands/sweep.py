@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import shutil
 import statistics
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from actionrnn.commands.sweep_results import (
     num_done,
     trials_table,
 )
-from actionrnn.errors import ActionRNNError, UsageError
+from actionrnn.errors import ActionRNNError, UsageError, when_interrupted
 from actionrnn.evaluation.experiment import folder_of_many, spread
 from actionrnn.files import publish_json, publish_text
 from actionrnn.progress import tell
@@ -69,8 +70,10 @@ def main(arguments: list[str]) -> int:
     options, words = _parser().parse_known_args(arguments)
     import_optuna()
     sweep = _resumed(options.resume, words) if options.resume else _started(options, words)
-    tell(f"sweep folder: {sweep.folder}\nafter a break: actionrnn sweep --resume {sweep.folder}")
-    return _finish(search(sweep, options.trials, options.timeout), sweep)
+    go_on = f"actionrnn sweep --resume {shlex.quote(sweep.folder)}"
+    tell(f"sweep folder: {sweep.folder}\nafter a break: {go_on}")
+    with when_interrupted(f"finished trials are kept\ngo on: {go_on}"):
+        return _finish(search(sweep, options.trials, options.timeout), sweep)
 
 
 def search(sweep: Sweep, num_trials: int, timeout: float | None = None) -> Any:

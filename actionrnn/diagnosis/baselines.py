@@ -30,8 +30,12 @@ def train_head(run: TrainedModel, **head_options: Any) -> TrainedHead:
         ActionRNNError: see `TrainedModel.settings`.
     """
     model = {f"model.{name}": value for name, value in head_options.items()}
+    # What only a checkpoint names is neither imported nor written to.
+    nothing = {"trainer.logger": False, "trainer.profiler": None}
     with tempfile.TemporaryDirectory() as folder:
-        here = {"run.folder": folder, "trainer.logger": False, **model}
-        fitted = fit(changed(run.settings(), here), quiet=True)
+        fitted = fit(
+            changed(run.settings(), {"run.folder": folder, **nothing, **model}), quiet=True
+        )
+        assert fitted.best is not None
         recognizer = load_recognizer(read_checkpoint(fitted.best))
     return TrainedHead(replace(run, recognizer=recognizer), fitted.figures.seconds)

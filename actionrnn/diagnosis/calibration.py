@@ -14,7 +14,7 @@ from actionrnn.evaluation.calibration import (
 from actionrnn.evaluation.figures import GroupedScores, mean_figures
 from actionrnn.evaluation.intervals import Interval, group_ids
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.training.checkpoint import AtomicCheckpointIO, read_checkpoint
+from actionrnn.training.checkpoint import SealedCheckpointIO, read_checkpoint
 from actionrnn.training.data import Subset
 from actionrnn.training.recognizer import CHECKPOINT_KEY, clip_logits
 
@@ -60,7 +60,7 @@ def store_temperature(ckpt_path: str | os.PathLike[str], temperature: float) -> 
         raise ValueError(f"temperature {temperature}: must be positive")
     checkpoint = read_checkpoint(ckpt_path)
     checkpoint[CHECKPOINT_KEY]["temperature"] = float(temperature)
-    AtomicCheckpointIO().save_checkpoint(checkpoint, Path(ckpt_path))
+    SealedCheckpointIO().save_checkpoint(checkpoint, Path(ckpt_path))
 
 
 def diagnose_calibration(run: TrainedModel, subset: Subset = "test") -> CalibrationDiagnosis:

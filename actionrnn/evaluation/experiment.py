@@ -1,8 +1,9 @@
 """Trained and tested: what `folds`, `compare` and `demo` do over splits, seeds and heads."""
 
 import statistics
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -10,12 +11,14 @@ from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.scoring import predictions_of
 from actionrnn.evaluation.summary import Summary, summarise
-from actionrnn.files import publish_json
+from actionrnn.files import publish_json, sha256_of_file
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
+from actionrnn.training.checkpoint import read_checkpoint
 from actionrnn.training.data import Subset
 from actionrnn.training.fit import FitFigures, fit, folder_of
-from actionrnn.training.run_folder import new_run_folder
+from actionrnn.training.refusals import refusals
+from actionrnn.training.run_folder import holds_run, new_run_folder
 from actionrnn.training.settings import Settings, changed
 from actionrnn.training.trainer import build, scoring_trainer
 
@@ -49,38 +52,92 @@ def score(verb: Literal["validate", "test", "predict"], settings: Settings) -> P
     """
     quiet_libraries()
     built = build(settings)
-    trainer = scoring_trainer(built, folder_of(settings))
     how = {"ckpt_path": settings.ckpt_path, "weights_only": True}
-    if verb == "predict":
-        trainer.predict(built.model, built.data, return_predictions=False, **how)
-    else:
-        (trainer.validate if verb == "validate" else trainer.test)(
-            built.model, built.data, verbose=False, **how
-        )
+    with refusals(settings):
+        trainer = scoring_trainer(built, folder_of(settings))
+        if verb == "predict":
+            trainer.predict(built.model, built.data, return_predictions=False, **how)
+        else:
+            (trainer.validate if verb == "validate" else trainer.test)(
+                built.model, built.data, verbose=False, **how
+            )
     subset: Subset = "val" if verb == "validate" else built.data.subset
     scores_NVK = built.model.scored_logits_NVK
     assert scores_NVK is not None
     assert settings.ckpt_path
-    return predictions_of(built.model, built.data, subset, scores_NVK, settings.ckpt_path)
+    scored = predictions_of(built.model, built.data, subset, scores_NVK, settings.ckpt_path)
+    origin = {"checkpoint": provenance(settings.ckpt_path), "command": sys.argv}
+    return replace(scored, about={**scored.about, **origin})
 
 
-def test_and_keep(settings: Settings) -> Summary:
-    """Score `data.subset`; write `predictions.parquet` and `metrics.json`, unless of a part."""
+def provenance(ckpt_path: str) -> dict[str, Any]:
+    """Which checkpoint a result comes from: `path`, `sha256` of the file, `epoch` (from 0)."""
+    path = Path(ckpt_path).resolve()
+    return {
+        "path": str(path),
+        "sha256": sha256_of_file(path),
+        "epoch": read_checkpoint(path)["epoch"],
+    }
+
+
+@dataclass(frozen=True)
+class Results:
+    """Figures of a checkpoint, and the files they were written to; None where they were not."""
+
+    summary: Summary
+    predictions: Path | None
+    metrics: Path | None
+
+
+def test_and_keep(settings: Settings) -> Results:
+    """Score `data.subset`; write `predictions.parquet` and `metrics.json`.
+
+    Results of another checkpoint than the run's best have its name in theirs
+    (`metrics-last.json`), and those of a part of the clips are written only into a folder that
+    was asked for.
+    """
     predictions = score("test", settings)
     summary = summarise(predictions)
-    if not summary.part:
-        folder = folder_of(settings)
-        predictions.save(folder / "predictions.parquet")
-        publish_json(folder / "metrics.json", summary.to_dict())
-    return summary
+    if summary.part and not settings.run.folder:
+        return Results(summary, None, None)
+    ending = ending_of(Path(settings.ckpt_path))
+    folder = folder_of(settings)
+    table, metrics = folder / f"predictions{ending}.parquet", folder / f"metrics{ending}.json"
+    predictions.save(table)
+    origin = {key: predictions.about[key] for key in ("checkpoint", "data", "command")}
+    publish_json(metrics, {**summary.to_dict(), **origin})
+    return Results(summary, table, metrics)
+
+
+def ending_of(ckpt_path: Path) -> str:
+    """What names of a checkpoint's results end in: nothing for the best of its run, else `-last`.
+
+    Of a run without `best.ckpt` (nothing was validated) the last one stands for it.
+    """
+    has_best = (ckpt_path.parent / "best.ckpt").is_file()
+    chosen = "best" if has_best else "last"
+    return "" if ckpt_path.stem == chosen else f"-{ckpt_path.stem}"
 
 
 def fit_and_test(settings: Settings, folder: Path, quiet: bool = False) -> Tested:
-    """One run in its folder, from training to the figures of its test clips."""
+    """One run in its folder, from training to the figures of its test clips.
+
+    Raises:
+        UsageError: if no checkpoint is to be saved, or only a part of the clips to be scored.
+    """
+    trainer = settings.trainer
+    if trainer.enable_checkpointing is False or trainer.fast_dev_run:
+        raise UsageError(
+            "runs that are tested too need their checkpoints: leave out "
+            "--trainer.enable_checkpointing and --trainer.fast_dev_run"
+        )
     here = changed(settings, {"run.folder": str(folder), "seeds": 1})
     fitted = fit(here, quiet=quiet)
-    summary = test_and_keep(changed(here, {"ckpt_path": str(fitted.best)}))
-    return Tested(folder, fitted.figures, fitted.best, summary)
+    assert fitted.best is not None
+    results = test_and_keep(changed(here, {"ckpt_path": str(fitted.best)}))
+    if results.summary.part:
+        raise UsageError("--trainer.limit_test_batches: runs are tested on all their clips")
+    return Tested(folder, fitted.figures, fitted.best, results.summary)
 
 
 def over_seeds(
@@ -96,7 +153,8 @@ def over_seeds(
     wanted = seeds_of(settings)
     found = []
     for seed in wanted:
-        alone = changed(settings, {"seed_everything": seed, "seeds": 1})
+        # What is in the folder may be replaced: `folder_of_many` has asked about that.
+        alone = changed(settings, {"seed_everything": seed, "seeds": 1, "run.overwrite": True})
         if len(wanted) > 1:
             tell(f"seed {seed}")
         found.append(one(alone, folder if len(wanted) == 1 else folder / f"seed{seed}"))
@@ -115,10 +173,22 @@ def seeds_of(settings: Settings) -> list[int]:
 
 
 def folder_of_many(settings: Settings, kind: str) -> Path:
-    """Where several runs of one command go: `run.folder`, or `root/name_kind/time`."""
-    if settings.run.folder:
-        return folder_of(settings)
-    return new_run_folder(settings.run.root, f"{settings.run.name}_{kind}")
+    """Where several runs of one command go: `run.folder`, or `root/name_kind/time`.
+
+    Raises:
+        UsageError: if runs of another command are there, or all of this one's, unless they are
+            to be replaced.
+    """
+    if not settings.run.folder:
+        return new_run_folder(settings.run.root, f"{settings.run.name}_{kind}")
+    folder = Path(settings.run.folder)
+    if holds_run(folder) and not settings.run.overwrite:
+        raise UsageError(
+            f"--run.folder {folder} holds a run, or several: take another folder, or replace what "
+            f"is there: --run.overwrite true"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def shown(row: dict[str, Any]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from actionrnn.features.extract import extract_clip
 from actionrnn.features.machine import choose_device
 from actionrnn.features.resolve import settings_of
 from actionrnn.features.spec import FeatureSpec
-from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
+from actionrnn.training.checkpoint import load_recognizer, read_checkpoint, trusted_spec
 from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 
 
@@ -42,7 +42,11 @@ class ActionPredictor:
 
     @classmethod
     def load(
-        cls, ckpt_path: str | Path, device: str = "auto", weights: str | None = None
+        cls,
+        ckpt_path: str | Path,
+        device: str = "auto",
+        weights: str | None = None,
+        backbone: str | None = None,
     ) -> "ActionPredictor":
         """Rebuild the pipeline of a checkpoint; the backbone is loaded when first needed.
 
@@ -50,10 +54,15 @@ class ActionPredictor:
             ckpt_path: a checkpoint.
             device: where the backbone and the head run.
             weights: where the backbone's weights are now; None is where they were in training.
+            backbone: its name, needed where that is code (`module:factory`), which a checkpoint
+                alone does not run.
+
+        Raises:
+            ActionRNNError: if the checkpoint cannot be used.
         """
         checkpoint = read_checkpoint(ckpt_path)
         saved = checkpoint[CHECKPOINT_KEY]
-        spec = FeatureSpec.from_dict(saved["feature_spec"])
+        spec = trusted_spec(saved, backbone)
         chosen = choose_device(device)
         return cls(load_recognizer(checkpoint).to(chosen), spec, chosen, weights)
 

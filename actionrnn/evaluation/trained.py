@@ -11,9 +11,9 @@ from actionrnn.evaluation.intervals import group_ids
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.scoring import Change, predictions_of, score_part
 from actionrnn.features.resolve import settings_of
-from actionrnn.features.spec import FeatureSpec
-from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
+from actionrnn.training.checkpoint import load_recognizer, read_checkpoint, trusted_spec
 from actionrnn.training.data import ActionDataModule, ExtractionSettings, Subset
+from actionrnn.training.named_code import refuse_unnamed
 from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.run_folder import run_folder_of
 from actionrnn.training.settings import Settings, changed, parsed
@@ -42,6 +42,7 @@ class TrainedModel:
         allow_leak: bool = False,
         device: str = "auto",
         weights: str | None = None,
+        backbone: str | None = None,
     ) -> "TrainedModel":
         """Rebuild model and data; features that are missing are extracted first.
 
@@ -52,6 +53,7 @@ class TrainedModel:
             allow_leak: go on, marked as leaked, where clips to be scored were trained on.
             device: where missing features are computed.
             weights: where the backbone's weights are now; None is where they were in training.
+            backbone: its name, needed where that is code; see `ActionPredictor.load`.
 
         Raises:
             ActionRNNError: if the checkpoint, the data or its features are missing or others.
@@ -63,7 +65,7 @@ class TrainedModel:
             options |= {"root": root, "features_dir": None}
         options |= {"split": split} if split else {}
         options |= {"allow_leak": True} if allow_leak else {}
-        spec = FeatureSpec.from_dict(saved["feature_spec"])
+        spec = trusted_spec(saved, backbone)
         data = ActionDataModule(
             **options,
             features=settings_of(spec, weights),
@@ -96,6 +98,7 @@ class TrainedModel:
                 f"{self.ckpt_path} does not know how it was trained, so nothing can be trained "
                 f"like it; train with `actionrnn fit`"
             )
+        refuse_unnamed(recipe, {"features": recipe["features"]})
         data = {f"data.{name}": value for name, value in self.data.options().items()}
         return changed(parsed(recipe), data)
 

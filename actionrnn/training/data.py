@@ -3,9 +3,9 @@
 import dataclasses
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any, Literal
 
 import numpy as np
@@ -29,19 +29,16 @@ Subset = Literal["train", "val", "test", "unused", "all"]
 
 
 def expand_path(path: str) -> Path:
-    """A path with `~` and environment variables filled in; `$ACTIONRNN_DATA` is `data` if unset.
+    """A path with `~` and known environment variables filled in; any other `$` is a character.
 
-    Raises:
-        ValueError: if another variable is not set.
+    `$ACTIONRNN_DATA` is `data` if unset.
     """
     variables = {"ACTIONRNN_DATA": "data", **os.environ}
-    try:
-        return Path(Template(path).substitute(variables)).expanduser()
-    except KeyError as error:
-        raise ValueError(
-            f"path {path!r}: the environment variable {error} is not set; "
-            f"set it, or give the path itself with --data.root"
-        ) from None
+
+    def filled(found: re.Match[str]) -> str:
+        return variables.get(found[1] or found[2], found[0])
+
+    return Path(re.sub(r"\$(?:(\w+)|\{(\w+)\})", filled, path)).expanduser()
 
 
 def stable_hashes(names: list[str]) -> Tensor:

@@ -13,7 +13,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.models.config import HeadConfig
@@ -24,10 +23,12 @@ from actionrnn.training.finite import NotFinite, named, rows_not_finite
 from actionrnn.training.metrics import classification_metrics
 from actionrnn.training.mixup import mixup
 from actionrnn.training.optim import decay_groups
+from actionrnn.training.schedule import WarmupCosine
 from actionrnn.training.scores import ClipScores, came_to
 
 CHECKPOINT_KEY = "actionrnn"
-CHECKPOINT_FORMAT = 2
+CHECKPOINT_FORMAT = 3
+OLDEST_FORMAT, FIRST_SEALED_FORMAT = 2, 3
 
 
 class ActionRecognizer(pl.LightningModule):
@@ -46,6 +47,9 @@ class ActionRecognizer(pl.LightningModule):
         mixup: clips are mixed in pairs by shares from Beta(mixup, mixup); 0 is off, 0.1 to 0.4
             are usual. See `training.mixup`.
         class_weights: `balanced` weighs the loss of a class by the inverse of its frequency.
+        schedule_phases: written into the recipe of a run that was resumed with another number of
+            epochs, so that the recipe repeats it: `[[20, 20]]` says that the rates before step 20
+            were those of a run of 20 steps.
         head_options: every field of `HeadConfig`.
 
     Raises:
@@ -60,6 +64,7 @@ class ActionRecognizer(pl.LightningModule):
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
         class_weights: Literal["none", "balanced"] = "none",
+        schedule_phases: list[list[int]] | None = None,
         **head_options: Any,
     ) -> None:
         super().__init__()
@@ -78,11 +83,17 @@ class ActionRecognizer(pl.LightningModule):
         self.label_smoothing = label_smoothing
         self.mixup = mixup
         self.class_weights: Literal["none", "balanced"] = class_weights
+        self.schedule_phases = [list(phase) for phase in schedule_phases or []]
+        if any(len(phase) != 2 or min(phase) < 1 for phase in self.schedule_phases):
+            raise ValueError(f"--model.schedule_phases {schedule_phases}: pairs of step and total")
         self.head_config = HeadConfig(**head_options)
         self.class_names: list[str] = []
         self.identity: dict[str, Any] | None = None
         self.recipe: dict[str, Any] = {}
         self.temperature = 1.0
+        self.total_steps = 0
+        self._resumed_at = (0, 0)
+        self._is_prepared = False
         self.head: Head
         self._scores = ClipScores()
         self.scored_logits_NVK: Tensor | None = None
@@ -107,6 +118,7 @@ class ActionRecognizer(pl.LightningModule):
             "label_smoothing": self.label_smoothing,
             "mixup": self.mixup,
             "class_weights": self.class_weights,
+            "schedule_phases": self.schedule_phases,
             **self.head_config.to_dict(),
         }
 
@@ -144,7 +156,13 @@ class ActionRecognizer(pl.LightningModule):
     # ---- training -----------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Measure the input normalisation on the training clips of a run that starts afresh."""
+        """Measure the input normalisation on the training clips of a run that starts afresh.
+
+        Once, though a search for a learning rate needs it before Lightning comes to it.
+        """
+        if self._is_prepared:
+            return
+        self._is_prepared = True
         if self.trainer.ckpt_path is None:
             self.head.fit_input_norm(self._training_views())
         counts_K = self.data.targets("train").bincount(minlength=len(self.class_names))
@@ -219,12 +237,17 @@ class ActionRecognizer(pl.LightningModule):
         optimizer = torch.optim.AdamW(
             decay_groups(self.head, self.weight_decay), lr=self.learning_rate
         )
-        total_steps = max(1, int(self.trainer.estimated_stepping_batches))
-        warmup_steps = round(self.warmup_share * total_steps)
-        schedule: LRScheduler = CosineAnnealingLR(optimizer, max(1, total_steps - warmup_steps))
-        if warmup_steps:
-            warmup = LinearLR(optimizer, 1 / warmup_steps, total_iters=warmup_steps)
-            schedule = SequentialLR(optimizer, [warmup, schedule], milestones=[warmup_steps])
+        self.total_steps = max(1, int(self.trainer.estimated_stepping_batches))
+        done, total_then = self._resumed_at
+        if total_then not in (0, self.total_steps):
+            self.schedule_phases.append([done, total_then])
+        schedule = WarmupCosine(
+            optimizer,
+            lambda: self.learning_rate,
+            self.total_steps,
+            self.warmup_share,
+            self.schedule_phases,
+        )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
@@ -319,7 +342,14 @@ class ActionRecognizer(pl.LightningModule):
             "identity": self.identity or data.identity(),
             "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
             "recipe": self.recipe,
+            "total_steps": self.total_steps,
+            "within_epoch": self._is_within_epoch(),
         }
+
+    def _is_within_epoch(self) -> bool:
+        """Whether training stands between two batches of one epoch."""
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        return progress.current.ready > 0 and not progress.is_last_batch
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse weights that belong to other features, classes or clips.
@@ -336,6 +366,8 @@ class ActionRecognizer(pl.LightningModule):
         self.data.check_features(saved["feature_spec"])
         if self.trainer.state.fn == "fit":
             self.data.check_same_split(saved["identity"])
+            self._resumed_at = (checkpoint["global_step"], saved.get("total_steps", 0))
+            self.learning_rate = saved["model"]["learning_rate"]  # one that was searched, perhaps
         else:
             subset = "val" if self.trainer.state.fn == "validate" else self.data.subset
             self.data.check_unseen(saved["identity"], subset)

@@ -9,8 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from actionrnn.files import publish_json
+from filelock import FileLock, Timeout
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
+from actionrnn.errors import ActionRNNError
+from actionrnn.files import is_unfinished, publish_json
+
+LOCK = ".lock"
+RESULTS = ("fit.json", "seeds.json", "folds.json", "compare.json", "sweep.json")
+PARTS = {"checkpoints", "tensorboard", "diagnostics", "explanations"}
+PARTS |= {"config.yaml", "env.json", "fit.json", "report.html"}
 RUN_FOLDER_VARIABLE = "ACTIONRNN_RUN_FOLDER"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "decord", "av", "numpy")
 
@@ -39,6 +47,81 @@ def run_folder_of(ckpt_path: str | os.PathLike[str]) -> Path:
     """The run folder a checkpoint lies in (`<run>/checkpoints/best.ckpt`), or its own folder."""
     folder = Path(ckpt_path).resolve().parent
     return folder.parent if folder.name == "checkpoints" else folder
+
+
+def is_first_process() -> bool:
+    """Whether this is the only process of a run, or the one of several that writes its files."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a folder holds a run, finished or broken off, or several runs of one command."""
+    return any((folder / name).is_file() for name in RESULTS) or any(
+        (folder / "checkpoints").glob("*.ckpt")
+    )
+
+
+class StartedFolder:
+    """The folder of a run that is about to start: locked, and as it was if nothing comes of it.
+
+    Args:
+        folder: the run's; made, with its parents, if it is not there.
+
+    Raises:
+        ActionRNNError: if another process trains there.
+        OSError: if it cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._made = [each for each in (folder, *folder.parents) if not each.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / LOCK, mode=0o644)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            holder = (folder / LOCK).read_text().strip() or "process unknown"
+            raise ActionRNNError(
+                f"{folder}: a run is being trained here ({holder}); wait for it, or stop it, or "
+                f"take another --run.folder"
+            ) from None
+        (folder / LOCK).write_text(f"process {os.getpid()} on {platform.node()}\n")
+        self._before = self._files()
+
+    def _files(self) -> set[Path]:
+        return {path for path in self.folder.rglob("*") if path.name != LOCK}
+
+    def clear(self) -> None:
+        """Remove what an earlier run left in the folder, and nothing else."""
+        for path in self._before:
+            if path.is_file() and _is_of_a_run(path.relative_to(self.folder)):
+                path.unlink()
+
+    def remove_leftovers(self) -> None:
+        """Remove what a process that was killed while it wrote has left."""
+        for path in self.folder.rglob(".*"):
+            if is_unfinished(path.name):
+                path.unlink(missing_ok=True)
+
+    def undo(self) -> None:
+        """Remove everything that came into the folder since, and the folder if it was new."""
+        for path in sorted(self._files() - self._before, reverse=True):
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        self.release()
+        for folder in self._made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def release(self) -> None:
+        """Let others train here."""
+        if self._lock.is_locked:
+            (self.folder / LOCK).unlink(missing_ok=True)
+            self._lock.release()
+
+
+def _is_of_a_run(path: Path) -> bool:
+    """Whether a path, relative to a run folder, is what this project writes there."""
+    return path.parts[0] in PARTS or path.name.startswith(("predictions", "metrics"))
 
 
 def describe_environment(command: list[str]) -> dict[str, Any]:

@@ -5,17 +5,20 @@ parser. A recipe is the same as plain data, without what belongs to one run alon
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from functools import cache
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import Namespace
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.cli import LightningArgumentParser
 
-from actionrnn.errors import UsageError, known_settings, near_miss, usage_errors
+from actionrnn.errors import UsageError, condensed, known_settings, near_miss, usage_errors
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.training.data import ActionDataModule, ExtractionSettings
 from actionrnn.training.recognizer import ActionRecognizer
@@ -33,6 +36,8 @@ DEFAULTS = {
     "early_stopping.monitor": "val/macro_accuracy",
     "early_stopping.mode": "max",
     "early_stopping.patience": 15,
+    # Where there is a figure to look at; at the end of an epoch there may be none.
+    "early_stopping.check_on_train_epoch_end": False,
 }
 """Where this project differs from Lightning."""
 
@@ -56,6 +61,9 @@ def run_parser() -> LightningArgumentParser:
     parser.add_argument("--run.root", type=str, default="runs", help="where run folders go")
     parser.add_argument(
         "--run.folder", type=str | None, default=None, help="this very folder instead"
+    )
+    parser.add_argument(
+        "--run.overwrite", type=bool, default=False, help="replace the run in run.folder"
     )
     parser.add_lightning_class_args(Trainer, "trainer")
     parser.add_lightning_class_args(ActionRecognizer, "model")
@@ -102,8 +110,46 @@ def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 
 
 def recipe_of(settings: Settings) -> dict[str, Any]:
-    """The settings as plain data, without what belongs to one run: checkpoint, folder, seeds."""
-    plain: dict[str, Any] = yaml.safe_load(run_parser().dump(settings, skip_unset=False))
-    plain["run"]["folder"] = None
+    """The settings as plain data, without what belongs to one run: checkpoint, folder, seeds.
+
+    Raises:
+        UsageError: for a setting (an object in a callback) that no file can hold.
+    """
+    copy = settings.clone()
+    copy.trainer.callbacks = _plain(copy.trainer.callbacks)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            text = run_parser().dump(copy, skip_unset=False)
+    except ValueError as error:
+        raise UsageError(
+            "the settings cannot be written to config.yaml, so the run could not be repeated: "
+            f"{condensed(str(error))}"
+        ) from error
+    for warning in caught:
+        if "Unable to serialize" in str(warning.message):
+            raise UsageError(
+                f"the settings cannot be written to config.yaml, so the run could not be "
+                f"repeated: {condensed(str(warning.message))}; look at --trainer.callbacks, "
+                f"--trainer.logger and --trainer.plugins"
+            )
+    plain: dict[str, Any] = yaml.safe_load(text)
+    plain["run"] = {"name": plain["run"]["name"], "root": plain["run"]["root"]}
     del plain["ckpt_path"], plain["seeds"]
     return plain
+
+
+def _plain(value: Any) -> Any:
+    """The same without what Lightning's own defaults hold and YAML cannot: enums, devices."""
+    if isinstance(value, Namespace):
+        copy = value.clone()
+        for key, each in vars(value).items():
+            setattr(copy, key, _plain(each))
+        return copy
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, torch.device) else value

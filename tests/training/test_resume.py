@@ -148,10 +148,10 @@ def test_mixup_repeats_and_resumes_bit_for_bit(
 def test_no_half_checkpoint_is_left_when_saving_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from actionrnn.training.checkpoint import AtomicCheckpointIO
+    from actionrnn.training.checkpoint import SealedCheckpointIO
 
     target = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"a": 1}, target)
+    SealedCheckpointIO().save_checkpoint({"a": 1}, target)
     content = target.read_bytes()
 
     def full(descriptor: int) -> None:
@@ -159,6 +159,6 @@ def test_no_half_checkpoint_is_left_when_saving_fails(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        AtomicCheckpointIO().save_checkpoint({"a": 2}, target)
+        SealedCheckpointIO().save_checkpoint({"a": 2}, target)
     assert target.read_bytes() == content
     assert os.listdir(tmp_path) == ["last.ckpt"]

@@ -95,7 +95,7 @@ def test_training_cannot_go_on_with_another_split(
     tiny_run: Path, tiny_data: Path, tiny_fit: list[str], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    words = [*tiny_fit, f"--run.folder={tmp_path}", "--trainer.max_epochs=5"]
+    words = [*tiny_fit, "--trainer.max_epochs=5"]
     manifest = (tiny_data / "manifest.csv").read_text()
     header, *rows = manifest.splitlines()
     (tmp_path / "other").mkdir()
