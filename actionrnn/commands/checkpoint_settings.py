@@ -7,6 +7,7 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.features.resolve import settings_of
 from actionrnn.features.spec import FeatureSpec
 from actionrnn.training.checkpoint import read_checkpoint
+from actionrnn.training.data import expand_path
 from actionrnn.training.named_code import refuse_unnamed
 from actionrnn.training.recognizer import CHECKPOINT_KEY
 
@@ -56,14 +57,14 @@ def _data(options: dict[str, Any], known: dict[str, Any], given: dict[str, Any])
     named = given.get("data", {})
     if named.get("features_dir"):
         return options
-    if named.get("root"):
+    if named.get("root") and expand_path(str(named["root"])).resolve() != Path(known["root"]):
         return {**options, "features_dir": None}
     features_dir = Path(known["features_dir"] or Path(known["root"], "features"))
     for folder in (Path(known["root"]), features_dir):
         if not folder.is_dir():
             raise ActionRNNError(
                 f"the checkpoint's data was at {known['root']}, its features at {features_dir}; "
-                f"{folder} is not there now. Where is the data? --data.root DIR (and "
-                f"--data.features_dir DIR, if not DIR/features)"
+                f"{folder} is not there any more; say where it is now: --data.root FOLDER (the "
+                f"folder with manifest.csv; and --data.features_dir, if not FOLDER/features)"
             )
     return {**options, "root": known["root"], "features_dir": known["features_dir"]}

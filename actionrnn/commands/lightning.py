@@ -5,7 +5,7 @@ import shlex
 from jsonargparse import ArgumentParser
 
 from actionrnn.cli import VERBS
-from actionrnn.commands.config import names_data, option_value, settings_of
+from actionrnn.commands.config import names_data, settings_of
 from actionrnn.commands.help_page import print_help
 from actionrnn.commands.seeds import fit_seeds
 from actionrnn.errors import UsageError, usage_errors
@@ -30,17 +30,13 @@ def main(verb: str, arguments: list[str]) -> int:
         return 0
     if verb == "predict" and any(word.startswith("--videos") for word in arguments):
         return predict_videos(arguments)
-    if (
-        verb == "fit"
-        and not names_data(arguments)
-        and option_value("--ckpt_path", arguments) is None
-    ):
+    settings = settings_of(verb, arguments)
+    if verb == "fit" and not settings.ckpt_path and not names_data(arguments):
         raise UsageError(
             "fit what? Try actionrnn demo; or prepare your videos and train on them:\n"
             "  actionrnn prepare folder --source my_videos --root data/mine\n"
             "  actionrnn fit --config configs/experiment/own.yaml --data.root data/mine"
         )
-    settings = settings_of(verb, arguments)
     if verb == "fit" and len(seeds_of(settings)) > 1:
         return fit_seeds(settings)
     {"fit": _fit, "validate": _validate, "test": _test, "predict": _predict}[verb](settings)

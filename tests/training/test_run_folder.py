@@ -260,7 +260,7 @@ def test_a_part_of_the_clips_does_not_pass_for_all(
     before = hashes(run)
     best = ["--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
     assert main(["test", *best, "--trainer.limit_test_batches=1"]) == 0
-    assert "PART" in capsys.readouterr().err
+    assert "PART" in capsys.readouterr().out
     assert main(["predict", *best, "--trainer.limit_predict_batches=1"]) == 0
     assert hashes(run) == before
     asked = tmp_path / "part"
@@ -293,7 +293,7 @@ def test_moved_data_is_found_by_its_root_and_no_folder_is_made_at_the_old_place(
     shutil.move(tmp_path / "d", tmp_path / "d2")
     capsys.readouterr()
     assert main(["test", "--ckpt_path", last(run)]) == 1
-    assert "--data.root DIR" in capsys.readouterr().err
+    assert "--data.root FOLDER" in capsys.readouterr().err
     for verb in (["test"], ["fit", "--trainer.max_epochs=4"]):
         there = f"--data.root={tmp_path / 'd2'}"
         assert main([*verb, "--ckpt_path", last(run), there]) == 0
