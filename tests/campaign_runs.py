@@ -30,6 +30,7 @@ import torch  # noqa: E402
 
 from actionrnn.cli import main  # noqa: E402
 from actionrnn.datasets.synthetic.prepare import prepare  # noqa: E402
+from actionrnn.training.run_folder import newest_checkpoint  # noqa: E402
 from actionrnn.training.settings import run_parser  # noqa: E402
 
 EPOCHS = 12
@@ -92,8 +93,8 @@ class Campaign:
 
     def go_on(self, run: Path) -> list[str]:
         """The words that a user would type."""
-        last = run / "checkpoints" / "last.ckpt"
-        return ["fit", "--ckpt_path", str(last)] if last.is_file() else self.words(run)
+        newest = newest_checkpoint(run)
+        return ["fit", "--ckpt_path", str(newest)] if newest else self.words(run)
 
     def finish(self, run: Path) -> None:
         """Go on to the end, and compare."""

@@ -34,6 +34,7 @@ from actionrnn.training.run_folder import (
     holds_run,
     is_first_process,
     new_run_folder,
+    newest_checkpoint,
     run_folder_of,
     write_environment,
 )
@@ -136,10 +137,11 @@ def _refuse_finished(settings: Settings) -> None:
     if not settings.run.folder or settings.run.overwrite or settings.ckpt_path:
         return
     if is_first_process() and holds_run(Path(settings.run.folder)):
+        newest = newest_checkpoint(Path(settings.run.folder))
         raise UsageError(
-            f"--run.folder {settings.run.folder} holds a run. Go on with it: --ckpt_path "
-            f"{settings.run.folder}/checkpoints/last.ckpt; or replace it: --run.overwrite true; "
-            f"or take another folder"
+            f"--run.folder {settings.run.folder} holds a run. "
+            + (f"Go on with it: --ckpt_path {newest}; or replace" if newest else "Replace")
+            + " it: --run.overwrite true; or take another folder"
         )
 
 
@@ -257,8 +259,8 @@ def _begin(
 
 
 def _interrupted(folder: Path) -> str:
-    last = folder / "checkpoints" / "last.ckpt"
-    if not last.is_file():
+    last = newest_checkpoint(folder)
+    if last is None:
         return "interrupted before the first epoch was over; nothing is kept, nothing was changed"
     return (
         f"interrupted; every whole epoch is kept in {last}\n"

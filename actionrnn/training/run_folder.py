@@ -61,6 +61,12 @@ def holds_run(folder: Path) -> bool:
     )
 
 
+def newest_checkpoint(folder: Path) -> Path | None:
+    """What a run is gone on with: `last.ckpt`, or the only one saved before it was broken off."""
+    files = (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+    return next((file for file in files if file.is_file()), None)
+
+
 class StartedFolder:
     """The folder of a run that is about to start: locked, and as it was if nothing comes of it.
 
