@@ -85,6 +85,11 @@ VERBS = {
         "explain --ckpt_path RUN/checkpoints/best.ckpt clip.mp4",
     ),
     "report": Verb("report", "one self-contained HTML page of a run", "report RUN"),
+    "export": Verb(
+        "export",
+        "a model for ONNX Runtime, OpenVINO or torch.export, checked against the original",
+        "export --ckpt_path RUN/checkpoints/best.ckpt --to onnx",
+    ),
 }
 
 

@@ -20,6 +20,7 @@ LAYERS = (
     "evaluation",
     "diagnosis",
     "explain",
+    "export",
     "report",
     "cli",
     "commands",
