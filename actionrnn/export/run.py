@@ -1,7 +1,6 @@
 """Class probabilities of videos by an exported model, with onnxruntime, numpy and av alone.
 
-python run.py clip.mp4 ... prints a line of JSON a file, best classes first. A model of pictures or
-features takes them as .npy: (views, frames, ...), see export.json.
+python run.py clip.mp4 ... prints a line of JSON a file; pictures and features are given as .npy.
 """
 
 import json
@@ -20,9 +19,8 @@ def frame_indices(sampling: dict[str, Any], times: Any) -> list[list[int]]:
         centres = [(2 * k + 1) * count // (2 * number * views) for k in range(number * views)]
         return [centres[view::views] for view in range(views)]
     if sampling["mode"] == "dense":
-        step = sampling["frame_interval"]
-        room = max(1, count - (number - 1) * step)
-        starts = [(2 * k + 1) * room // (2 * views) for k in range(views)]
+        step, room = sampling["frame_interval"], count - (number - 1) * sampling["frame_interval"]
+        starts = [(2 * k + 1) * max(1, room) // (2 * views) for k in range(views)]
         return [[min(start + k * step, count - 1) for k in range(number)] for start in starts]
     times = np.array(times) - times[0]
     seconds = times[-1] + (np.median(np.diff(times)) if count > 1 else 1.0)
@@ -55,8 +53,7 @@ if __name__ == "__main__":
     sampling = about["feature_spec"]["settings"]["sampling"]
     for name in sys.argv[1:]:
         values = np.load(name) if name.endswith(".npy") else read_frames(name, sampling)
-        (scores,) = session.run(
-            None, {about["inputs"]: values[None], "lengths": [values.shape[1]]}
-        )[0]
+        given = {about["inputs"]: values[None], "lengths": [values.shape[1]]}
+        (scores,) = session.run(None, given)[0]
         best = {about["class_names"][k]: float(scores[k]) for k in np.argsort(-scores)}
         print(json.dumps({"path": name, "probabilities": best}))

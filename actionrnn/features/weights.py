@@ -52,7 +52,7 @@ def build_model(config: BackboneConfig) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = _architecture(config)
-    if config.weights == "random" or (_is_own(config.name) and not is_file(config.weights)):
+    if config.weights == "random" or (is_own(config.name) and not is_file(config.weights)):
         return model
     if is_file(config.weights):
         _load_state(model, read_weights(Path(config.weights)), config)
@@ -61,7 +61,7 @@ def build_model(config: BackboneConfig) -> nn.Module:
         return model
     published = _published(config)
     try:
-        state = published.get_state_dict(progress=True, check_hash=True)
+        state = published.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (urllib.error.URLError, OSError) as error:
         raise ActionRNNError(_offline(config, error)) from error
     model.load_state_dict(state)
@@ -76,7 +76,8 @@ def is_file(weights: str) -> bool:
     return weights.endswith((".safetensors", ".pth", ".pt"))
 
 
-def _is_own(name: str) -> bool:
+def is_own(name: str) -> bool:
+    """Whether a backbone's name is `module:factory`, code of the user's own."""
     return ":" in name and not name.startswith("timm:")
 
 
@@ -95,7 +96,7 @@ def _architecture(config: BackboneConfig) -> nn.Module:
         )
     if config.name.startswith("timm:"):
         return _timm_model(config)
-    if _is_own(config.name):
+    if is_own(config.name):
         return _own_model(config.name)
     known = torchvision.models.list_models(module=torchvision.models)
     if config.name not in known:
@@ -135,7 +136,7 @@ def _timm_model(config: BackboneConfig) -> nn.Module:
 
 def has_classifier(config: BackboneConfig, model: nn.Module) -> bool:
     """Whether a network ends in one; the output of your own is taken as it is."""
-    return not _is_own(config.name) and getattr(model, "num_classes", None) != 0
+    return not is_own(config.name) and getattr(model, "num_classes", None) != 0
 
 
 def _own_model(name: str) -> nn.Module:
@@ -235,7 +236,7 @@ def weights_identity(config: BackboneConfig) -> str:
         require_file(Path(config.weights))
         with open(config.weights, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    if _is_own(config.name):
+    if is_own(config.name):
         return _identity_of_own(config)
     is_timm = config.name.startswith("timm:")
     version = str((_timm() if is_timm else torchvision).__version__)
