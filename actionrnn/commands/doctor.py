@@ -48,7 +48,7 @@ CODECS = (
     Codec("HEVC in MP4", "libx265", ".mp4", {"x265-params": "log-level=none"}),
     Codec("MPEG-4 in AVI (as UCF101, HMDB51)", "mpeg4", ".avi", {}),
     Codec("VP9 in WebM", "libvpx-vp9", ".webm", {}),
-    Codec("AV1 in MP4", "libsvtav1", ".mp4", {}),
+    Codec("AV1 in MP4", "libaom-av1", ".mp4", {"cpu-used": "8"}),
     Codec("MJPEG in AVI", "mjpeg", ".avi", {"strict": "unofficial"}),
 )
 
