@@ -61,10 +61,12 @@ def _why(error: Exception, repository: str, what: str) -> str:
         advice = "there is no such model, or it is private: check the name, or `hf auth login`"
     elif kind in ("LocalTokenNotFoundError",) or "401" in said or "403" in said:
         advice = "you are not logged in, or may not write there: `hf auth login`"
+    elif what == "uploaded":
+        advice = "the folder is whole: push it again when the hub can be reached"
     else:
         advice = (
-            "without a network, load a folder instead: actionrnn.load(FOLDER), or try again with "
-            "a network; HF_ENDPOINT names another server"
+            "without a network, load a folder instead: actionrnn.load(FOLDER); HF_ENDPOINT names "
+            "another server"
         )
     return f"{repository} could not be {what} ({kind}: {said[:200]}); {advice}"
 
