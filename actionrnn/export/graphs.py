@@ -1,7 +1,7 @@
 """What is exported: a whole clip to probabilities, and one frame with a state to the next."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -246,8 +246,3 @@ def _example(
         return torch.zeros(*leading, 3, side, side, dtype=torch.uint8), {}
     example = torch.zeros(*leading, _HEIGHT, _WIDTH, 3, dtype=torch.uint8)
     return example, {len(leading): "height", len(leading) + 1: "width"}
-
-
-def initial_state(tensors: list[dict[str, Any]], rows: int) -> dict[str, Tensor]:
-    """The state before the first frame, from the list in a model's description."""
-    return {t["name"]: torch.full((rows, t["size"]), t["initial"]) for t in tensors}

@@ -1,7 +1,4 @@
-"""Class probabilities of videos by an exported model, with onnxruntime, numpy and av alone.
-
-python run.py clip.mp4 ... prints a line of JSON a file; pictures and features are given as .npy.
-"""
+"""`python run.py clip.mp4 ...`: class probabilities by onnxruntime (.npy: of pictures, features)."""
 
 import json
 import sys
@@ -48,7 +45,9 @@ def read_frames(path: str, sampling: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    session = onnxruntime.InferenceSession(__file__.replace("run.py", "clip.onnx"))
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # for busy machines
+    session = onnxruntime.InferenceSession(__file__.replace("run.py", "clip.onnx"), options)
     about = json.loads(session.get_modelmeta().custom_metadata_map["actionrnn"])
     sampling = about["feature_spec"]["settings"]["sampling"]
     for name in sys.argv[1:]:

@@ -32,7 +32,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = ExportOptions(videos=options.videos[:2], output=Path(folder, "model"))
         path = export_model(options.ckpt_path, made) / "clip.onnx"
-        session = onnxruntime.InferenceSession(path)
+        options_of_runner = onnxruntime.SessionOptions()
+        options_of_runner.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(path, options_of_runner)
         about = json.loads(session.get_modelmeta().custom_metadata_map["actionrnn"])
         sampling = about["feature_spec"]["settings"]["sampling"]
 
