@@ -1,4 +1,4 @@
-"""`python run.py clip.mp4 ...`: class probabilities by onnxruntime (.npy: of pictures, features)."""
+"""`python run.py clip.mp4 ...`: class probabilities by onnxruntime (.npy: pictures, features)."""
 
 import json
 import sys
