@@ -19,7 +19,8 @@ def load(
     """A trained model with its whole pipeline, from video file to ranked classes.
 
     Args:
-        ckpt_path: a checkpoint written by `actionrnn fit`.
+        ckpt_path: a checkpoint written by `actionrnn fit`, a folder written by `actionrnn share`,
+            or `hf:owner/name` of one on the Hugging Face hub.
         device: `auto` takes a GPU where there is one.
         weights: the backbone's weights file, where it has moved since; its content is compared
             with that of the training when the first video is read.
@@ -27,8 +28,16 @@ def load(
             alone never has code imported.
 
     Raises:
-        ActionRNNError: if the checkpoint is missing, damaged or of another format.
+        ActionRNNError: if it is missing, damaged, of another format, or cannot be downloaded.
     """
+    from pathlib import Path
+
     from actionrnn.evaluation.predictor import ActionPredictor
 
+    if str(ckpt_path).startswith("hf:") or Path(ckpt_path).is_dir():
+        from actionrnn.export.hub import download
+        from actionrnn.export.share import load_shared
+
+        folder = download(ckpt_path) if str(ckpt_path).startswith("hf:") else Path(ckpt_path)
+        return load_shared(folder, device)
     return ActionPredictor.load(ckpt_path, device=device, weights=weights, backbone=backbone)

@@ -32,7 +32,7 @@ VERBS = {
     "extract": Verb(
         "extract",
         "compute frozen features once (fit does it too)",
-        "extract --data configs/data/synthetic.yaml --backbone resnet18",
+        "extract --data synthetic --backbone resnet18",
     ),
     "features": Verb(
         "features", "info, verify, prune, import, export stores", "features info data/mine/features"
@@ -40,7 +40,7 @@ VERBS = {
     "fit": Verb(
         "lightning",
         "train a head",
-        "fit --config configs/experiment/demo_lstm.yaml --model.cell gru",
+        "fit --config demo_lstm --model.cell gru",
     ),
     "validate": Verb(
         "lightning", "score the validation clips", "validate --ckpt_path RUN/checkpoints/best.ckpt"
@@ -58,12 +58,12 @@ VERBS = {
     "folds": Verb(
         "folds",
         "fit and test every split of a dataset; mean and spread",
-        "folds --config configs/experiment/fights_gru.yaml",
+        "folds --config fights_gru",
     ),
     "sweep": Verb(
         "sweep",
         "search settings by validation clips alone",
-        "sweep --config configs/experiment/fights_gru.yaml --trials 30",
+        "sweep --config fights_gru --trials 30",
     ),
     "compare": Verb(
         "compare",
@@ -86,6 +86,28 @@ VERBS = {
         "explain --ckpt_path RUN/checkpoints/best.ckpt clip.mp4",
     ),
     "report": Verb("report", "one self-contained HTML page of a run", "report RUN"),
+    "share": Verb(
+        "share",
+        "a run as a folder with a model card, for colleagues or the Hugging Face hub",
+        "share RUN FOLDER",
+    ),
+    "doctor": Verb(
+        "doctor", "what this machine has, what is missing, and what brings it", "doctor"
+    ),
+    "interop": Verb(
+        "interop",
+        "manifests and predictions for torchvision, FiftyOne, Label Studio, CVAT",
+        "interop labelstudio RUN tasks.json",
+    ),
+    "completion": Verb(
+        "completion", "words for the tab key of bash, zsh or fish", "completion bash"
+    ),
+    "recipes": Verb("recipes", "the shipped recipes and datasets, a line each", "recipes"),
+    "export": Verb(
+        "export",
+        "a model for ONNX Runtime, OpenVINO or torch.export, checked against the original",
+        "export --ckpt_path RUN/checkpoints/best.ckpt --to onnx",
+    ),
 }
 
 

@@ -22,6 +22,7 @@ ROOMS = (
     "evaluation",
     "diagnosis",
     "explain",
+    "export",
     "report",
     "cli",
     "commands",

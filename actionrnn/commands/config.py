@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from actionrnn.commands.checkpoint_settings import checkpoint_settings
-from actionrnn.errors import ActionRNNError, UsageError, near_miss
+from actionrnn.commands.recipes import found_config
+from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.files import safe_yaml
 from actionrnn.training.settings import Settings, parsed
 
@@ -42,7 +43,9 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str], li
             continue
         if not equals:
             if position == len(arguments) or arguments[position].startswith("--"):
-                raise UsageError(f"{option} needs a YAML file, as in {option} configs/...yaml")
+                raise UsageError(
+                    f"{option} needs a YAML file or a name that `actionrnn recipes` lists"
+                )
             value = arguments[position]
             position += 1
         if name == "config":
@@ -69,13 +72,9 @@ def read_yaml(path: str) -> dict[str, Any]:
     Raises:
         ActionRNNError: if it is missing (naming files like it), not YAML, or not a mapping.
     """
-    file = Path(path)
-    if not file.is_file():
-        folder = file.parent if file.parent.is_dir() else Path("configs")
-        known = [str(other) for other in sorted(folder.glob("*.yaml"))]
-        raise ActionRNNError(f"config file {path} does not exist{near_miss(path, known)}")
+    path = found_config(path)
     try:
-        content = safe_yaml(file.read_text())
+        content = safe_yaml(Path(path).read_text())
     except yaml.YAMLError as error:
         raise ActionRNNError(f"{path} is not valid YAML: {error}") from error
     if content is None:
@@ -140,9 +139,9 @@ def compose(
     configs, groups, rest = split_arguments(arguments)
     config = dict(base or {})
     for path in configs:
-        config = laid_on(config, path)
+        config = laid_on(config, found_config(path, "experiment", "logger"))
     for group, path in groups.items():
-        config[group] = read_yaml(path)
+        config[group] = read_yaml(found_config(path, group))
     return config, rest
 
 

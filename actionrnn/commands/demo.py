@@ -10,7 +10,7 @@ from rich.table import Table
 
 from actionrnn.commands.config import settings_of
 from actionrnn.datasets.synthetic.prepare import prepare
-from actionrnn.errors import ActionRNNError, usage_errors
+from actionrnn.errors import usage_errors
 from actionrnn.evaluation.experiment import Tested, fit_and_test
 from actionrnn.progress import tell
 from actionrnn.training.run_folder import new_run_folder
@@ -40,8 +40,7 @@ def main(arguments: list[str]) -> int:
 def train_and_test(name: str, root: Path, runs: Path) -> Tested:
     """Fit and test one experiment, and show the commands that do the same."""
     folder = new_run_folder(str(runs), name)
-    config = config_folder() / "experiment" / f"{name}.yaml"
-    words = ["--config", str(config), "--data.root", str(root), "--run.folder", str(folder)]
+    words = ["--config", name, "--data.root", str(root), "--run.folder", str(folder)]
     _show(["fit", *words])
     tested = fit_and_test(settings_of("fit", words), folder)
     _show(["test", "--ckpt_path", str(tested.best)])
@@ -50,21 +49,6 @@ def train_and_test(name: str, root: Path, runs: Path) -> Tested:
 
 def _show(words: list[str]) -> None:
     tell(f"\n$ actionrnn {shlex.join(words)}")
-
-
-def config_folder() -> Path:
-    """The `configs` folder of this checkout.
-
-    Raises:
-        ActionRNNError: if actionrnn was installed without it.
-    """
-    folder = Path(__file__).parents[2] / "configs"
-    if not folder.is_dir():
-        raise ActionRNNError(
-            "the demo needs the configs/ folder of a checkout: clone the project and run "
-            "`make demo` there"
-        )
-    return folder
 
 
 def print_comparison(results: dict[str, Tested], seconds: float) -> None:
@@ -105,7 +89,7 @@ def print_next_steps(root: Path, checkpoint: Path) -> None:
     print(
         "\nNext, try:\n"
         f"  {binary} predict --ckpt_path {checkpoint} --videos {video}\n"
-        f"  {binary} fit --config configs/experiment/demo_lstm.yaml --model.cell gru "
+        f"  {binary} fit --config demo_lstm --model.cell gru "
         "--model.bidirectional true\n"
         f"  {binary} prepare folder --source YOUR_VIDEOS --root data/mine"
     )

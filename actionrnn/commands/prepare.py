@@ -55,12 +55,8 @@ def main(arguments: list[str]) -> int:
 
 
 def next_command(name: str, root: Path, num_splits: int) -> str:
-    """The command that trains the dataset's recipe, where the recipes are at hand."""
-    recipe = Path("configs/experiment", f"{RECIPES.get(name, name)}.yaml")
-    data = Path("configs/data", f"{name}.yaml")
-    words = f"--data.root {root}"
-    if recipe.is_file():
-        words = f"--config {recipe} --data {data} {words}"
+    """The command that trains the dataset's recipe."""
+    words = f"--config {RECIPES.get(name, name)} --data {name} --data.root {root}"
     folds = f"\n      actionrnn folds {words}    (all {num_splits} splits, mean and spread)"
     return f"next: actionrnn fit {words}{folds if num_splits > 1 else ''}"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actionrnn.commands.config import read_yaml
+from actionrnn.commands.recipes import found_config
 from actionrnn.errors import ActionRNNError
 
 DEFAULT: dict[str, Any] = {
@@ -66,7 +67,7 @@ def read_space(path: str | None) -> dict[str, Any]:
     A file has a line for each setting: `model.cell: [lstm, gru]` or
     `model.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}`.
     """
-    return DEFAULT if path is None else read_yaml(path)
+    return DEFAULT if path is None else read_yaml(found_config(path, "sweep"))
 
 
 def parse_space(content: dict[str, Any]) -> Space:

@@ -1,0 +1,1 @@
+"""Trained models leave: ONNX, OpenVINO and torch.export graphs, shared folders, annotations."""
