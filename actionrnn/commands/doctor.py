@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from jsonargparse import ArgumentParser
 
-from actionrnn import __version__
 from actionrnn.commands.recipes import config_folder
 from actionrnn.errors import ActionRNNError, usage_errors
 from actionrnn.features.machine import num_cores
+from actionrnn.version import __version__
 from actionrnn.video.reader import open_video, reader_names
 from actionrnn.video.writer import write_video
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from actionrnn import __version__
 from actionrnn.features.spec import FeatureSpec, is_imported
+from actionrnn.version import __version__
 
 FIGURES = {
     "accuracy": "clip accuracy (top-1)",

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actionrnn import __version__
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.export.equality import Equality, measure, real_clips
@@ -18,6 +17,7 @@ from actionrnn.files import publish_json, sha256_of_file, sync
 from actionrnn.training.checkpoint import read_checkpoint
 from actionrnn.training.recognizer import CHECKPOINT_KEY
 from actionrnn.training.run_folder import run_folder_of
+from actionrnn.version import __version__
 
 REPORT_NAME = "export.json"
 FORMAT_VERSION = 1
