@@ -29,7 +29,7 @@ from actionrnn.video.writer import write_video
 TAKES_VERB = False
 PACKAGES = (
     "torch", "torchvision", "pytorch-lightning", "jsonargparse", "torchmetrics", "decord", "av",
-    "torchcodec", "numpy", "pandas", "pyarrow", "safetensors", "timm", "openvino", "nncf", "onnx",
+    "torchcodec", "numpy", "pandas", "pyarrow", "safetensors", "timm", "openvino", "onnx",
     "onnxruntime", "onnxscript", "huggingface_hub", "optuna", "captum", "matplotlib", "rarfile",
 )  # fmt: skip
 
@@ -68,7 +68,6 @@ NEEDS = (
     Need("share --push, load hf:owner/name", ("huggingface_hub",), "share"),
     Need("sweep", ("optuna",), "sweep"),
     Need("extract --runtime openvino, export --to openvino", ("openvino",), "openvino"),
-    Need("extract --runtime openvino-int8", ("openvino", "nncf"), "int8"),
     Need("backbones timm:NAME", ("timm",), "timm"),
     Need("notebooks/", ("jupyterlab", "nbclient"), "notebooks"),
 )

@@ -13,7 +13,7 @@ from actionrnn.export.equality import RealClip, measure
 from actionrnn.export.formats import METADATA_KEY, Format, open_graph, write
 from actionrnn.export.graphs import clip_graph, step_graph, why_no_step
 from actionrnn.export.pictures import Pictures
-from actionrnn.features.extract import imported_spec
+from actionrnn.features.resolve import imported_spec
 from actionrnn.models.config import CELLS, HEADS
 from actionrnn.training.recognizer import ActionRecognizer
 from actionrnn.video.transform import Transform
@@ -43,7 +43,7 @@ def predictor_of(settings: dict[str, Any]) -> ActionPredictor:
     torch.manual_seed(0)
     for parameter in recognizer.parameters():
         parameter.data.add_(0.1 * torch.randn_like(parameter))
-    return ActionPredictor(recognizer.eval(), SPEC, "cpu", Path())
+    return ActionPredictor(recognizer.eval(), SPEC, "cpu")
 
 
 def clips() -> list[RealClip]:
