@@ -33,14 +33,18 @@ class Cell(Protocol):
 
     Attributes:
         gate_ranges: open range of each gate by name, the candidate last.
+        hidden_size: units of a state.
         state_names: `("hidden",)` or `("hidden", "cell")`.
         macs_per_frame: multiply-adds of the matrix products for one frame.
     """
 
-    gate_ranges: ClassVar[Ranges]
     state_names: tuple[str, ...]
     hidden_size: int
     macs_per_frame: int
+
+    @property
+    def gate_ranges(self) -> Ranges:
+        """Of the class, or of the cell."""
 
     def __call__(
         self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
