@@ -12,6 +12,8 @@ from actionrnn.models.lengths import check_lengths, frame_mask, take_frames, zer
 # A dimension that hardly moves in training must not explode in test: its deviation counts as at
 # least this share of the mean deviation of its kind.
 LEAST_DEVIATION = 0.01
+# Numbers measured at a time, in float64: 32 MiB, and a few copies of them.
+MEASURED_AT_ONCE = 2**22
 # Keeps the slope of a power finite at zero; features are of the order of 0.1 to 10.
 LEAST_FEATURE = 1e-6
 
@@ -204,13 +206,17 @@ class HeadInputs(nn.Module):
             return
         count, mean_D, squares_D = 0, torch.zeros(1), torch.zeros(1)
         for number, (features_BTD, lengths_B) in enumerate(batches):
-            frames_ND = self._valid_frames(features_BTD.cpu().double(), lengths_B.cpu(), number)
-            new, total = len(frames_ND), count + len(frames_ND)
-            shift_D = frames_ND.mean(dim=0) - mean_D
-            squares_D = squares_D + frames_ND.var(dim=0, correction=0) * new
-            squares_D = squares_D + shift_D.square() * (count * new / total)
-            mean_D = mean_D + shift_D * (new / total)
-            count = total
+            self._check(features_BTD, lengths_B)
+            at_once = max(1, MEASURED_AT_ONCE // features_BTD[0].numel())
+            for start in range(0, len(lengths_B), at_once):
+                part = slice(start, start + at_once)
+                frames_ND = self._valid_frames(features_BTD[part], lengths_B[part], number, start)
+                new, total = len(frames_ND), count + len(frames_ND)
+                shift_D = frames_ND.mean(dim=0) - mean_D
+                squares_D = squares_D + frames_ND.var(dim=0, correction=0) * new
+                squares_D = squares_D + shift_D.square() * (count * new / total)
+                mean_D = mean_D + shift_D * (new / total)
+                count = total
         if count == 0:
             raise ValueError("input_norm standardize was given no training clip to measure")
         variance_D = squares_D / count
@@ -226,14 +232,17 @@ class HeadInputs(nn.Module):
         variance_C1 = (variance_CG + (mean_CG - whole_C1).square()).mean(dim=1, keepdim=True)
         return whole_C1.expand_as(mean_CG).flatten(), variance_C1.expand_as(mean_CG).flatten()
 
-    def _valid_frames(self, features_BTD: Tensor, lengths_B: Tensor, number: int) -> Tensor:
-        self._check(features_BTD, lengths_B)
-        features_BTD = zero_padding(features_BTD, lengths_B)
+    def _valid_frames(
+        self, features_BTD: Tensor, lengths_B: Tensor, number: int, start: int
+    ) -> Tensor:
+        """Inputs of all valid frames in float64, (N, kinds * C); `start` is the first row."""
+        lengths_B = lengths_B.cpu()
+        features_BTD = zero_padding(features_BTD.cpu().double(), lengths_B)
         bad_B = ~features_BTD.flatten(1).isfinite().all(dim=1)
         if bool(bad_B.any()):
             raise ValueError(
                 f"features of training batch {number} are not finite in rows "
-                f"{bad_B.nonzero().flatten().tolist()}; check the clips they come from"
+                f"{(start + bad_B.nonzero().flatten()).tolist()}; check the clips they come from"
             )
         mask_BT = frame_mask(lengths_B, features_BTD.shape[1])
         return self._concatenate(features_BTD, lengths_B, None)[mask_BT]

@@ -48,12 +48,15 @@ class SharedCell(nn.Module):
         hidden_BTD = by_place_BGTH.transpose(1, 2).flatten(2)
         return hidden_BTD, None if end is None else self._joined(end)
 
-    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+    def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
         """See `cells.Cell`."""
         (inputs_RC,) = self._rows((inputs_BD,))
-        gates, after = cast(Cell, self.cell).step(inputs_RC, self._rows(state))
-        joined = self._joined(tuple(gates.values()))
-        return dict(zip(gates, joined, strict=True)), self._joined(after)
+        gates = cast(Cell, self.cell).gates_of(inputs_RC, self._rows(state))
+        return dict(zip(gates, self._joined(tuple(gates.values())), strict=True))
+
+    def update(self, gates: Gates, state: CellState) -> CellState:
+        """See `cells.Cell`."""
+        return cast(Cell, self.cell).update(gates, state)
 
     def _rows(self, values: CellState) -> CellState:
         return tuple(each_BD.unflatten(1, (self.num_cells, -1)).flatten(0, 1) for each_BD in values)
@@ -125,24 +128,25 @@ class ConvGRUCell(nn.Module):
             (hidden_BD,) = state
         hidden_BHss, outputs = self._maps(hidden_BD), []
         for from_input_BCss in from_input_BTCss.unbind(dim=1):
-            _, hidden_BHss = self._update(from_input_BCss, hidden_BHss)
+            (hidden_BHss,) = self.update(self._gates(from_input_BCss, hidden_BHss), (hidden_BHss,))
             outputs.append(_flat(hidden_BHss))
         hidden_BTD = torch.stack(outputs, dim=1)
         return hidden_BTD, None if state is None else (at_frame(hidden_BTD, lengths_B - 1),)
 
-    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+    def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
         """See `cells.Cell`."""
-        from_input = self.from_input(self._maps(inputs_BD))
-        gates, hidden_BHss = self._update(from_input, self._maps(state[0]))
-        return {name: _flat(gate) for name, gate in gates.items()}, (_flat(hidden_BHss),)
+        gates = self._gates(self.from_input(self._maps(inputs_BD)), self._maps(state[0]))
+        return {name: _flat(gate) for name, gate in gates.items()}
 
-    def _update(self, from_input_BCss: Tensor, hidden_BHss: Tensor) -> tuple[Gates, Tensor]:
+    def update(self, gates: Gates, state: CellState) -> CellState:
+        """See `cells.Cell`."""
+        return (gates["update"] * state[0] + (1 - gates["update"]) * gates["new"],)
+
+    def _gates(self, from_input_BCss: Tensor, hidden_BHss: Tensor) -> Gates:
         input_r, input_z, input_n = from_input_BCss.chunk(3, dim=1)
         state_r, state_z, state_n = self.from_state(hidden_BHss).chunk(3, dim=1)
         reset, update = torch.sigmoid(input_r + state_r), torch.sigmoid(input_z + state_z)
-        new = torch.tanh(input_n + reset * state_n)
-        gates = {"reset": reset, "update": update, "new": new}
-        return gates, update * hidden_BHss + (1 - update) * new
+        return {"reset": reset, "update": update, "new": torch.tanh(input_n + reset * state_n)}
 
     def _maps(self, values_BD: Tensor) -> Tensor:
         """Places one after another become maps (B, units, side, side), without a copy."""

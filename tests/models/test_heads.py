@@ -165,7 +165,9 @@ def test_layers_and_directions_equal_the_packed_library_module(
     )
     head = make_head(config)
     library_class = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell]
-    library = library_class(NUM_FEATURES, 8, num_layers=2, batch_first=True, bidirectional=bidirectional)
+    library = library_class(
+        NUM_FEATURES, 8, num_layers=2, batch_first=True, bidirectional=bidirectional
+    )
     ways = ("forward", "backward") if bidirectional else ("forward",)
     for layer, way in itertools.product(range(2), ways):
         suffix = f"_l{layer}" + ("_reverse" if way == "backward" else "")
