@@ -4,7 +4,7 @@ Every cell offers two forms of the same equations:
 
 - `forward(inputs_BTD, lengths_B, state)` is fast (oneDNN on CPU, cuDNN on GPU, both unpacked:
   padding stands at the end, so it cannot reach an earlier frame);
-- `step(inputs_BD, state)` is transparent: one frame, written out, every gate by name.
+- `step(cell, inputs_BD, state)` is transparent: one frame, written out, every gate by name.
 
 A state is a plain tuple of tensors (B, H) in the order of `state_names`.
 """
@@ -33,22 +33,35 @@ class Cell(Protocol):
 
     Attributes:
         gate_ranges: open range of each gate by name, the candidate last.
+        hidden_size: units of a state.
         state_names: `("hidden",)` or `("hidden", "cell")`.
         macs_per_frame: multiply-adds of the matrix products for one frame.
     """
 
-    gate_ranges: ClassVar[Ranges]
     state_names: tuple[str, ...]
     hidden_size: int
     macs_per_frame: int
+
+    @property
+    def gate_ranges(self) -> Ranges:
+        """Of the class, or of the cell."""
 
     def __call__(
         self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
     ) -> tuple[Tensor, CellState | None]:
         """Hidden states (B, T, H), and the state at each clip's own end if one was given."""
 
-    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
-        """One frame: the gates by name, each (B, H), and the new state."""
+    def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
+        """The gates of one frame by name, each (B, H)."""
+
+    def update(self, gates: Gates, state: CellState) -> CellState:
+        """The state after a frame; unit by unit, as all that mixes them is in the gates."""
+
+
+def step(cell: Cell, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+    """One frame in the transparent form: its gates, and the new state."""
+    gates = cell.gates_of(inputs_BD, state)
+    return gates, cell.update(gates, state)
 
 
 class RNNCell(nn.Module):
@@ -70,11 +83,14 @@ class RNNCell(nn.Module):
         """See `Cell`."""
         return _run_with_hidden_state(self.kernel, inputs_BTD, lengths_B, state)
 
-    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+    def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
         """See `Cell`."""
         from_input_BH, from_state_BH = _projections(self.kernel, inputs_BD, state[0])
-        hidden_BH = torch.tanh(from_input_BH + from_state_BH)
-        return {"new": hidden_BH}, (hidden_BH,)
+        return {"new": torch.tanh(from_input_BH + from_state_BH)}
+
+    def update(self, gates: Gates, state: CellState) -> CellState:
+        """See `Cell`."""
+        return (gates["new"],)
 
 
 class LSTMCell(nn.Module):
@@ -123,19 +139,21 @@ class LSTMCell(nn.Module):
             hidden_BTH, _ = pad_packed_sequence(packed_hidden, True, total_length=num_frames)
         return hidden_BTH, (hidden_1BH[0], cell_1BH[0])
 
-    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+    def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
         """See `Cell`."""
-        hidden_BH, cell_BH = state
-        from_input, from_state = _projections(self.kernel, inputs_BD, hidden_BH)
+        from_input, from_state = _projections(self.kernel, inputs_BD, state[0])
         i, f, g, o = (from_input + from_state).chunk(4, dim=-1)
-        gates = {
+        return {
             "input": torch.sigmoid(i),
             "forget": torch.sigmoid(f),
             "output": torch.sigmoid(o),
             "cell": torch.tanh(g),
         }
-        cell_BH = gates["forget"] * cell_BH + gates["input"] * gates["cell"]
-        return gates, (gates["output"] * torch.tanh(cell_BH), cell_BH)
+
+    def update(self, gates: Gates, state: CellState) -> CellState:
+        """See `Cell`."""
+        cell_BH = gates["forget"] * state[1] + gates["input"] * gates["cell"]
+        return gates["output"] * torch.tanh(cell_BH), cell_BH
 
 
 class GRUCell(nn.Module):
@@ -163,17 +181,19 @@ class GRUCell(nn.Module):
         """See `Cell`."""
         return _run_with_hidden_state(self.kernel, inputs_BTD, lengths_B, state)
 
-    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+    def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
         """See `Cell`."""
-        (hidden_BH,) = state
-        from_input, from_state = _projections(self.kernel, inputs_BD, hidden_BH)
+        from_input, from_state = _projections(self.kernel, inputs_BD, state[0])
         input_r, input_z, input_n = from_input.chunk(3, dim=-1)
         state_r, state_z, state_n = from_state.chunk(3, dim=-1)
         reset_BH = torch.sigmoid(input_r + state_r)
         update_BH = torch.sigmoid(input_z + state_z)
         new_BH = torch.tanh(input_n + reset_BH * state_n)
-        gates = {"reset": reset_BH, "update": update_BH, "new": new_BH}
-        return gates, (update_BH * hidden_BH + (1 - update_BH) * new_BH,)
+        return {"reset": reset_BH, "update": update_BH, "new": new_BH}
+
+    def update(self, gates: Gates, state: CellState) -> CellState:
+        """See `Cell`."""
+        return (gates["update"] * state[0] + (1 - gates["update"]) * gates["new"],)
 
 
 def _init_kernel(kernel: nn.RNNBase, num_gates: int) -> None:

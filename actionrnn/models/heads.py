@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from actionrnn.models.config import NUM_PROBE_HEADS, HeadConfig
+from actionrnn.models.config import HEADS, NUM_PROBE_HEADS, HeadConfig
 from actionrnn.models.inputs import FrameDropout, HeadInputs, InputState
 from actionrnn.models.lengths import at_frame, zero_padding
 from actionrnn.models.pooling import (
@@ -18,7 +18,8 @@ from actionrnn.models.pooling import (
     PoolState,
 )
 from actionrnn.models.precision import at_least_float32
-from actionrnn.models.stack import RecurrentStack, StackState
+from actionrnn.models.stack import Encoder, RecurrentStack, StackState
+from actionrnn.models.tokens import AttendThenRecur, RecurThenAttend, TokenFrames, TokenPooling
 from actionrnn.models.trace import CellTrace
 
 
@@ -37,10 +38,11 @@ class HeadOutput(NamedTuple):
         logits_BK: scores of the whole clips.
         logits_BTK: scores of every prefix: at t, what the head would say had the clip ended
             there. `logits_BK` is its last valid frame; after a clip's end that is held. (With
-            two directions the second reading has always seen the whole clip. For `single_frame`
-            t is judged by frame t alone, and `logits_BK` is the middle frame's.)
-        hidden_BTH: what is pooled: top hidden states (inputs, for heads without recurrence);
-            zero on padding.
+            two directions the second reading has always seen the whole clip, and inputs that
+            look ahead a few frames more. For `single_frame` t is judged by frame t alone, and
+            `logits_BK` is the middle frame's.)
+        hidden_BTH: what is pooled: top hidden states (inputs, for heads without recurrence; all
+            tokens of a frame, for the token probes); zero on padding.
         state: after each clip's last valid frame; None unless a state was given.
     """
 
@@ -57,8 +59,55 @@ class Trace(NamedTuple):
     cells: list[CellTrace]
 
 
+class FrameEncoder(nn.Module):
+    """Frames as they are: the encoder of controls. An `Encoder`."""
+
+    macs_per_frame = 0
+
+    def __init__(self, input_size: int) -> None:
+        super().__init__()
+        self.output_size = input_size
+
+    def initial_state(self, batch_size: int, like: Tensor) -> StackState:
+        """Nothing: every frame stands for itself."""
+        return ()
+
+    def forward(
+        self,
+        inputs_BTD: Tensor,
+        lengths_B: Tensor,
+        state: StackState | None,
+        traces: list[CellTrace] | None,
+    ) -> tuple[Tensor, StackState | None]:
+        """See `stack.Encoder`."""
+        return zero_padding(inputs_BTD, lengths_B), state
+
+
+class LinearEncoder(nn.Linear):
+    """One linear layer for every frame, as the attentive probe has it. An `Encoder`."""
+
+    def __init__(self, input_size: int, size: int) -> None:
+        super().__init__(input_size, size)
+        self.output_size = size
+        self.macs_per_frame = input_size * size
+
+    def initial_state(self, batch_size: int, like: Tensor) -> StackState:
+        """Nothing: every frame stands for itself."""
+        return ()
+
+    def forward(  # type: ignore[override]
+        self,
+        inputs_BTD: Tensor,
+        lengths_B: Tensor,
+        state: StackState | None,
+        traces: list[CellTrace] | None,
+    ) -> tuple[Tensor, StackState | None]:
+        """See `stack.Encoder`."""
+        return zero_padding(super().forward(inputs_BTD), lengths_B), state
+
+
 class Head(nn.Module):
-    """Inputs, perhaps recurrent layers, pooling, classifier.
+    """Inputs, an encoder (recurrent, over tokens, or none), pooling, classifier.
 
     Logits do not depend on how much a clip was padded, on what stands in the padding (NaN too),
     nor on the other clips of the batch.
@@ -70,7 +119,7 @@ class Head(nn.Module):
         num_cells: cells of the grid that the features were pooled over.
 
     Raises:
-        ValueError: if a size is not positive.
+        ValueError: if a size is not positive, and for a head over places without places.
     """
 
     def __init__(
@@ -84,9 +133,9 @@ class Head(nn.Module):
         self.config = config
         self.inputs = HeadInputs(config, feature_dim, num_cells)
         self.input_dropout = FrameDropout(config.input_dropout, config.variational)
-        self.encoder = _build_encoder(config, self.inputs.output_size)
-        size = self.inputs.output_size if self.encoder is None else _output_size(self.encoder)
-        self.pooling = _build_pooling(config, size)
+        self.encoder = _build_encoder(config, self.inputs.output_size, num_cells)
+        size = self._encoder.output_size
+        self.pooling = _build_pooling(config, size, num_cells)
         self.pooled_dropout = FrameDropout(config.dropout, variational=True)
         self.classifier = _build_classifier(config, size, num_classes)
 
@@ -104,7 +153,7 @@ class Head(nn.Module):
 
         Raises:
             ValueError: for features or lengths of the wrong shape or range, and for a state
-                given to a bidirectional head.
+                given to a head that reads clips from their end or looks ahead.
         """
         return self._run(features_BTD, lengths_B, state, traces=None)
 
@@ -120,7 +169,8 @@ class Head(nn.Module):
         before the first frame. Meant for eval mode: dropout would draw a new mask each frame.
 
         Raises:
-            ValueError: for a bidirectional head, which needs the end of a clip to begin.
+            ValueError: for a bidirectional head, which needs the end of a clip to begin, and for
+                inputs that look ahead.
         """
         if state is None:
             state = self.initial_state(features_BD.shape[0])
@@ -132,11 +182,11 @@ class Head(nn.Module):
     def initial_state(self, batch_size: int) -> HeadState:
         """The state before the first frame."""
         like = next(self.classifier.parameters()).detach()
-        layers: StackState = ()
-        if isinstance(self.encoder, RecurrentStack):
-            layers = self.encoder.initial_state(batch_size, like)
-        pooled = self._pooling.initial_state(batch_size, like)
-        return HeadState(self.inputs.initial_state(batch_size, like), layers, pooled)
+        return HeadState(
+            self.inputs.initial_state(batch_size, like),
+            self._encoder.initial_state(batch_size, like),
+            self._pooling.initial_state(batch_size, like),
+        )
 
     def trace(self, features_BTD: Tensor, lengths_B: Tensor) -> Trace:
         """Run the transparent form: every gate and state of every cell, by name.
@@ -164,12 +214,12 @@ class Head(nn.Module):
         """
         linear = [m for m in self.classifier.modules() if isinstance(m, nn.Linear)]
         per_frame = sum(layer.in_features * layer.out_features for layer in linear)
-        per_frame += self._pooling.macs_per_frame
-        if isinstance(self.encoder, RecurrentStack):
-            per_frame += self.encoder.macs_per_frame
-        elif isinstance(self.encoder, nn.Linear):
-            per_frame += self.encoder.in_features * self.encoder.out_features
+        per_frame += self._pooling.macs_per_frame + self._encoder.macs_per_frame
         return num_frames * per_frame
+
+    @property
+    def _encoder(self) -> Encoder:
+        return cast(Encoder, self.encoder)
 
     @property
     def _pooling(self) -> Pooling:
@@ -182,16 +232,25 @@ class Head(nn.Module):
         state: HeadState | None,
         traces: list[CellTrace] | None,
     ) -> HeadOutput:
-        if state is not None and self.config.head == "recurrent" and self.config.bidirectional:
-            raise ValueError(
-                "a bidirectional head reads clips from their end and cannot go on frame by "
-                "frame; train with bidirectional false for streaming"
-            )
+        if state is not None:
+            self._check_causal()
         like = next(self.classifier.parameters())
         inputs_BTC, inputs_state = self.inputs(
             features_BTD.to(like.dtype), lengths_B, None if state is None else state.inputs
         )
         return self._judge(inputs_BTC, lengths_B, state, inputs_state, traces)
+
+    def _check_causal(self) -> None:
+        if self.config.reads_both_ways:
+            raise ValueError(
+                "a bidirectional head reads clips from their end and cannot go on frame by "
+                "frame; train with bidirectional false for streaming"
+            )
+        if self.config.looks_ahead:
+            raise ValueError(
+                f"inputs {','.join(self.config.input_kinds)} compare a frame with later ones and "
+                f"cannot go on frame by frame; train with delta in place of ahead for streaming"
+            )
 
     def _judge(
         self,
@@ -205,7 +264,7 @@ class Head(nn.Module):
         like = next(self.classifier.parameters())
         inputs_BTC = self.input_dropout(inputs_BTC)
         layers_state = None if state is None else state.layers
-        hidden_BTH, layers_state = self._encode(inputs_BTC, lengths_B, layers_state, traces)
+        hidden_BTH, layers_state = self._encoder(inputs_BTC, lengths_B, layers_state, traces)
         hidden_BTH = at_least_float32(hidden_BTH)
         start = (
             self._pooling.initial_state(lengths_B.shape[0], like) if state is None else state.pooled
@@ -218,44 +277,38 @@ class Head(nn.Module):
             end = HeadState(inputs_state, layers_state, pooled_state)
         return HeadOutput(logits_BK, logits_BTK, hidden_BTH, end)
 
-    def _encode(
-        self,
-        inputs_BTD: Tensor,
-        lengths_B: Tensor,
-        state: StackState | None,
-        traces: list[CellTrace] | None,
-    ) -> tuple[Tensor, StackState | None]:
-        if isinstance(self.encoder, RecurrentStack):
-            encoded: tuple[Tensor, StackState | None]
-            encoded = self.encoder(inputs_BTD, lengths_B, state, traces)
-            return encoded
-        hidden_BTH = inputs_BTD if self.encoder is None else self.encoder(inputs_BTD)
-        return zero_padding(hidden_BTH, lengths_B), state
-
 
 def build_head(config: HeadConfig, feature_dim: int, num_classes: int, num_cells: int = 1) -> Head:
     """A head with fresh weights, drawn from torch's global random numbers."""
     return Head(config, feature_dim, num_classes, num_cells)
 
 
-def _build_encoder(config: HeadConfig, input_size: int) -> RecurrentStack | nn.Linear | None:
+def _build_encoder(config: HeadConfig, input_size: int, num_cells: int) -> nn.Module:
     if config.head == "recurrent":
         return RecurrentStack(config, input_size)
     if config.architecture == "attentive_probe":
-        return nn.Linear(input_size, config.hidden_size)
-    return None
+        return LinearEncoder(input_size, config.hidden_size)
+    if not config.reads_tokens:
+        return FrameEncoder(input_size)
+    if HEADS[config.head].needs_places and num_cells == 1:
+        raise ValueError(
+            f"head {config.head} tells places of the picture apart, and these features have one: "
+            f"use --features.backbone.grid 3 (up to 7), or another --model.head"
+        )
+    if config.head == "attend_recur":
+        return AttendThenRecur(config, input_size, num_cells)
+    build = RecurThenAttend if config.recurs else TokenFrames
+    return build(config, input_size, num_cells)
 
 
-def _output_size(encoder: RecurrentStack | nn.Linear) -> int:
-    return encoder.out_features if isinstance(encoder, nn.Linear) else encoder.output_size
-
-
-def _build_pooling(config: HeadConfig, size: int) -> nn.Module:
+def _build_pooling(config: HeadConfig, size: int, num_cells: int) -> nn.Module:
+    if config.reads_tokens and not config.recurs:
+        return TokenPooling(size, num_cells, config.head == "token_probe_ordered")
     if config.head == "single_frame":
         return FramePooling(size, size, "middle")
     if config.architecture == "attentive_probe":
         return AttentionPooling(size, NUM_PROBE_HEADS, "linear")
-    if config.head != "recurrent" or config.pooling == "mean":
+    if not config.recurs or config.pooling == "mean":
         return MeanPooling(size)
     if config.pooling == "last":
         return FramePooling(size, config.hidden_size)

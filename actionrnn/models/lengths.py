@@ -46,16 +46,17 @@ def at_frame(values_BTD: Tensor, index_B: Tensor) -> Tensor:
 def hold_last(values_BTD: Tensor, lengths_B: Tensor) -> Tensor:
     """Every frame after a clip's end repeats its last valid one."""
     steps_T = torch.arange(values_BTD.shape[1], device=lengths_B.device)
-    return _take(values_BTD, torch.minimum(steps_T, lengths_B[:, None] - 1))
+    return take_frames(values_BTD, torch.minimum(steps_T, lengths_B[:, None] - 1))
 
 
 def flip_by_length(values_BTD: Tensor, lengths_B: Tensor) -> Tensor:
     """Reverse the valid frames of each clip; padding stays at the end. Its own inverse."""
     steps_T = torch.arange(values_BTD.shape[1], device=lengths_B.device)
     flipped_BT = lengths_B[:, None] - 1 - steps_T
-    return _take(values_BTD, torch.where(flipped_BT >= 0, flipped_BT, steps_T))
+    return take_frames(values_BTD, torch.where(flipped_BT >= 0, flipped_BT, steps_T))
 
 
-def _take(values_BTD: Tensor, index_BT: Tensor) -> Tensor:
+def take_frames(values_BTD: Tensor, index_BT: Tensor) -> Tensor:
+    """Of each clip the frames of its own row of indices, in that order."""
     rows_B1 = torch.arange(index_BT.shape[0], device=index_BT.device)[:, None]
     return values_BTD[rows_B1, index_BT]

@@ -55,16 +55,19 @@ class MinLSTMCell(nn.Module):
         i, f, g = at_least_float32(self.gates(inputs_BTD)).chunk(3, dim=-1)
         return _run(logsigmoid(f) - logsigmoid(i), g, lengths_B, state)
 
-    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+    def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
         """See `cells.Cell`."""
         i, f, g = self.gates(inputs_BD).chunk(3, dim=-1)
         keep_logit_BH = logsigmoid(f) - logsigmoid(i)  # of f / (f + i)
-        gates = {
+        return {
             "input": torch.sigmoid(-keep_logit_BH),
             "forget": torch.sigmoid(keep_logit_BH),
             "cell": positive(g),
         }
-        return gates, (gates["forget"] * state[0] + gates["input"] * gates["cell"],)
+
+    def update(self, gates: Gates, state: CellState) -> CellState:
+        """See `cells.Cell`."""
+        return (gates["forget"] * state[0] + gates["input"] * gates["cell"],)
 
 
 class MinGRUCell(nn.Module):
@@ -88,11 +91,14 @@ class MinGRUCell(nn.Module):
         z, n = at_least_float32(self.gates(inputs_BTD)).chunk(2, dim=-1)
         return _run(-z, n, lengths_B, state)
 
-    def step(self, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
+    def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
         """See `cells.Cell`."""
         z, n = self.gates(inputs_BD).chunk(2, dim=-1)
-        gates = {"update": torch.sigmoid(z), "new": positive(n)}
-        return gates, ((1 - gates["update"]) * state[0] + gates["update"] * gates["new"],)
+        return {"update": torch.sigmoid(z), "new": positive(n)}
+
+    def update(self, gates: Gates, state: CellState) -> CellState:
+        """See `cells.Cell`."""
+        return ((1 - gates["update"]) * state[0] + gates["update"] * gates["new"],)
 
 
 def _gate_layer(input_size: int, hidden_size: int, num_gates: int) -> nn.Linear:

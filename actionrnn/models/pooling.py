@@ -157,10 +157,13 @@ class AttentionPooling(nn.Module):
         )
 
     def weights(self, hidden_BTH: Tensor, lengths_B: Tensor) -> Tensor:
-        """Unnormalised weights, exp(score) > 0, zero on padding, (B, T, Q)."""
-        score_BTQ = at_least_float32(self.score(hidden_BTH))
-        score_BTQ = SCORE_CAP * torch.tanh(score_BTQ / SCORE_CAP)
-        return zero_padding(score_BTQ.exp(), lengths_B)
+        """Unnormalised weights, zero on padding, (B, T, Q)."""
+        return zero_padding(self.weight_of(self.score(hidden_BTH)), lengths_B)
+
+    @staticmethod
+    def weight_of(score: Tensor) -> Tensor:
+        """exp(score) > 0, of a score bent into the range where it is exact enough."""
+        return (SCORE_CAP * torch.tanh(at_least_float32(score) / SCORE_CAP)).exp()
 
     def forward(
         self, hidden_BTH: Tensor, lengths_B: Tensor, state: PoolState

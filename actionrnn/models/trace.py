@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from actionrnn.errors import near_miss
-from actionrnn.models.cells import Cell, CellState, Gates
+from actionrnn.models.cells import Cell, CellState, Gates, step
 from actionrnn.models.lengths import flip_by_length, zero_padding
 
 
@@ -75,7 +75,7 @@ def unroll(cell: Cell, inputs_BTD: Tensor) -> tuple[list[Gates], list[CellState]
     state = zero_state(cell, len(inputs_BTD), inputs_BTD)
     all_gates, states = [], []
     for inputs_BD in inputs_BTD.unbind(dim=1):
-        gates, state = cell.step(inputs_BD, state)
+        gates, state = step(cell, inputs_BD, state)
         all_gates.append(gates)
         states.append(state)
     return all_gates, states

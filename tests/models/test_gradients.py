@@ -16,17 +16,18 @@ from actionrnn.models.heads import Head, build_head
 
 CELLS = ("rnn", "lstm", "gru", "minlstm", "mingru")
 LENGTHS = (6, 4, 1)
+NUM_FEATURES, NUM_CELLS = 8, 4
 STEP = 1e-6
 
 
 def make_head(config: HeadConfig) -> Head:
     torch.manual_seed(0)
-    return build_head(config, 5, 3).double().eval()
+    return build_head(config, NUM_FEATURES, 3, NUM_CELLS).double().eval()
 
 
 def make_batch() -> tuple[Tensor, Tensor, Tensor]:
     torch.manual_seed(1)
-    return torch.randn(3, 6, 5).double(), torch.tensor(LENGTHS), torch.tensor([0, 2, 1])
+    return torch.randn(3, 6, NUM_FEATURES).double(), torch.tensor(LENGTHS), torch.tensor([0, 2, 1])
 
 
 @contextmanager
@@ -34,33 +35,38 @@ def nudged(
     head: Head, place: tuple[int, str], reading_step: int, part: int, nudge_BH: Tensor
 ) -> Iterator[None]:
     """Add to one part of one cell's state after one step of the reading (c before h follows)."""
-    cell = head.encoder.cell(*place)
-    plain_step, calls = cell.step, itertools.count()
+    stack = head.encoder if head.config.head == "recurrent" else head.encoder.stack
+    cell = stack.cell(*place)
+    plain_update, calls = cell.update, itertools.count()
 
-    def step(inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellState]:
-        gates, after = plain_step(inputs_BD, state)
+    def update(gates: Gates, state: CellState) -> CellState:
+        after = plain_update(gates, state)
         if next(calls) == reading_step:
             after = (*after[:part], after[part] + nudge_BH, *after[part + 1 :])
             if part == 1:
                 after = (gates["output"] * torch.tanh(after[1]), after[1])
-        return gates, after
+        return after
 
-    cell.step = step
+    cell.update = update
     try:
         yield
     finally:
-        del cell.step
+        del cell.update
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("pooling", ["last", "mean"])
-def test_state_gradients_equal_finite_differences(
-    cell: str, bidirectional: bool, pooling: str
-) -> None:
-    config = HeadConfig(
-        cell=cell, bidirectional=bidirectional, pooling=pooling, num_layers=2, hidden_size=4
-    )
+OPTIONS = [
+    {"cell": cell, "bidirectional": both, "pooling": pooling}
+    for cell, both, pooling in itertools.product(CELLS, (False, True), ("last", "mean"))
+] + [
+    {"head": "attend_recur", "cell": "mingru"},
+    {"head": "recur_attend", "cell": "lstm", "bidirectional": True},
+    {"head": "conv_gru"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda each: "-".join(map(str, each.values())))
+def test_state_gradients_equal_finite_differences(options: dict[str, object]) -> None:
+    config = HeadConfig(**{"num_layers": 2, "hidden_size": 4, **options})
     head, (features_BTD, lengths_B, target_B) = make_head(config), make_batch()
 
     def losses() -> Tensor:
@@ -69,8 +75,8 @@ def test_state_gradients_equal_finite_differences(
 
     output, cells = head.trace(features_BTD, lengths_B)
     loss = nn.functional.cross_entropy(output.logits_BK, target_B, reduction="sum")
-    direction_BH = torch.randn(3, 4).double()
     for trace in cells:
+        direction_BH = torch.randn(3, trace.cell.hidden_size).double()
         gradients = state_gradients(trace, loss)
         place = (trace.layer, trace.direction)
         for (part, name), reading_step in itertools.product(
@@ -159,7 +165,7 @@ def test_a_loss_of_zero_has_no_signal_and_does_not_spoil_the_others() -> None:
 def test_gradients_beyond_all_numbers_are_exploding() -> None:
     head = make_head(HeadConfig(cell="rnn", hidden_size=4, input_norm="none"))
     head.encoder.cell(0, "forward").kernel.weight_hh_l0.detach().copy_(1e200 * torch.eye(4))
-    still_BTD = torch.zeros(1, 6, 5).double()
+    still_BTD = torch.zeros(1, 6, NUM_FEATURES).double()
     (report,) = gradient_report(head, still_BTD, torch.tensor([6]), torch.tensor([0]))
     assert report.verdict == "exploding"
 
@@ -185,7 +191,7 @@ def test_an_exploding_reading_is_called_so() -> None:
     head = make_head(HeadConfig(cell="rnn", hidden_size=4, input_norm="none"))
     weight_HH = head.encoder.cell(0, "forward").kernel.weight_hh_l0.detach()
     weight_HH.copy_(30.0 * torch.eye(4))
-    still_BTD = torch.zeros(1, 6, 5).double()  # h stays 0, where tanh is steepest
+    still_BTD = torch.zeros(1, 6, NUM_FEATURES).double()  # h stays 0, where tanh is steepest
     (report,) = gradient_report(head, still_BTD, torch.tensor([6]), torch.tensor([0]))
     assert report.per_frame == pytest.approx(30.0, rel=1e-6)
     assert report.verdict == "exploding"

@@ -14,9 +14,16 @@ from actionrnn.models.heads import Head, HeadState, build_head
 
 POOLINGS = ("last", "mean", "max", "attention")
 STACKED = {"num_layers": 3, "layer_norm": True, "residual": True}
+NUM_FEATURES, NUM_CELLS = 8, 4
 ONE_WAY = [
     HeadConfig(cell=cell, pooling=pooling, hidden_size=8, inputs="features,delta", **options)
     for cell, pooling, options in itertools.product(CELLS, POOLINGS, ({}, STACKED))
+] + [
+    HeadConfig(head=head, cell=cell, hidden_size=8, inputs="delta3,abs_delta,delta2", **options)
+    for head, cell, options in itertools.product(
+        ("attend_recur", "recur_attend", "conv_gru"), CELLS, ({"pooling": "mean"}, STACKED)
+    )
+    if head != "conv_gru" or cell == "gru"
 ]
 BOTH_WAYS = [replace(config, bidirectional=True) for config in ONE_WAY]
 WITHOUT_RECURRENCE = [
@@ -29,19 +36,21 @@ CLOSE = {"rtol": 1e-4, "atol": 2e-6}
 
 def name(config: HeadConfig) -> str:
     kind = config.cell if config.head == "recurrent" else config.head
+    if config.head in ("attend_recur", "recur_attend"):
+        kind += f"-{config.cell}"
     both = "-both" if config.bidirectional else ""
     return f"{kind}{both}-{config.pooling}-{config.num_layers}"
 
 
-def make_head(config: HeadConfig, feature_dim: int = 6, num_classes: int = 5) -> Head:
+def make_head(config: HeadConfig) -> Head:
     torch.manual_seed(0)
-    return build_head(config, feature_dim, num_classes).eval()
+    return build_head(config, NUM_FEATURES, 5, NUM_CELLS).eval()
 
 
 @pytest.fixture
 def clips() -> tuple[Tensor, Tensor]:
     torch.manual_seed(1)
-    return torch.randn(4, 9, 6), torch.tensor([9, 1, 5, 3])
+    return torch.randn(4, 9, NUM_FEATURES), torch.tensor([9, 1, 5, 3])
 
 
 # ---- offline equals online --------------------------------------------------------------------
@@ -79,7 +88,7 @@ def test_parts_of_any_length_continue_each_clip_from_its_own_end(
 ) -> None:
     head, (features_BTD, _) = make_head(config), clips
     first_B, second_B = torch.tensor([9, 1, 5, 3]), torch.tensor([2, 4, 1, 3])
-    later_BTD = torch.randn(4, 4, 6)
+    later_BTD = torch.randn(4, 4, NUM_FEATURES)
     part = head(features_BTD, first_B, head.initial_state(4))
     torch.testing.assert_close(part.logits_BK, head(features_BTD, first_B).logits_BK, **CLOSE)
     parts = head(later_BTD, second_B, part.state)
@@ -92,7 +101,7 @@ def test_parts_of_any_length_continue_each_clip_from_its_own_end(
 def test_a_bidirectional_head_refuses_to_step() -> None:
     head = make_head(HeadConfig(bidirectional=True, hidden_size=8))
     with pytest.raises(ValueError, match="bidirectional head reads clips from their end"):
-        head.step(torch.randn(2, 6), None)
+        head.step(torch.randn(2, NUM_FEATURES), None)
 
 
 def test_state_comes_back_only_when_given(clips: tuple[Tensor, Tensor]) -> None:
@@ -113,7 +122,7 @@ def test_the_transparent_form_gives_the_same_output(
     for field in ("logits_BK", "logits_BTK", "hidden_BTH"):
         torch.testing.assert_close(getattr(fast, field), getattr(trace.output, field), **CLOSE)
     ways = 2 if config.bidirectional else 1
-    expected = config.num_layers * ways if config.head == "recurrent" else 0
+    expected = config.num_layers * ways if config.recurs else 0
     assert len(trace.cells) == expected
 
 
@@ -156,7 +165,9 @@ def test_layers_and_directions_equal_the_packed_library_module(
     )
     head = make_head(config)
     library_class = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell]
-    library = library_class(6, 8, num_layers=2, batch_first=True, bidirectional=bidirectional)
+    library = library_class(
+        NUM_FEATURES, 8, num_layers=2, batch_first=True, bidirectional=bidirectional
+    )
     ways = ("forward", "backward") if bidirectional else ("forward",)
     for layer, way in itertools.product(range(2), ways):
         suffix = f"_l{layer}" + ("_reverse" if way == "backward" else "")
@@ -194,7 +205,7 @@ def test_attention_weighs_valid_frames_by_softmax(clips: tuple[Tensor, Tensor]) 
 
 def test_attention_survives_the_largest_scores() -> None:
     head = make_head(HeadConfig(head="attentive_probe", hidden_size=8, input_norm="none"))
-    features_BTD = torch.tensor([-1e6, 1e6, -1e6, 1e6]).reshape(1, 4, 1).expand(1, 4, 6)
+    features_BTD = torch.tensor([-1e6, 1e6, -1e6, 1e6]).reshape(1, 4, 1).expand(1, 4, NUM_FEATURES)
     assert bool(head(features_BTD, torch.tensor([4])).logits_BTK.isfinite().all())
 
 
@@ -256,7 +267,7 @@ def test_variational_dropout_keeps_one_mask_over_time(variational: bool) -> None
 
 def test_dropout_is_between_layers_and_before_the_classifier_only() -> None:
     head = make_head(HeadConfig(dropout=0.5, hidden_size=64)).train()
-    features_BTD, lengths_B = torch.randn(2, 5, 6), torch.tensor([5, 5])
+    features_BTD, lengths_B = torch.randn(2, 5, NUM_FEATURES), torch.tensor([5, 5])
     one, two = head(features_BTD, lengths_B), head(features_BTD, lengths_B)
     assert torch.equal(one.hidden_BTH, two.hidden_BTH)
     assert not torch.equal(one.logits_BK, two.logits_BK)
@@ -298,7 +309,7 @@ def test_bfloat16_autocast_stays_close(config: HeadConfig, clips: tuple[Tensor, 
 def test_macs_are_what_torch_counts(config: HeadConfig) -> None:
     head = make_head(config)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        head.trace(torch.randn(1, 9, 6), torch.tensor([9]))
+        head.trace(torch.randn(1, 9, NUM_FEATURES), torch.tensor([9]))
     assert head.macs(9) == counter.get_total_flops() // 2
 
 
@@ -317,7 +328,7 @@ def test_weights_survive_a_state_dict(clips: tuple[Tensor, Tensor]) -> None:
     head = make_head(HeadConfig(hidden_size=8))
     head.fit_input_norm([clips])
     torch.manual_seed(9)
-    other = build_head(HeadConfig(hidden_size=8), 6, 5).eval()
+    other = build_head(HeadConfig(hidden_size=8), NUM_FEATURES, 5, NUM_CELLS).eval()
     other.load_state_dict(head.state_dict())
     assert torch.equal(head(*clips).logits_BK, other(*clips).logits_BK)
 
@@ -330,6 +341,9 @@ def test_weights_survive_a_state_dict(clips: tuple[Tensor, Tensor]) -> None:
         ({"pooling": "avg"}, "pooling 'avg' is not one of last, mean, max, attention"),
         ({"inputs": "features,deltas"}, "inputs 'deltas' is not one of.*did you mean delta"),
         ({"inputs": "delta,delta"}, "names one kind twice"),
+        ({"inputs": "delta1"}, "inputs 'delta1' is not one of.*did you mean delta"),
+        ({"inputs": "abs_ahead100"}, "inputs 'abs_ahead100' is not one of"),
+        ({"inputs": "features2"}, "inputs 'features2' is not one of"),
         ({"input_norm": "batch"}, "input_norm 'batch' is not one of standardize, layer, none"),
         ({"init": "orthogonl"}, "did you mean orthogonal"),
         ({"dropout": 1.0}, r"dropout 1.0 is out of range: 0 <= p < 1"),
@@ -339,6 +353,8 @@ def test_weights_survive_a_state_dict(clips: tuple[Tensor, Tensor]) -> None:
         ({"chrono_max_frames": 2}, "chrono_max_frames 2 is out of range"),
         ({"cell": "rnn", "init": "chrono"}, "cell rnn has no gates"),
         ({"head": "attentive_probe", "hidden_size": 6}, "use a multiple of 4"),
+        ({"head": "conv_gru", "hidden_size": 6}, "queries of conv_gru: use a multiple of 4"),
+        ({"head": "recur_attend", "cell": "rnn", "init": "chrono"}, "cell rnn has no gates"),
     ],
 )
 def test_impossible_settings_are_refused(options: dict[str, object], message: str) -> None:

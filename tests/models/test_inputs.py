@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from actionrnn.models.config import HeadConfig
+from actionrnn.models import inputs as inputs_module
+from actionrnn.models.config import HeadConfig, lag_of
 from actionrnn.models.heads import build_head
 from actionrnn.models.inputs import LEAST_DEVIATION, HeadInputs
 
 ALL_KINDS = ("features", "delta", "abs_delta")
+LAGS = ("delta3", "abs_ahead2", "features", "abs_delta20", "ahead", "delta")
 
 
 def make_inputs(kinds: tuple[str, ...], norm: str = "standardize", **options: Any) -> HeadInputs:
@@ -35,14 +37,21 @@ def all_inputs(batches: list[tuple[Tensor, Tensor]], kinds: tuple[str, ...]) -> 
     for features_BTD, lengths_B in batches:
         for clip_TD, length in zip(features_BTD.double(), lengths_B.tolist(), strict=True):
             frames_TD = clip_TD[:length]
-            delta_TD = torch.zeros_like(frames_TD)
-            delta_TD[1:] = frames_TD[1:] - frames_TD[:-1]
-            by_kind = {"features": frames_TD, "delta": delta_TD, "abs_delta": delta_TD.abs()}
-            rows.append(torch.cat([by_kind[kind] for kind in kinds], dim=1))
+            rows.append(torch.cat([one_kind(frames_TD, kind) for kind in kinds], dim=1))
     return torch.cat(rows)
 
 
-@pytest.mark.parametrize("kinds", [("features",), ("abs_delta", "features"), ALL_KINDS])
+def one_kind(frames_TD: Tensor, kind: str) -> Tensor:
+    """A kind of input frame by frame; before the first frame stands the first, and so on."""
+    lag, last = lag_of(kind), len(frames_TD) - 1
+    if lag == 0:
+        return frames_TD
+    other_TD = torch.stack([frames_TD[min(max(t + lag, 0), last)] for t in range(last + 1)])
+    delta_TD = other_TD - frames_TD if lag > 0 else frames_TD - other_TD
+    return delta_TD.abs() if kind.startswith("abs_") else delta_TD
+
+
+@pytest.mark.parametrize("kinds", [("features",), ("abs_delta", "features"), ALL_KINDS, LAGS])
 def test_standardisation_is_mean_and_deviation_over_all_valid_frames(
     kinds: tuple[str, ...],
 ) -> None:
@@ -58,10 +67,16 @@ def test_standardisation_is_mean_and_deviation_over_all_valid_frames(
     )
 
 
-def test_one_pass_over_small_batches_equals_one_big_batch() -> None:
+def test_one_pass_over_small_batches_equals_one_big_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     features_BTD, lengths_B = ragged(16, seed=0)
     whole, parts = (make_inputs(ALL_KINDS) for _ in range(2))
     whole.fit([(features_BTD, lengths_B)])
+    monkeypatch.setattr(inputs_module, "MEASURED_AT_ONCE", 3 * features_BTD[0].numel())
+    in_threes = make_inputs(ALL_KINDS)
+    in_threes.fit([(features_BTD, lengths_B)])
+    torch.testing.assert_close(whole.std, in_threes.std)
     parts.fit((features_BTD[i : i + 1], lengths_B[i : i + 1]) for i in range(16))
     torch.testing.assert_close(whole.mean, parts.mean)
     torch.testing.assert_close(whole.std, parts.std)
@@ -89,7 +104,8 @@ def test_a_dimension_that_never_moved_cannot_explode() -> None:
 
 def test_layer_norm_treats_each_kind_by_itself() -> None:
     inputs = HeadInputs(HeadConfig(inputs="features,delta", input_norm="layer"), 64)
-    features_BTD = 1e3 + torch.randn(2, 6, 1) + 0.1 * torch.randn(2, 6, 64)
+    torch.manual_seed(0)
+    features_BTD = 1e2 + torch.randn(2, 6, 1) + 0.1 * torch.randn(2, 6, 64)
     outputs_BTD, _ = inputs(features_BTD, torch.tensor([6, 6]), None)
     by_kind = outputs_BTD[:, 1:].reshape(2, 5, 2, 64)
     torch.testing.assert_close(by_kind.mean(3), torch.zeros(2, 5, 2), atol=1e-3, rtol=0)
@@ -121,6 +137,55 @@ def test_half_precision_features_are_welcome() -> None:
     features_BTD, lengths_B = torch.randn(2, 5, 4).half(), torch.tensor([5, 2])
     expected_BK = head(features_BTD.float(), lengths_B).logits_BK
     assert torch.equal(head(features_BTD, lengths_B).logits_BK, expected_BK)
+
+
+@pytest.mark.parametrize("kinds", [LAGS[:2], LAGS])
+def test_lags_are_counted_within_each_clip(kinds: tuple[str, ...]) -> None:
+    features_BTD, lengths_B = ragged(6, seed=4)
+    found_BTD, _ = make_inputs(kinds, "none")(features_BTD, lengths_B, None)
+    found_ND = torch.cat([row[:n] for row, n in zip(found_BTD, lengths_B.tolist(), strict=True)])
+    expected_ND = all_inputs([(features_BTD, lengths_B)], kinds)
+    torch.testing.assert_close(found_ND.double(), expected_ND, rtol=1e-4, atol=0.2)
+
+
+def test_lags_go_on_across_parts_of_a_clip_even_longer_ones_than_a_part() -> None:
+    inputs = make_inputs(("features", "delta5", "abs_delta2"), "none")
+    clip_1TD = torch.randn(1, 12, 4)
+    whole_1TD, _ = inputs(clip_1TD, torch.tensor([12]), None)
+    state, parts = inputs.initial_state(1, clip_1TD), []
+    for part_1TD in clip_1TD.split([1, 2, 6, 3], dim=1):
+        padded_1TD = nn.functional.pad(part_1TD, (0, 0, 0, 2), value=float("nan"))
+        found_1TD, state = inputs(padded_1TD, torch.tensor([part_1TD.shape[1]]), state)
+        parts.append(found_1TD[:, : part_1TD.shape[1]])
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole_1TD)
+
+
+def test_inputs_that_look_ahead_refuse_to_step() -> None:
+    head = build_head(HeadConfig(hidden_size=8, inputs="features,ahead2"), 4, 3).eval()
+    assert head(torch.randn(2, 5, 4), torch.tensor([5, 3])).logits_BK.shape == (2, 3)
+    with pytest.raises(ValueError, match="inputs features,ahead2 compare a frame with later ones"):
+        head.step(torch.randn(2, 4), None)
+    # A control that does not see these inputs can step.
+    build_head(HeadConfig(head="mean_pool", inputs="ahead"), 4, 3).step(torch.randn(2, 4), None)
+
+
+def test_a_head_over_tokens_has_one_scale_for_a_channel_at_all_cells() -> None:
+    """A place where nothing happens keeps its small values."""
+    config = HeadConfig(head="attend_recur", hidden_size=8, inputs="features,abs_delta")
+    inputs = HeadInputs(config, feature_dim=12, num_cells=4)
+    features_BTD = torch.randn(5, 6, 12)
+    quiet = features_BTD.unflatten(2, (3, 4))
+    quiet[..., 2] *= 0.01
+    features_BTD = quiet.flatten(2)
+    lengths_B = torch.tensor([6] * 5)
+    inputs.fit([(features_BTD, lengths_B)])
+    normed_BTKCG = inputs(features_BTD, lengths_B, None)[0].unflatten(2, (2, 3, 4))
+    by_channel_KCN = normed_BTKCG.permute(2, 3, 0, 1, 4).flatten(2)
+    torch.testing.assert_close(by_channel_KCN.mean(2), torch.zeros(2, 3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        by_channel_KCN.std(2, correction=0), torch.ones(2, 3), rtol=0, atol=1e-4
+    )
+    assert normed_BTKCG[:, :, 1, :, 2].std(dim=(0, 1)).max() < 0.05
 
 
 def test_nothing_to_measure_is_an_error() -> None:

@@ -17,8 +17,17 @@ CONFIGS = [
     for cell, both, pooling, inputs in itertools.product(
         CELLS, (False, True), POOLINGS, ("features", "features,delta,abs_delta")
     )
-] + [HeadConfig(head=head, hidden_size=8, input_norm="layer") for head in CONTROLS]
-NUM_FEATURES, NUM_CLASSES = 6, 5
+]
+CONFIGS += [HeadConfig(head=head, hidden_size=8, input_norm="layer") for head in CONTROLS]
+CONFIGS += [
+    HeadConfig(head=head, bidirectional=both, hidden_size=8, inputs=inputs)
+    for head, both, inputs in itertools.product(
+        ("attend_recur", "recur_attend", "conv_gru"),
+        (False, True),
+        ("features,abs_delta3", "ahead2,abs_ahead"),
+    )
+]
+NUM_FEATURES, NUM_CLASSES, NUM_CELLS = 8, 5, 4
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-6}
 
 
@@ -29,7 +38,7 @@ def name(config: HeadConfig) -> str:
 
 def make_head(config: HeadConfig) -> Head:
     torch.manual_seed(0)
-    return build_head(config, NUM_FEATURES, NUM_CLASSES).eval()
+    return build_head(config, NUM_FEATURES, NUM_CLASSES, NUM_CELLS).eval()
 
 
 def padded_batch(clips: list[Tensor], num_frames: int, garbage: float) -> Tensor:
@@ -146,5 +155,5 @@ def test_impossible_lengths_are_refused(lengths_B: Tensor, message: str) -> None
 
 
 def test_features_of_another_size_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"must be \(clips, frames, 6\).*got \(2, 4, 7\)"):
+    with pytest.raises(ValueError, match=r"must be \(clips, frames, 8\).*got \(2, 4, 7\)"):
         make_head(HeadConfig())(torch.randn(2, 4, 7), torch.tensor([4, 4]))
