@@ -6,9 +6,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from actionrnn.errors import ActionRNNError
 from actionrnn.export.pictures import Pictures
 from actionrnn.export.scan import with_scans
 from actionrnn.features.spec import FeatureSpec
+from actionrnn.models.config import TOKEN_HEADS
 from actionrnn.models.heads import Head, HeadState
 from actionrnn.models.inputs import InputState
 from actionrnn.models.stack import RecurrentStack
@@ -120,11 +122,13 @@ class Step(nn.Module):
 
     def _structured(self, features_BD: Tensor, state: tuple[Tensor, ...]) -> HeadState:
         waiting = iter(state)
-        inputs = InputState(
-            torch.zeros_like(features_BD), torch.zeros_like(features_BD[:, 0], dtype=torch.int64)
-        )
+        lag = self.head.inputs.longest_lag
         if self._differs:
-            inputs = InputState(next(waiting), next(waiting)[:, 0].to(torch.int64))
+            frames_BLD = next(waiting).unflatten(1, (lag, self.head.inputs.feature_dim))
+            inputs = InputState(frames_BLD, next(waiting)[:, 0].to(torch.int64))
+        else:
+            frames_BLD = torch.zeros_like(features_BD)[:, None].expand(-1, lag, -1)
+            inputs = InputState(frames_BLD, torch.zeros_like(features_BD[:, 0], dtype=torch.int64))
         layers: tuple[tuple[Tensor, ...], ...] = ()
         if isinstance(self.head.encoder, RecurrentStack):
             layers = tuple(
@@ -137,7 +141,7 @@ class Step(nn.Module):
         inputs: list[Tensor] = []
         if self._differs:
             seen_B1 = state.inputs.num_frames_B[:, None].to(torch.float32)
-            inputs = [state.inputs.frame_BD, seen_B1]
+            inputs = [state.inputs.frames_BLD.flatten(1), seen_B1]
         return [*inputs, *(part for layer in state.layers for part in layer), *state.pooled]
 
     @property
@@ -149,7 +153,7 @@ def state_tensors(head: Head) -> list[StateTensor]:
     """The state of `Step`: features alone need no memory of the last frame."""
     found = []
     if head.inputs.kinds != ("features",):
-        found = [StateTensor("last_frame", 0.0), StateTensor("frames_seen", 0.0)]
+        found = [StateTensor("last_frames", 0.0), StateTensor("frames_seen", 0.0)]
     if isinstance(head.encoder, RecurrentStack):
         found += [
             StateTensor(f"layer{layer}_{name}", 0.0)
@@ -232,7 +236,22 @@ def why_no_step(head: Head) -> str:
     """Why a head cannot go frame by frame; empty where it can."""
     if head.config.head == "recurrent" and head.config.bidirectional:
         return "a bidirectional head reads clips from their end and cannot go on frame by frame"
+    if head.config.looks_ahead:
+        return "inputs that look ahead need frames that are not there yet"
     return ""
+
+
+def require_exportable(head: Head) -> None:
+    """Refuse a head whose loops cannot be written into a graph for any number of frames.
+
+    Raises:
+        ActionRNNError: saying why.
+    """
+    if head.config.head in TOKEN_HEADS:
+        raise ActionRNNError(
+            f"a {head.config.head} head cannot be exported: its layers over places are written "
+            f"into a graph for one number of frames only; export a recurrent head, or a control"
+        )
 
 
 def _example(

@@ -12,7 +12,14 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.export.equality import Equality, measure, real_clips
 from actionrnn.export.formats import Format, open_graph, write
-from actionrnn.export.graphs import Inputs, Traceable, clip_graph, step_graph, why_no_step
+from actionrnn.export.graphs import (
+    Inputs,
+    Traceable,
+    clip_graph,
+    require_exportable,
+    step_graph,
+    why_no_step,
+)
 from actionrnn.files import publish_json, sha256_of_file, sync
 from actionrnn.training.checkpoint import read_checkpoint
 from actionrnn.training.recognizer import CHECKPOINT_KEY
@@ -65,6 +72,7 @@ def export_model(ckpt_path: Path, options: ExportOptions) -> Path:
     predictor = ActionPredictor.load(ckpt_path, device="cpu")
     data = read_checkpoint(ckpt_path)[CHECKPOINT_KEY]["data"]
     pipeline = None if options.inputs == "features" else predictor.backbone.pipeline
+    require_exportable(predictor.recognizer.head)
     made = (predictor.recognizer, predictor.spec, options.inputs, pipeline)
     no_step = why_no_step(predictor.recognizer.head)
     graphs = [clip_graph(*made)] + ([] if no_step else [step_graph(*made)])

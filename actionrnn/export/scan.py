@@ -1,7 +1,7 @@
 """Heads whose loops over frames have no fixed length: what exporters need and training does not.
 
 The library's recurrent kernels, and `cummax`, are written into a graph for the one number of
-frames they were traced with. Here every cell runs its transparent `step` in a scan, which ONNX,
+frames they were traced with. Here every cell runs its transparent form in a scan, which ONNX,
 OpenVINO and torch.export keep as a loop.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch._higher_order_ops import scan
 
-from actionrnn.models.cells import Cell, CellState
+from actionrnn.models.cells import Cell, CellState, step
 from actionrnn.models.heads import Head
 from actionrnn.models.lengths import hold_last
 from actionrnn.models.pooling import MaxPooling, PoolState
@@ -33,7 +33,7 @@ def with_scans(head: Head) -> Head:
 
 
 class ScannedCell(nn.Module):
-    """A cell that reads whole clips by its own `step`."""
+    """A cell that reads whole clips by its own gates."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__()
@@ -46,11 +46,11 @@ class ScannedCell(nn.Module):
     ) -> tuple[Tensor, CellState | None]:
         """See `cells.Cell`; a state is for parts of one frame."""
         if state is not None:
-            _, state = self.cell.step(inputs_BTD[:, 0], state)
+            _, state = step(self.cell, inputs_BTD[:, 0], state)
             return state[0][:, None], state
 
         def read(state: CellState, inputs_BD: Tensor) -> tuple[CellState, Tensor]:
-            _, new = self.cell.step(inputs_BD, state)
+            _, new = step(self.cell, inputs_BD, state)
             return new, new[0].clone()  # a scan's outputs must not be its state
 
         start = zero_state(self.cell, inputs_BTD.shape[0], inputs_BTD)

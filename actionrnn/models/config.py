@@ -105,17 +105,18 @@ class HeadConfig:
       What it gains over `attentive_probe` is due to place alone.
 
     Attributes:
-        head: `recurrent`, a head over tokens (above), or a control. Blind to order, over `features` whatever `inputs` says:
-            `mean_pool` (mean over time, linear), `mean_pool_mlp` (mean over time, one hidden
-            layer), `single_frame` (the middle frame, linear), `attentive_probe` (4 learned
-            queries over the frames). The same over differences of neighbouring frames, which do
-            depend on their order: `motion_mean_pool`, `motion_mean_pool_mlp`,
-            `motion_attentive_probe` (`abs_delta` where `inputs` names no difference).
-        inputs: comma list, any of `features`, `delta` (x_t - x_{t-1}), `ahead` (x_{t+1} - x_t, which
-            rules out frame-by-frame use), `abs_delta`, `abs_ahead` (their absolute values), and
-            these over 2 to 99 frames (`delta4`, `abs_ahead2`), concatenated in this order. Frames
-            before the first count as the first, frames after the last as the last. Several lags
-            show slow motion beside fast.
+        head: `recurrent`, a head over tokens (above), or a control. Blind to order, over
+            `features` whatever `inputs` says: `mean_pool` (mean over time, linear),
+            `mean_pool_mlp` (mean over time, one hidden layer), `single_frame` (the middle frame,
+            linear), `attentive_probe` (4 learned queries over the frames). The same over
+            differences of neighbouring frames, which do depend on their order:
+            `motion_mean_pool`, `motion_mean_pool_mlp`, `motion_attentive_probe` (`abs_delta`
+            where `inputs` names no difference).
+        inputs: comma list, any of `features`, `delta` (x_t - x_{t-1}), `ahead` (x_{t+1} - x_t,
+            which rules out frame-by-frame use), `abs_delta`, `abs_ahead` (their absolute values),
+            and these over 2 to 99 frames (`delta4`, `abs_ahead2`), concatenated in this order.
+            Frames before the first count as the first, frames after the last as the last. Several
+            lags show slow motion beside fast.
         input_power: every feature x becomes sign(x) |x|^p before all else, 0 < p <= 1. 0.5 is the
             signed square root (Perronnin et al. 2010), which lets a few strong ones weigh less.
         grid_pooling: what becomes of the cells of a grid (`features.backbone.grid`): `concat`

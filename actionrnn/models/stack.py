@@ -63,9 +63,9 @@ class RecurrentStack(nn.Module):
     """Hidden states of the top layer, (B, T, H) or (B, T, 2H), zero on padding. An `Encoder`.
 
     Several places of a frame stand one after another in the last dimension, of inputs and of
-    hidden states: (B, T, G * H) or (B, T, G * 2H). Layer l > 0 reads `dropout(norm(x))` where x is the output of the layer below, and adds x to
-    its own output if `residual`. In the reverse direction each clip is flipped by its own
-    length, so that reading starts at its own last frame.
+    hidden states: (B, T, G * H) or (B, T, G * 2H). Layer l > 0 reads `dropout(norm(x))` where x is
+    the output of the layer below, and adds x to its own output if `residual`. In the reverse
+    direction each clip is flipped by its own length, so that reading starts at its own last frame.
     """
 
     def __init__(self, config: HeadConfig, input_size: int, num_cells: int = 1) -> None:
