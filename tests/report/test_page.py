@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from actionrnn.errors import ActionRNNError
+from actionrnn.files import sha256_of_file
 from actionrnn.report.confusion import shown_classes, top_confusions
 from actionrnn.report.html.page import render, write_report
 from actionrnn.report.mistakes import confident_mistakes, with_frames
@@ -72,6 +73,7 @@ def test_a_real_run_fills_every_section(tiny_run: Path, tmp_path: Path) -> None:
     assert "actionrnn diagnose order --ckpt_path" in page
     assert "actionrnn fit --config" in page
     assert "config.yaml" in page
+    assert sha256_of_file(folder / "checkpoints" / "best.ckpt") in page, "whose figures they are"
     assert newest_run(tmp_path) == folder
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from typing import Any
 
 from actionrnn.evaluation.calibration import reliability
 from actionrnn.evaluation.figures import HEADLINES
@@ -217,14 +218,31 @@ def environment_section(run: RunFiles) -> Screen:
         **environment.get("packages", {}),
     }
     rows = [[Cell(str(key)), Cell(str(value))] for key, value in versions.items() if value]
-    data = json.dumps(run.predictions.about.get("data", {}), indent=2)
+    about = run.predictions.about
+    data = json.dumps(about.get("data", {}), indent=2)
     known = [TableView("environment", ("what", "version"), rows)] if environment else []
     settings = [Text("config.yaml", run.config)] if run.config else []
     return Screen(
         "environment",
         "Environment and commands",
-        blocks=[Text("commands", "\n".join(commands)), *known, Text("data", data), *settings],
+        blocks=[
+            *_scored_checkpoint(about.get("checkpoint")),
+            Text("commands", "\n".join(commands)),
+            *known,
+            Text("data", data),
+            *settings,
+        ],
     )
+
+
+def _scored_checkpoint(checkpoint: dict[str, Any] | None) -> list[TableView]:
+    """Which file the figures are of; nothing where the predictions do not say."""
+    if not checkpoint:
+        return []
+    values = (checkpoint["path"], checkpoint["sha256"], str(checkpoint["epoch"] + 1))
+    names = ("file", "SHA-256", "epoch")
+    rows = [[Cell(name), Cell(value)] for name, value in zip(names, values, strict=True)]
+    return [TableView("the checkpoint of these figures", ("what", "value"), rows)]
 
 
 def _diagnose(run: RunFiles, kind: str) -> str:
