@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from actionrnn.commands.named_runs import run_of
 from actionrnn.commands.parsing import import_function
 from actionrnn.errors import UsageError, usage_errors
 from actionrnn.evaluation.comparison import compare, short_names
@@ -33,8 +34,9 @@ def compare_runs(arguments: list[str]) -> int:
         options = parser.parse_args(arguments)
     if len(options.runs) < 2:
         raise UsageError("compare needs two runs or more: actionrnn compare RUN_A RUN_B")
-    tables = [Predictions.load(path) for path in options.runs]
-    names = short_names(options.runs)
+    runs = [run_of(str(path)) for path in options.runs]
+    tables = [Predictions.load(path) for path in runs]
+    names = short_names(runs)
     for table, name in zip(tables[1:], names[1:], strict=True):
         comparison = compare([tables[0]], [table], (names[0], name))
         if options.json:

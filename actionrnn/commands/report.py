@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from actionrnn.commands.named_runs import run_of
 from actionrnn.errors import usage_errors
 from actionrnn.report.html.page import write_report
 
@@ -20,5 +21,5 @@ def main(arguments: list[str]) -> int:
     )
     with usage_errors(parser):
         options = parser.parse_args(arguments)
-    print(write_report(options.run, options["data.root"], options.output))
+    print(write_report(run_of(str(options.run)), options["data.root"], options.output))
     return 0
