@@ -10,16 +10,17 @@ EXAMPLES = {
     "fit": (
         "actionrnn fit --config configs/experiment/own.yaml --data.root data/mine",
         "actionrnn fit --config configs/experiment/demo_lstm.yaml --model.cell gru",
-        "actionrnn fit --ckpt_path RUN/checkpoints/last.ckpt --trainer.max_epochs 60    # go on",
+        "actionrnn fit --ckpt_path runs/mine --trainer.max_epochs 60    # go on",
     ),
-    "validate": ("actionrnn validate --ckpt_path RUN/checkpoints/best.ckpt",),
+    "validate": ("actionrnn validate --ckpt_path runs/mine",),
     "test": (
-        "actionrnn test --ckpt_path RUN/checkpoints/best.ckpt",
-        "actionrnn test --ckpt_path RUN/checkpoints/best.ckpt --data.root /moved/data",
+        "actionrnn test --ckpt_path runs/mine    # the newest run of that name, its best epoch",
+        "actionrnn test --ckpt_path runs/mine/last --data.root /moved/data",
     ),
     "predict": (
-        "actionrnn predict --ckpt_path RUN/checkpoints/best.ckpt --videos a.mp4 b.avi",
-        "actionrnn predict --ckpt_path RUN/checkpoints/best.ckpt    # clips of the dataset",
+        "actionrnn predict new.mp4 folder 'more/*.avi' --ckpt_path runs/mine",
+        "actionrnn predict folder --ckpt_path runs/mine --output found.csv",
+        "actionrnn predict --ckpt_path runs/mine    # clips of the dataset",
     ),
 }
 _RUN = ("ckpt_path", "run.name", "run.folder", "seed_everything", "seeds")
@@ -71,7 +72,8 @@ _IN_SHORT = {
     "early_stopping.patience": "epochs without a better validation score before it ends",
 }
 _VIDEOS = {
-    "--videos FILE ...": "plain video files instead of the dataset's clips",
+    "FILE ...": "videos, folders of them or quoted patterns, instead of the dataset's clips",
+    "--output FILE": "a table instead: .csv, .json or .parquet",
     "--top_k NUMBER": "classes to show (default: 5)",
     "--json": "one JSON object a line",
 }

@@ -2,20 +2,18 @@
 
 import shlex
 
-from jsonargparse import ArgumentParser
-
 from actionrnn.cli import VERBS
 from actionrnn.commands.config import names_data, settings_of
 from actionrnn.commands.help_page import print_help
+from actionrnn.commands.predict_files import names_files, predict_files
 from actionrnn.commands.seeds import fit_seeds
-from actionrnn.errors import UsageError, usage_errors
+from actionrnn.errors import UsageError
 from actionrnn.evaluation.experiment import score, seeds_of, test_and_keep
-from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.summary import summarise
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.report.run_screens import summary_screen
-from actionrnn.report.terminal import print_ranking, print_screen, print_videos
+from actionrnn.report.terminal import print_ranking, print_screen
 from actionrnn.training.fit import fit
 from actionrnn.training.settings import Settings
 
@@ -28,8 +26,8 @@ def main(verb: str, arguments: list[str]) -> int:
     if "--help" in arguments or "-h" in arguments:
         print_help(verb, VERBS[verb].purpose, everything="all" in arguments)
         return 0
-    if verb == "predict" and any(word.startswith("--videos") for word in arguments):
-        return predict_videos(arguments)
+    if verb == "predict" and names_files(arguments):
+        return predict_files(arguments)
     settings = settings_of(verb, arguments)
     if verb == "fit" and not settings.ckpt_path and not names_data(arguments):
         raise UsageError(
@@ -92,28 +90,3 @@ def _check(settings: Settings, verb: str) -> None:
         raise UsageError(
             f"{verb} needs a trained model: actionrnn {verb} --ckpt_path RUN/checkpoints/best.ckpt"
         )
-
-
-def predict_videos(arguments: list[str]) -> int:
-    """Rank the classes of plain video files; a bad file is said and the rest go on."""
-    parser = ArgumentParser(prog="actionrnn predict", exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
-    parser.add_argument("--videos", type=str, nargs="+", required=True, help="video files")
-    parser.add_argument("--top_k", type=int, default=5, help="classes to show")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument(
-        "--features.backbone.weights", type=str | None, default=None, help="weights moved here"
-    )
-    parser.add_argument(
-        "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"
-    )
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
-    if options.top_k < 1:
-        raise UsageError(f"--top_k {options.top_k}: must be at least 1")
-    predictor = ActionPredictor.load(
-        options.ckpt_path,
-        weights=options["features.backbone.weights"],
-        backbone=options["features.backbone.name"],
-    )
-    return print_videos(predictor, options.videos, options.top_k, as_json=options.json)

@@ -1,17 +1,13 @@
 """Screens and rankings on a terminal: results on stdout, 80 columns where there is no terminal."""
 
-import json
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from actionrnn.errors import shown
-from actionrnn.evaluation.predictor import ActionPredictor, Ranked, ranked
+from actionrnn.evaluation.predictor import Ranked, ranked
 from actionrnn.report.screen import Screen, TableView
-from actionrnn.video.errors import VideoError
 
 
 def plain_console() -> Console:
@@ -50,31 +46,11 @@ def print_table(view: TableView, console: Console | None = None) -> None:
 
 def print_ranking(path: str, class_names: list[str], probs_K: Any, error: str) -> None:
     """Print the best classes of one clip of a predictions table, or why there are none."""
-    _print_one(path, [] if error else ranked(class_names, probs_K, 5), error)
+    print_prediction(path, [] if error else ranked(class_names, probs_K, 5), error)
 
 
-def print_videos(
-    predictor: ActionPredictor, videos: Sequence[str], top_k: int, as_json: bool
-) -> int:
-    """Print the ranking of each file; returns exit code 1 if any file could not be read."""
-    failures = 0
-    for video in videos:
-        try:
-            ranking, error = predictor.predict(video, top_k), ""
-        except VideoError as unreadable:
-            ranking, error = [], str(unreadable)
-            failures += 1
-        if as_json:
-            top = [{"label": label, "probability": p} for label, p in ranking]
-            print(json.dumps({"path": video, "top": top, "error": error}))
-        else:
-            _print_one(video, ranking, error)
-    if failures:
-        print(f"{failures} of {len(videos)} videos could not be read", file=sys.stderr)
-    return 1 if failures else 0
-
-
-def _print_one(path: str, ranking: list[Ranked], error: str) -> None:
+def print_prediction(path: str, ranking: list[Ranked], error: str) -> None:
+    """Print the best classes of one file, or why there are none."""
     if error:
         print(f"{shown(path)}\n  could not be read: {shown(error)}")
         return

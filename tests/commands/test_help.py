@@ -34,7 +34,7 @@ def test_help_all_shows_everything(capsys: pytest.CaptureFixture[str]) -> None:
 def test_examples_are_of_settings_that_there_are(example: str) -> None:
     words = example.partition("#")[0].split()
     assert words[1] in VERBS
-    known = {*run_parser()._option_string_actions, "--videos"}
+    known = {*run_parser()._option_string_actions, "--output"}
     assert {word for word in words if word.startswith("--")} <= known
 
 
