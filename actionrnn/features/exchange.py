@@ -4,6 +4,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from typing import Literal
@@ -66,14 +67,9 @@ def import_features(
     building = folder / f"{IMPORTING}{token_hex(4)}"
     try:
         store = FeatureStore.create(building, spec)
-        clips: list[Imported] = []
-        for clip in _read_all(manifest, source, files, dtype):
-            clips.append(clip)
-            if len(clips) == CLIPS_PER_SHARD:
-                write_shard(store.folder, clips, f"imported from {source.name}")
-                clips = []
-        if clips:
-            write_shard(store.folder, clips, f"imported from {source.name}")
+        clips = _read_all(manifest, source, files, dtype)
+        while some := list(islice(clips, CLIPS_PER_SHARD)):
+            write_shard(store.folder, some, f"imported from {source.name}")
         if target.is_dir():
             os.replace(target, building / "replaced")
         os.replace(store.folder, target)

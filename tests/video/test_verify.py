@@ -64,7 +64,7 @@ def test_dropped_frames_in_a_header_are_not_missing(quick: bool, shared_data: Pa
 def test_a_dead_decoder_is_no_unreadable_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", sys.path[0])
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     film = str(tmp_path / "a.mp4")
     monkeypatch.setattr("actionrnn.video.verify.VerifyRequest", lambda path, *_: CrashOnce(path))
     assert main(["verify", film, "--num_workers", "1"]) == 0
