@@ -4,16 +4,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
     track,
 )
 
@@ -47,6 +48,29 @@ def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[It
         seconds = time.monotonic() - started
         if number % step == 0 and seconds > _QUIET_SECONDS:
             tell(f"{what}: {number}{of_all}, {number / seconds:.0f} per second")
+
+
+def byte_progress(
+    chunks: Iterable[bytes], what: str, total: int | None, done: int = 0
+) -> Iterator[bytes]:
+    """The pieces of a file, with progress shown while they come.
+
+    Args:
+        chunks: the pieces.
+        what: is being done, in words.
+        total: bytes of the whole file, if known.
+        done: of those, how many came before.
+    """
+    if not sys.stderr.isatty():
+        tell(f"{what}: {done} of {'?' if total is None else total} bytes are here")
+        yield from chunks
+        return
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress("{task.description}", *columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total, completed=done)
+        for chunk in chunks:
+            yield chunk
+            bar.advance(task, len(chunk))
 
 
 def in_threads(
@@ -106,11 +130,6 @@ class StatusBar:
             self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()

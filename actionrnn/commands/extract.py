@@ -9,6 +9,7 @@ import sys
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.config import compose
+from actionrnn.commands.parsing import spelled_out
 from actionrnn.errors import usage_errors, when_interrupted
 from actionrnn.features.machine import parse_shard, shard_of_environment
 from actionrnn.features.spec import FeatureSettings
@@ -28,7 +29,6 @@ SHORT_FORMS = {
     "--check-content": "--extraction.check_content",
     "--retry-failed": "--extraction.retry_failed",
 }
-SWITCHES = ("--extraction.check_content", "--extraction.retry_failed")
 
 
 def main(arguments: list[str]) -> int:
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     if "--help" in arguments or "-h" in arguments:
         parser.print_help()
         return 0
-    config, rest = compose(_long_forms(arguments))
+    config, rest = compose(spelled_out(parser, _long_forms(arguments)))
     own = {key: config[key] for key in ("data", "features", "extraction") if key in config}
     with usage_errors(parser):
         parsed = parser.parse_args(rest, parser.parse_object(own))
@@ -71,12 +71,5 @@ def _description() -> str:
 
 
 def _long_forms(words: list[str]) -> list[str]:
-    """Short forms written out; a switch without a value means true."""
-    found: list[str] = []
-    for word, following in zip(words, [*words[1:], "--"], strict=True):
-        option, equals, value = word.partition("=")
-        option = SHORT_FORMS.get(option, option)
-        if option in SWITCHES and not equals and following.startswith("--"):
-            equals, value = "=", "true"
-        found.append(option + equals + value)
-    return found
+    parts = (word.partition("=") for word in words)
+    return [SHORT_FORMS.get(option, option) + equals + value for option, equals, value in parts]

@@ -9,12 +9,11 @@ import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from actionrnn.datasets.content_hash import CONTENT, with_content
 from actionrnn.datasets.duplicates import find_duplicates
@@ -25,8 +24,8 @@ from actionrnn.datasets.own.find_clips import find_clips
 from actionrnn.datasets.source.locate import SourceFiles
 from actionrnn.errors import DataRejected, shown, usage_errors
 from actionrnn.features.store import FeatureStore
-from actionrnn.progress import tell
-from actionrnn.video.verify import verify_paths
+from actionrnn.progress import progress, tell
+from actionrnn.video.verify import Status, verify_paths
 
 TAKES_VERB = False
 
@@ -64,16 +63,15 @@ def main(arguments: list[str]) -> int:
         num_workers=options.num_workers,
         timeout_seconds=options.timeout_seconds,
     )
-    console = Console(stderr=True)
-    tracked = track(results, "verify", len(paths), console=console, disable=not console.is_terminal)
-    for result in tracked:
+    for result in progress(results, len(paths), "verify"):
         counts[result.status] += 1
         if options.json:
             print(json.dumps(asdict(result)), flush=True)
         elif result.status != "ok":
             text = f"{result.status:<10}  {result.path!r}: {result.reason}"
             print(shown(text, lines=True), flush=True)
-    words = ", ".join(f"{counts[status]} {status}" for status in ("ok", "short", "unreadable"))
+    told = [status for status in get_args(Status) if counts[status] or status != "not read"]
+    words = ", ".join(f"{counts[status]} {status}" for status in told)
     print(f"{len(paths)} files: {words}", file=sys.stderr)
     manifests = [Manifest.load(path) for path in options.paths if is_manifest(path)]
     num_leaks = sum(print_leaks(manifest, options.json) for manifest in manifests)

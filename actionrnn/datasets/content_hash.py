@@ -1,7 +1,7 @@
 """Which files of a dataset are the same, byte for byte."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from actionrnn.datasets.groups import join_groups, pairs_of_equal
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.files import sha256_of_file, sha256_of_text
 from actionrnn.progress import in_threads
-from actionrnn.video.formats import PICTURE_ENDINGS
+from actionrnn.video.formats import pictures_in
 
 CONTENT = "content"
 """Manifest column: the same text for clips whose files are equal, empty for files unlike others.
@@ -34,9 +34,7 @@ def equal_files(paths: Sequence[Path]) -> list[str]:
     suspects = sorted(path for twins in by_size.values() if len(twins) > 1 for path in twins)
     found = in_threads(_sha256, suspects, "comparing equal sizes")
     digest = dict(zip(suspects, found, strict=True))
-    counts: dict[str, int] = defaultdict(int)
-    for text in digest.values():
-        counts[text] += 1
+    counts = Counter(digest.values())
     return [
         digest[path][:16] if path in digest and counts[digest[path]] > 1 else "" for path in paths
     ]
@@ -62,23 +60,14 @@ def groups_with_equal_files(table: pd.DataFrame) -> list[str]:
     return join_groups(table["group"].tolist(), pairs_of_equal(content), names)
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """What counts of a folder of pictures; not what systems leave beside them."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_ENDINGS and path.name[0] != "." and path.is_file()
-    )
-
-
 def _size(path: Path) -> tuple[int, ...]:
     if path.is_dir():
-        return tuple(file.stat().st_size for file in _pictures(path))
+        return tuple(file.stat().st_size for file in pictures_in(path))
     return (path.stat().st_size,) if path.is_file() else ()
 
 
 def _sha256(path: Path) -> str:
     """Of a file, or of the pictures of a folder in the order of their names."""
     if path.is_dir():
-        return sha256_of_text("\n".join(map(sha256_of_file, _pictures(path))))
+        return sha256_of_text("\n".join(map(sha256_of_file, pictures_in(path))))
     return sha256_of_file(path)

@@ -57,8 +57,7 @@ def find_duplicates(
     Returns:
         The findings, and by `video_id` why a clip could not be read.
     """
-    content = with_content(manifest).table.get(CONTENT)
-    equal = pairs_of_equal([] if content is None else content.tolist())
+    equal = pairs_of_equal(with_content(manifest).table[CONTENT].tolist())
     faults: dict[str, str] = {}
     kind: Literal["looks alike", "close features"] = "close features"
     if features is None:

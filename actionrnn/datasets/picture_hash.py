@@ -103,10 +103,8 @@ def segments_of(manifest: Manifest) -> list[Segment]:
     return list(map(Segment, manifest.video_paths(), starts, ends))
 
 
-def find_near_duplicates(
-    signs: NDArray[np.float32], similarity: float = SIMILARITY
-) -> list[NearDuplicate]:
-    """Pairs of fingerprints that agree in at least `similarity` of the bits that tell.
+def find_near_duplicates(signs: NDArray[np.float32]) -> list[NearDuplicate]:
+    """Pairs of fingerprints that agree in at least `SIMILARITY` of the bits that tell.
 
     A bit counts where either clip has a step; where one has none, it counts as half agreed.
     """
@@ -116,16 +114,16 @@ def find_near_duplicates(
         product = signs[rows] @ signs.T
         both = telling[rows].sum(1)[:, None] + telling.sum(1)[None] - telling[rows] @ telling.T
         share = np.where(both >= _FEWEST_BITS, 0.5 + product / np.maximum(2 * both, 1), 0)
-        pairs += _pairs(share, rows.start, similarity)
+        pairs += _pairs(share, rows.start, SIMILARITY)
     return pairs
 
 
-def similar_features(features: NDArray[np.float32], cosine: float = COSINE) -> list[NearDuplicate]:
-    """Pairs of rows of `features` (n, D), such as clips' mean features, this close by cosine."""
+def similar_features(features: NDArray[np.float32]) -> list[NearDuplicate]:
+    """Pairs of rows of `features` (n, D), such as clips' mean features, close by `COSINE`."""
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     unit = features / np.maximum(norms, 1e-12)
     blocks = ((unit[rows] @ unit.T, rows.start) for rows in _blocks(len(unit)))
-    return [pair for share, start in blocks for pair in _pairs(share, start, cosine)]
+    return [pair for share, start in blocks for pair in _pairs(share, start, COSINE)]
 
 
 def across(pairs: Sequence[NearDuplicate], manifest: Manifest, column: str) -> list[NearDuplicate]:

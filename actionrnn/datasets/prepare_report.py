@@ -86,20 +86,20 @@ def class_table(manifest: Manifest, max_classes: int | None = None) -> str:
         counts["groups"] = groups.groupby(table["label"]).nunique()
     for column in manifest.splits[:1]:
         for name in SPLIT_NAMES:
-            rows = table.loc[(table[column] == name).to_numpy()]
-            if len(rows):
-                counts[name] = rows["label"].value_counts()
+            part = table.loc[(table[column] == name).to_numpy()]
+            if len(part):
+                counts[name] = part["label"].value_counts()
     counts = counts.fillna(0).astype(int)
     total = counts.sum().rename("all")
-    shown, left_out = counts, ""
+    rows, left_out = counts, ""
     if max_classes is not None and len(counts) > max_classes:
         ordered = counts.sort_values("clips", ascending=False, kind="stable")
         half = max_classes // 2
-        shown = pd.concat([ordered.head(max_classes - half), ordered.tail(half)])
+        rows = pd.concat([ordered.head(max_classes - half), ordered.tail(half)])
         left_out = f"\n... {len(counts) - max_classes} classes between them are in {REPORT_NAME}"
     if "groups" in counts:
         total["groups"] = groups.nunique()
-    text = pd.concat([shown, total.to_frame().T]).to_string()
+    text = pd.concat([rows, total.to_frame().T]).to_string()
     smallest, largest = int(counts["clips"].min()), int(counts["clips"].max())
     if largest > 2 * smallest:
         left_out += (

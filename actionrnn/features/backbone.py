@@ -100,14 +100,11 @@ class FrozenBackbone:
         if self.runtime == "openvino":
             from actionrnn.features import openvino
 
-            return openvino.compiled(openvino.converted(self.pipeline, self._example()))
+            example = torch.zeros(1, 3, self.input_size, self.input_size, dtype=torch.uint8)
+            return openvino.compiled(openvino.converted(self.pipeline, example))
         self.pipeline.to(self.device).to(memory_format=torch.channels_last)
         pipeline: Callable[[Tensor], Tensor] = self.pipeline
         return pipeline
-
-    def _example(self) -> Tensor:
-        side = self.input_size
-        return torch.zeros(self.batch_size, 3, side, side, dtype=torch.uint8)
 
     @torch.inference_mode()
     def _probe(self) -> int:

@@ -15,7 +15,7 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.features.shard import Entry
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.files import sha256_of_file
-from actionrnn.video.formats import is_picture
+from actionrnn.video.formats import is_picture, pictures_in
 from actionrnn.video.isolate import ClipRequest
 
 
@@ -138,7 +138,6 @@ def content_of(clip: Clip) -> str:
 
 def _sha256_of_pictures(folder: Path) -> str:
     digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        if is_picture(file.name):
-            digest.update(f"{file.name}/{sha256_of_file(file)}/".encode())
+    for file in pictures_in(folder):
+        digest.update(f"{file.name}/{sha256_of_file(file)}/".encode())
     return digest.hexdigest()

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from typing import Literal
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.own.arrays import array_names, first_file
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.admin import IMPORTING
 from actionrnn.features.clip_sources import imported_sources, refuse_foreign
@@ -25,7 +27,6 @@ from actionrnn.features.store import SPEC_NAME, FeatureStore
 from actionrnn.files import publish_bytes, published
 
 FileFormat = Literal["npy", "safetensors"]
-ENDINGS = (".npy", ".safetensors")
 Imported = tuple[Entry, NDArray[np.floating] | None]
 
 
@@ -66,14 +67,9 @@ def import_features(
     building = folder / f"{IMPORTING}{token_hex(4)}"
     try:
         store = FeatureStore.create(building, spec)
-        clips: list[Imported] = []
-        for clip in _read_all(manifest, source, files, dtype):
-            clips.append(clip)
-            if len(clips) == CLIPS_PER_SHARD:
-                write_shard(store.folder, clips, f"imported from {source.name}")
-                clips = []
-        if clips:
-            write_shard(store.folder, clips, f"imported from {source.name}")
+        clips = _read_all(manifest, source, files, dtype)
+        while some := list(islice(clips, CLIPS_PER_SHARD)):
+            write_shard(store.folder, some, f"imported from {source.name}")
         if target.is_dir():
             os.replace(target, building / "replaced")
         os.replace(store.folder, target)
@@ -121,8 +117,9 @@ def feature_files(manifest: Manifest, source: Path) -> dict[str, Path | None]:
     found: dict[str, Path | None] = {}
     clips_of: dict[Path, list[str]] = defaultdict(list)
     for video_id, path in zip(manifest.table["video_id"], manifest.table["path"], strict=True):
-        candidates = (_inside(source, name) for name in _names(video_id, Path(path)))
-        found[video_id] = file = next((each for each in candidates if each.is_file()), None)
+        names = array_names(video_id) + array_names(video_id + Path(path).suffix)
+        _inside(source, names[0])
+        found[video_id] = file = first_file(source, names)
         if file is not None:
             clips_of[file].append(video_id)
     for file, video_ids in clips_of.items():
@@ -132,16 +129,6 @@ def feature_files(manifest: Manifest, source: Path) -> dict[str, Path | None]:
                 f"({', '.join(video_ids[:3])}); give each its own file, such as {video_ids[0]}.npy"
             )
     return found
-
-
-def _names(video_id: str, path: Path) -> Iterator[str]:
-    """Names of a clip's file, the likeliest first."""
-    ending = path.suffix
-    bare = video_id.removesuffix(ending) if ending else video_id
-    for name in dict.fromkeys((video_id, bare, bare + ending)):
-        yield from (name + each for each in ENDINGS)
-        if name.endswith(ENDINGS):
-            yield name
 
 
 def export_features(store: FeatureStore, target: Path, file_format: FileFormat) -> int:

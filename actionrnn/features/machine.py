@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from types import TracebackType
 
 import torch
 
@@ -72,11 +71,6 @@ class Busy:
     def __enter__(self) -> None:
         self._own.since = time.monotonic()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._lock:
             self.seconds += time.monotonic() - self._own.since

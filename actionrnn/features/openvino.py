@@ -28,7 +28,7 @@ def runtime_version() -> str:
 def converted(pipeline: nn.Module, example: Tensor) -> Any:
     """An OpenVINO network like `pipeline`, uint8 (N, 3, H, W) to float32 (N, D)."""
     with torch.inference_mode():
-        return _library().convert_model(pipeline, example_input=example[:1])
+        return _library().convert_model(pipeline, example_input=example)
 
 
 def compiled(network: Any) -> Callable[[Tensor], Tensor]:

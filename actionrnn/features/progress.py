@@ -1,7 +1,6 @@
 """Progress of an extraction: rate, time left, bad clips, and what it is waiting for."""
 
 from collections.abc import Mapping
-from types import TracebackType
 
 from actionrnn.features.machine import Busy
 from actionrnn.features.shard import Entry
@@ -39,13 +38,8 @@ class ExtractionProgress:
         self._bar.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.__exit__(kind, error, trace)
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._bar.__exit__()
         if self._bar.enabled:
             done = f"{self.clips} of {self._bar.total} clips in {self._bar.seconds:.1f} s"
             rest = "" if error is None else "; what is done is kept, the next run continues"

@@ -27,7 +27,6 @@ class ClipFrames:
         timestamps_seconds: their presentation times.
         reader: name and version of the decoder.
         warnings: what was odd about the file.
-        unseen_seconds: the end of the clip that sampling at a fixed rate did not come to.
     """
 
     frames: Tensor
@@ -35,7 +34,6 @@ class ClipFrames:
     timestamps_seconds: list[list[float]]
     reader: str
     warnings: tuple[str, ...]
-    unseen_seconds: float = 0.0
 
 
 def read_clip(
@@ -59,7 +57,7 @@ def read_clip(
         views = _views(video, sampling)
         pictures = transform(frames)
         times = video.timestamps_seconds
-        if left := sampling.seconds_left_out(times):
+        if left := sampling.unseen_seconds(times):
             notes = (*notes, f"{LEFT_OUT} its last {left:.1f} s")
         place = {index: number for number, index in enumerate(_needed(views))}
         stacked = [pictures[:, [place[index] for index in view]] for view in views]
@@ -69,7 +67,6 @@ def read_clip(
             [[float(times[index]) for index in view] for view in views],
             f"{video.name} {video.version}",
             (*video.warnings, *notes),
-            sampling.unseen_seconds(times),
         )
 
 

@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 
 from actionrnn.video.complaints import complaints
 from actionrnn.video.errors import DecoderRefused
-from actionrnn.video.index import index_frames, part
-from actionrnn.video.pyav import check_indices
-from actionrnn.video.reader import Closes
+from actionrnn.video.index import IndexedReader
 
 
-class DecordReader(Closes):
+class DecordReader(IndexedReader):
     """See FrameReader.
 
     Raises:
@@ -38,9 +36,9 @@ class DecordReader(Closes):
     def __init__(
         self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> None:
-        self.path = path
-        found = index_frames(path)
-        found.require_plain(path, "decord")
+        super().__init__(path, start_seconds, end_seconds)
+        found = self._index
+        found.require_plain(path, self.name)
         if found.num_streams > 1:
             raise DecoderRefused(path, "decord makes its own choice of several video streams")
         try:
@@ -59,17 +57,10 @@ class DecordReader(Closes):
         if len(self._video) < found.num_frames:
             reason = f"decord counts {len(self._video)} frames where {found.num_frames} are"
             raise DecoderRefused(path, reason)
-        self.fps = found.fps
-        self.warnings = found.warnings
-        chosen = part(path, found.timestamps_seconds, start_seconds, end_seconds)
-        self.first = int(chosen.start)
-        self.timestamps_seconds = found.timestamps_seconds[chosen]
-        self.num_frames = len(self.timestamps_seconds)
 
     def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """See FrameReader."""
-        check_indices(indices, self.num_frames)
-        wanted = {index + self.first for index in indices}
+        wanted = self._numbers(indices)
         try:
             with complaints() as heard:
                 found = self._decode(wanted)
@@ -77,7 +68,7 @@ class DecordReader(Closes):
             raise DecoderRefused(self.path, f"decord failed: {_brief(error)}") from error
         if heard:
             raise DecoderRefused(self.path, f"decord finds damage: {heard[0]}")
-        return np.stack([found[index + self.first] for index in indices])
+        return self._in_order(found, indices)
 
     def _decode(self, wanted: set[int]) -> dict[int, NDArray[np.uint8]]:
         self._video.seek(0)  # the start is the one place it finds; frees memory too (#157)

@@ -1,6 +1,7 @@
 """Which files are videos: by their endings, and for FFmpeg by what is inside."""
 
 import os
+from pathlib import Path
 
 import av
 
@@ -34,6 +35,11 @@ OPENED_FORMATS = ",".join(sorted(av.formats_available - _REFERRING - _TEXT_ART))
 def is_picture(name: str) -> bool:
     """Whether a file's name is a picture's; `._1.jpg` and other hidden files are none."""
     return os.path.splitext(name)[1].lower() in PICTURE_ENDINGS and not name.startswith(".")
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures right in a folder, in the order of their names."""
+    return sorted(file for file in folder.iterdir() if is_picture(file.name) and file.is_file())
 
 
 def is_still(container_format: str) -> bool:

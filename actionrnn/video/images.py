@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from actionrnn.video.errors import VideoNotFound, VideoUnreadable
-from actionrnn.video.formats import is_picture
-from actionrnn.video.index import part
-from actionrnn.video.pyav import check_indices
+from actionrnn.video.formats import pictures_in
+from actionrnn.video.index import check_indices, part
 from actionrnn.video.reader import Closes
 
 # Pictures carry no times. Jester and Something-Something v1 were cut at 12 a second.
@@ -26,8 +25,7 @@ class ImageFolderReader(Closes):
 
     Args:
         path: folder of pictures, all of one size.
-        start_seconds, end_seconds: the part to read, at `fps` pictures a second.
-        fps: pictures per second.
+        start_seconds, end_seconds: the part to read, at `DEFAULT_FPS` pictures a second.
 
     Raises:
         VideoNotFound: if it is no folder.
@@ -38,16 +36,12 @@ class ImageFolderReader(Closes):
     version = PIL.__version__
 
     def __init__(
-        self,
-        path: str,
-        start_seconds: float | None = None,
-        end_seconds: float | None = None,
-        fps: float = DEFAULT_FPS,
+        self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> None:
         self.path = path
-        self.fps = fps
+        self.fps = DEFAULT_FPS
         numbers, files, strays = numbered_images(path)
-        times = np.arange(len(files)) / fps
+        times = np.arange(len(files)) / self.fps
         chosen = part(path, times, start_seconds, end_seconds)
         self._files = files[chosen]
         self.timestamps_seconds: NDArray[np.float64] = times[chosen]
@@ -109,15 +103,15 @@ def numbered_images(path: str | os.PathLike[str]) -> tuple[list[int], list[Path]
     folder = Path(path)
     if not folder.is_dir():
         raise VideoNotFound(str(path), "there is no such folder")
-    files = [file for file in folder.iterdir() if is_picture(file.name) and file.is_file()]
-    files = [file for file in files if "thumb" not in file.name.lower()] or files
+    pictures = pictures_in(folder)
+    files = [file for file in pictures if "thumb" not in file.name.lower()] or pictures
     if not files:
         raise VideoUnreadable(str(path), "the folder holds no pictures")
-    strays = sorted(file for file in files if not _NUMBER.search(file.stem))
+    strays = [file for file in files if not _NUMBER.search(file.stem)]
     if len(strays) == len(files):
         raise VideoUnreadable(str(path), f"{strays[0].name} has no number at its end")
     numbered: dict[int, Path] = {}
-    for file in sorted(files):
+    for file in files:
         number = _NUMBER.search(file.stem)
         if not number:
             continue

@@ -1,5 +1,6 @@
 """The frames of a file by number and time: from its packets, or decoded where those do not tell."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from actionrnn.video.orientation import (
     orientation_of,
 )
 from actionrnn.video.probe import FFMPEG_ERRORS, films_of, open_container, video_stream
+from actionrnn.video.reader import Closes
 from actionrnn.video.sequential import decoded_frames, is_hidden, may_be_placeholder
 from actionrnn.video.structure import avi_is_whole, mp4_boxes
 
@@ -201,6 +203,48 @@ def _orientations(path: str, container_format: str) -> set[Orientation]:
             return {orientation_of(next(container.decode(stream)))}
         except (StopIteration, *FFMPEG_ERRORS):
             return {AS_CODED}  # said by whoever decodes it
+
+
+class IndexedReader(Closes):
+    """What readers of files share: the index, and the part of it that is read.
+
+    Attributes:
+        first: number in the file of the part's first frame.
+    """
+
+    def __init__(
+        self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
+    ) -> None:
+        self.path = path
+        self._index = index_frames(path)
+        self._seconds = (start_seconds, end_seconds)
+        self.fps = self._index.fps
+        self.warnings = self._index.warnings
+        self._choose(self._index.timestamps_seconds)
+
+    def _choose(self, timestamps_seconds: NDArray[np.float64]) -> None:
+        chosen = part(self.path, timestamps_seconds, *self._seconds)
+        self.first = int(chosen.start)
+        self.timestamps_seconds = timestamps_seconds[chosen]
+        self.num_frames = len(self.timestamps_seconds)
+
+    def _numbers(self, indices: Sequence[int]) -> set[int]:
+        """Numbers in the file of the frames asked for."""
+        check_indices(indices, self.num_frames)
+        return {index + self.first for index in indices}
+
+    def _in_order(
+        self, frames: Mapping[int, NDArray[np.uint8]], indices: Sequence[int]
+    ) -> NDArray[np.uint8]:
+        """Frames by their numbers in the file, as they were asked for."""
+        return np.stack([frames[index + self.first] for index in indices])
+
+
+def check_indices(indices: Sequence[int], num_frames: int) -> None:
+    """Raise IndexError unless there are indices and 0 <= index < num_frames for each."""
+    bad = [index for index in indices if not 0 <= index < num_frames]
+    if bad or not len(indices):
+        raise IndexError(f"frame indices {bad[:5]} outside 0..{num_frames - 1}")
 
 
 def times_of(stamps: list[int | None], unit_seconds: float, fps: float) -> NDArray[np.float64]:

@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 from dataclasses import dataclass
-from types import TracebackType
 from typing import IO, Any, Protocol, TypeVar, cast
 
 import torch
@@ -27,6 +26,7 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.memory import keep_freed_memory
 from actionrnn.video.decode import ClipFrames, read_clip
 from actionrnn.video.errors import VideoError, VideoNotFound, VideoUnreadable
+from actionrnn.video.reader import Closes
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
@@ -75,7 +75,7 @@ class ClipRequest:
         )
 
 
-class DecodeWorker:
+class DecodeWorker(Closes):
     """One decoding process, started when first needed and again after it had to be killed.
 
     Use one per thread: a request holds the process until it is answered. Any number of requests
@@ -169,17 +169,6 @@ class DecodeWorker:
             process.communicate()
         if self._last_words is not None:
             self._last_words.close()
-
-    def __enter__(self) -> "DecodeWorker":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Pickler(pickle.Pickler):

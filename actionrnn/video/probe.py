@@ -50,7 +50,7 @@ def _opened(name: str) -> InputContainer:
 def why_no_video(path: str) -> str:
     """Why a file, of whatever ending, is no film that can be read; empty if it is one.
 
-    One picture of it is decoded, for FFmpeg finds "video" in music's covers and in random bytes.
+    A picture of it is decoded, for FFmpeg finds "video" in music's covers and in random bytes.
     """
     try:
         with open_container(path) as container:
@@ -59,12 +59,22 @@ def why_no_video(path: str) -> str:
             stream = video_stream(container)
             if stream.disposition & _STILLS:
                 return "it has no video stream, only a cover picture"
-            next(container.decode(stream))
+            return _why_no_film(container, stream)
     except VideoError as error:
         return error.reason
-    except (StopIteration, *FFMPEG_ERRORS) as error:
+    except FFMPEG_ERRORS as error:
         return f"not one frame can be decoded ({error})"
-    return ""
+
+
+def _why_no_film(container: InputContainer, stream: VideoStream) -> str:
+    num_packets = num_frames = 0
+    for packet in container.demux(stream):
+        num_packets += bool(packet.size)
+        num_frames += len(packet.decode())
+        if num_frames and num_packets > 1:
+            return ""
+    # HEIC and AVIF, whose containers are those of films, and icons.
+    return "it is a single picture" if num_frames else "not one frame can be decoded"
 
 
 def video_stream(container: InputContainer) -> VideoStream:

@@ -9,15 +9,14 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from actionrnn.video.errors import VideoShorter, VideoUnreadable
-from actionrnn.video.index import index_frames, part, shorter, times_of
+from actionrnn.video.index import IndexedReader, shorter, times_of
 from actionrnn.video.orientation import orientation_of, upright
-from actionrnn.video.reader import Closes
 from actionrnn.video.sequential import decoded_frames
 
 Size = tuple[int, int]  # width and height in pixels
 
 
-class PyAVReader(Closes):
+class PyAVReader(IndexedReader):
     """See FrameReader."""
 
     name = "pyav"
@@ -26,24 +25,12 @@ class PyAVReader(Closes):
     def __init__(
         self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> None:
-        self.path = path
-        found = index_frames(path)
-        self.fps = found.fps
-        self.warnings = self._notes = found.warnings
-        self._seconds = (start_seconds, end_seconds)
+        super().__init__(path, start_seconds, end_seconds)
         self._reformatter = VideoReformatter()  # one for all: setting one up takes a millisecond
-        self._choose(found.timestamps_seconds)
-
-    def _choose(self, timestamps_seconds: NDArray[np.float64]) -> None:
-        chosen = part(self.path, timestamps_seconds, *self._seconds)
-        self.first = int(chosen.start)
-        self.timestamps_seconds = timestamps_seconds[chosen]
-        self.num_frames = len(self.timestamps_seconds)
 
     def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """See FrameReader."""
-        check_indices(indices, self.num_frames)
-        wanted = {index + self.first for index in indices}
+        wanted = self._numbers(indices)
         found: dict[int, NDArray[np.uint8]] = {}
         stamps: list[int | None] = []
         num_damaged = 0
@@ -58,7 +45,7 @@ class PyAVReader(Closes):
                 sizes.append((frame.width, frame.height))
             if number in wanted:
                 found[number] = self._upright(frame, number, sizes[0])
-        self.warnings = self._notes + _oddities(num_damaged, len(stamps), sizes)
+        self.warnings = self._index.warnings + _oddities(num_damaged, len(stamps), sizes)
         if not stamps:
             raise VideoUnreadable(self.path, "not one frame can be decoded")
         if len(found) < len(wanted):
@@ -66,7 +53,7 @@ class PyAVReader(Closes):
             self._choose(times_of(stamps, unit_seconds, self.fps))
             reason = shorter(promised, self.num_frames)
             raise VideoShorter(self.path, reason, self.num_frames)
-        return np.stack([found[index + self.first] for index in indices])
+        return self._in_order(found, indices)
 
     def _upright(self, frame: av.VideoFrame, number: int, size: Size) -> NDArray[np.uint8]:
         try:
@@ -92,10 +79,3 @@ def _oddities(num_damaged: int, num_frames: int, sizes: list[Size]) -> tuple[str
             f"its pictures change size, from {first} to {second}; all are scaled to the first"
         )
     return tuple(notes)
-
-
-def check_indices(indices: Sequence[int], num_frames: int) -> None:
-    """Raise IndexError unless there are indices and 0 <= index < num_frames for each."""
-    bad = [index for index in indices if not 0 <= index < num_frames]
-    if bad or not len(indices):
-        raise IndexError(f"frame indices {bad[:5]} outside 0..{num_frames - 1}")

@@ -65,13 +65,6 @@ class Sampling:
             return [self._dense(num_frames, view) for view in views]
         return [self._fixed_rate(timestamps_seconds, view) for view in views]
 
-    def seconds_left_out(self, timestamps_seconds: NDArray[np.float64]) -> float:
-        """Time at the end of a clip that mode `fps` does not reach with `num_frames`, else 0."""
-        if self.mode != "fps":
-            return 0.0
-        left = _duration_seconds(timestamps_seconds) - self.num_frames / self.fps
-        return left if left * self.fps > 0.5 else 0.0  # as `indices` rounds
-
     def _uniform(self, num_frames: int, view: int) -> list[int]:
         fine = sample_uniform(num_frames, self.num_frames * self.num_temporal_views)
         return fine[view :: self.num_temporal_views]

@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionrnn.video.errors import DecoderRefused
-from actionrnn.video.index import index_frames, part
-from actionrnn.video.pyav import check_indices
-from actionrnn.video.reader import Closes
+from actionrnn.video.index import IndexedReader
 
 try:
     VideoDecoder = importlib.import_module("torchcodec.decoders").VideoDecoder
@@ -29,7 +27,7 @@ except (ImportError, OSError, RuntimeError, AttributeError) as error:
     ) from error
 
 
-class TorchCodecReader(Closes):
+class TorchCodecReader(IndexedReader):
     """See FrameReader.
 
     Raises:
@@ -42,23 +40,15 @@ class TorchCodecReader(Closes):
     def __init__(
         self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> None:
-        self.path = path
-        found = index_frames(path)
-        found.require_plain(path, self.name)
-        self._stream_index = found.stream_index
+        super().__init__(path, start_seconds, end_seconds)
+        self._index.require_plain(path, self.name)
         self._decoder = self._at_the_start()
-        self.fps = found.fps
-        self.warnings = found.warnings
-        chosen = part(path, found.timestamps_seconds, start_seconds, end_seconds)
-        self.first = int(chosen.start)
-        self.timestamps_seconds = found.timestamps_seconds[chosen]
-        self.num_frames = len(self.timestamps_seconds)
 
     def _at_the_start(self) -> Any:
         try:
             return VideoDecoder(
                 os.path.abspath(self.path),
-                stream_index=self._stream_index,
+                stream_index=self._index.stream_index,
                 dimension_order="NHWC",
                 num_ffmpeg_threads=1,
                 seek_mode="approximate",  # else it would look through the file as we did
@@ -68,8 +58,7 @@ class TorchCodecReader(Closes):
 
     def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """See FrameReader."""
-        check_indices(indices, self.num_frames)
-        wanted = {index + self.first for index in indices}
+        wanted = self._numbers(indices)
         self._decoder = self._at_the_start()
         found: dict[int, NDArray[np.uint8]] = {}
         shapes = set()
@@ -83,7 +72,7 @@ class TorchCodecReader(Closes):
             raise self._refused("failed", error) from error
         if len(shapes) > 1:
             raise DecoderRefused(self.path, "torchcodec does not scale pictures that change size")
-        return np.stack([found[index + self.first] for index in indices])
+        return self._in_order(found, indices)
 
     def _refused(self, what: str, error: Exception) -> DecoderRefused:
         return DecoderRefused(self.path, f"torchcodec {what}: {str(error).splitlines()[-1][:120]}")

@@ -12,13 +12,14 @@ import av
 
 from actionrnn.video.errors import VideoError, VideoShorter
 from actionrnn.video.index import index_frames, shorter
-from actionrnn.video.isolate import DecodeWorker
+from actionrnn.video.isolate import DecoderDied, DecodeWorker
 from actionrnn.video.probe import open_container, video_stream
 from actionrnn.video.reader import open_video
 
-Status = Literal["ok", "short", "unreadable"]
+Status = Literal["ok", "short", "unreadable", "not read"]
 # Of a clip: sixteen frames spread over what is left stay within half a frame's place.
 NEGLIGIBLE = 0.02
+AGAIN = "verify it again, alone and where there is memory: --num_workers 1"
 FAULT = re.compile(r"(\d+)(?: of \d+)? (?:frames are damaged|pictures are missing)")
 
 
@@ -30,7 +31,7 @@ class Verified:
         path: the file.
         status: `ok`: every picture is there (what a file holds to be never shown, such as XviD's
             placeholders, is no picture); `short`: fewer than promised, or damaged ones;
-            `unreadable`.
+            `unreadable`; `not read`: the decoder died, twice, which says nothing of the file.
         num_frames: frames that can be decoded (in a quick check: that the header speaks of).
         promised: frames that the container announces; 0 if it cannot be opened.
         reason: what is wrong, empty if nothing is.
@@ -119,9 +120,14 @@ def verify_paths(
     free = list(workers)
 
     def check(path: str) -> Verified:
-        worker = free.pop()
+        worker, request = free.pop(), VerifyRequest(path, reader, quick)
         try:
-            return worker.ask(VerifyRequest(path, reader, quick))
+            try:
+                return worker.ask(request)
+            except DecoderDied:
+                return worker.ask(request)  # in a fresh process
+        except DecoderDied as error:
+            return Verified(path, "not read", 0, 0, f"{error.reason}; {AGAIN}")
         except VideoError as error:
             return Verified(path, "unreadable", 0, 0, error.reason)
         finally:

@@ -1,10 +1,12 @@
 """A table of your own clips: how it is read, and the mistakes that get a clear message."""
 
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from actionrnn.cli import main
 from actionrnn.datasets.errors import ManifestError
@@ -231,11 +233,12 @@ def test_the_failing_lists(shared_data: Path, tmp_path: Path) -> None:
         ("a/{}", "a/{}.npy"),
         ("a/{}.npy", "a/{}.npy"),
         ("a/{}.mp4", "a/{}.npy"),
+        ("a/deep/take.{}", "a/deep/take.{}.npy"),
         ("a/{}.mp4", "a/{}.mp4.npy"),
         ("{}", "{}.safetensors"),
     ],
 )
-def test_arrays_are_never_opened_as_videos(
+def test_arrays_train_after_two_commands_and_are_never_opened_as_videos(
     listed: str,
     file: str,
     tmp_path: Path,
@@ -250,12 +253,21 @@ def test_arrays_are_never_opened_as_videos(
     for number in range(12):
         path = tmp_path / "arrays" / file.format(number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(np.random.default_rng(number).bytes(100))
+        array = np.random.default_rng(number).standard_normal((3, 4), np.float32)
+        np.save(path, array) if file.endswith("npy") else save_file({"f": array}, path)
         lines.append(f"{listed.format(number)},{'jump' if number % 2 else 'run'}")
     source, root = table(tmp_path / "mine.csv", "\n".join(lines)), tmp_path / "r"
     words = ["prepare", "csv", "--source", str(source), "--root", str(root)]
     assert main([*words, "--features", str(tmp_path / "arrays")]) == 0
-    assert "next: actionrnn features import" in capsys.readouterr().err
+    following = re.search("next: actionrnn (features import .*)", capsys.readouterr().err)
+    assert following is not None
+    assert main(following[1].split()) == 0
+    said = capsys.readouterr()
+    assert "12 clips imported, 0 had no file" in said.out
+    following = re.search("next: actionrnn (fit .*)", said.err)
+    assert following is not None
+    quick = ["--trainer.max_epochs=1", "--model.hidden_size=4", f"--run.folder={tmp_path / 'run'}"]
+    assert main([*following[1].split(), *quick]) == 0
     manifest = Manifest.load(root)
     assert all(path.is_file() for path in manifest.video_paths())
     assert manifest.table["video_id"].tolist() == [listed.format(k) for k in range(12)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from actionrnn.cli import main
 from actionrnn.datasets.errors import ManifestError
@@ -62,6 +62,22 @@ def test_whatever_can_be_read_is_a_clip(
     assert not left_out
     for clip in clips:
         assert open_video(clip, "pyav").num_frames == 3
+
+
+@pytest.mark.parametrize("name", ["phone.heic", "phone.avif", "icon.ico", "scan.jp2", "odd"])
+def test_a_single_picture_is_no_film(
+    name: str, tmp_path: Path, make_scene: Callable[..., np.ndarray]
+) -> None:
+    film = encode(tmp_path / "film.mp4", "mp4", make_scene(1))
+    if name.endswith((".ico", ".jp2")) or (name.endswith(".avif") and features.check("avif")):
+        Image.fromarray(make_scene(1)[0]).save(tmp_path / name)
+    else:
+        encode(tmp_path / name, "mp4", make_scene(1)[:1])
+    ending = Path(name).suffix or "without ending"
+    assert find_clips(SourceFiles.walk((tmp_path,))) == (
+        [film],
+        [f"1 {ending}: it is a single picture ({name})"],
+    )
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """`actionrnn extract`: its short forms, its shares, its exit codes; and pictures as clips."""
 
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,15 +34,9 @@ SETTINGS = FeatureSettings(
 
 
 @pytest.fixture
-def root(tiny_data: Path, tmp_path: Path) -> Path:
+def root(copied: Callable[[slice], Manifest]) -> Path:
     """Nine clips, in a folder of their own."""
-    whole = Manifest.load(tiny_data)
-    table = whole.table.iloc[:9].reset_index(drop=True)
-    for path in table["path"]:
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(tiny_data / path, tmp_path / path)
-    Manifest(tmp_path, table, whole.class_names).save()
-    return tmp_path
+    return copied(slice(9)).root
 
 
 def words(root: Path, *more: str) -> list[str]:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,14 +33,10 @@ SETTINGS = FeatureSettings(
 
 
 @pytest.fixture
-def manifest(tiny_data: Path, tmp_path: Path) -> Manifest:
+def manifest(copied: Callable[[slice], Manifest]) -> Manifest:
     """Ten clips of the tiny dataset, in a folder of their own."""
-    table = Manifest.load(tiny_data).table.iloc[:10].reset_index(drop=True)
-    for path in table["path"]:
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(tiny_data / path, tmp_path / path)
-    table.loc[0, "end_seconds"] = 0.5  # a clip shorter than the others
-    small = Manifest(tmp_path, table, Manifest.load(tiny_data).class_names)
+    small = copied(slice(10))
+    small.table.loc[0, "end_seconds"] = 0.5  # a clip shorter than the others
     small.save()
     return small
 

@@ -1,12 +1,17 @@
 """Verification: every file is ok, short or unreadable, in order, whatever it does."""
 
+import sys
 from pathlib import Path
 
 import av
 import pytest
 
+from actionrnn.cli import main
 from actionrnn.video.reader import open_video
 from actionrnn.video.verify import verify_paths
+
+sys.path.insert(0, str(Path(__file__).parent))
+from misbehaving import Crash, CrashOnce
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -53,3 +58,19 @@ def test_dropped_frames_in_a_header_are_not_missing(quick: bool, shared_data: Pa
     (result,) = verify_paths([path], quick=quick, num_workers=1)
     assert (result.status, result.num_frames) == ("ok", 30)
     assert open_video(path).timestamps_seconds[-1] == pytest.approx(2.9)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+def test_a_dead_decoder_is_no_unreadable_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    film = str(tmp_path / "a.mp4")
+    monkeypatch.setattr("actionrnn.video.verify.VerifyRequest", lambda path, *_: CrashOnce(path))
+    assert main(["verify", film, "--num_workers", "1"]) == 0
+    monkeypatch.setattr("actionrnn.video.verify.VerifyRequest", lambda path, *_: Crash(path))
+    assert main(["verify", film, "--num_workers", "1"]) == 3
+    said = capsys.readouterr()
+    assert "not read" in said.out
+    assert "(SIGSEGV); verify it again" in said.out
+    assert said.err.endswith("0 ok, 0 short, 0 unreadable, 1 not read\n")

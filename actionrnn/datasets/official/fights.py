@@ -96,7 +96,7 @@ def read_recordings(path: Path) -> tuple[dict[str, str], list[str]]:
     found: dict[str, str] = {}
     again: list[str] = []
     number = 0
-    for _, _, line in numbered_lines(path, errors="replace"):
+    for _, line in numbered_lines(path, errors="replace"):
         clip = _CLIP_LINE.match(line)
         if line.startswith("http"):
             number += 1

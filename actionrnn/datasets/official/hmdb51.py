@@ -84,7 +84,7 @@ def read_list(path: Path) -> dict[str, str]:
         ManifestError: naming the line that is not so, or lists a clip twice.
     """
     parts: dict[str, str] = {}
-    for _, where, line in numbered_lines(path):
+    for where, line in numbered_lines(path):
         name, _, number = line.rpartition(" ")
         if number not in _PARTS or not name.endswith(".avi"):
             raise ManifestError(f"{where}: {line!r}; expected 'NAME.avi' and 0, 1 or 2")

@@ -41,7 +41,7 @@ def _read(files: SourceFiles, report: Report) -> Listed:
 
 def read_classes(path: Path) -> list[str]:
     """Class names, one a line."""
-    return [line.strip() for _, _, line in numbered_lines(path)]
+    return [line.strip() for _, line in numbered_lines(path)]
 
 
 def read_list(path: Path, classes: list[str]) -> dict[str, str]:
@@ -52,7 +52,7 @@ def read_list(path: Path, classes: list[str]) -> dict[str, str]:
     """
     known = set(classes)
     found: dict[str, str] = {}
-    for _, where, line in numbered_lines(path):
+    for where, line in numbered_lines(path):
         video, _, label = line.partition(";")
         if label.strip() not in known:
             raise ManifestError(f"{where}: class {label.strip()!r} is not in the labels")
@@ -64,7 +64,7 @@ def read_list(path: Path, classes: list[str]) -> dict[str, str]:
 
 def read_ids(path: Path) -> list[str]:
     """Ids of the test list, one a line, some with a `;` behind."""
-    return [_id(line.partition(";")[0], where) for _, where, line in numbered_lines(path)]
+    return [_id(line.partition(";")[0], where) for where, line in numbered_lines(path)]
 
 
 def _id(video: str, where: str) -> str:

@@ -3,12 +3,13 @@
 import csv
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from actionrnn.datasets.errors import ManifestError
-from actionrnn.datasets.official.protocol import Listed, Prepare, preparer
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.official.protocol import Listed, preparer
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip
 from actionrnn.datasets.source.download import RemoteFile
@@ -179,7 +180,7 @@ def _clip(row: dict[str, str], part: str, videos: dict[str, Path], folder: Path)
     )
 
 
-def _preparer(release: Release) -> Prepare:
+def _preparer(release: Release) -> Callable[..., Manifest]:
     """Missing clips are dropped, as is the custom: many videos are no longer to be had."""
     read = functools.partial(_read, release)
     return preparer(release.card, read, default_val=0.05, default_missing="drop")

@@ -98,7 +98,7 @@ def read_sequences(path: Path) -> dict[str, list[tuple[int, int]]]:
         ManifestError: naming the line whose frames are none, or whose video is there twice.
     """
     found: dict[str, list[tuple[int, int]]] = {}
-    for _, where, line in numbered_lines(path, errors="replace"):
+    for where, line in numbered_lines(path, errors="replace"):
         match = _LINE.fullmatch(line)
         if not match or "missing" in match[4]:
             continue

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.manifest import Manifest
@@ -18,23 +18,6 @@ class Listed(NamedTuple):
     class_names: Sequence[str]
 
 
-class Prepare(Protocol):
-    """The settings that every official dataset takes."""
-
-    def __call__(
-        self,
-        source: Path | None,
-        root: Path,
-        *,
-        val: float = ...,
-        seed: int = ...,
-        missing: Missing = ...,
-        check_files: bool = ...,
-        download: bool = ...,
-    ) -> Manifest:
-        """See `preparer`."""
-
-
 def preparer(
     card: DatasetCard,
     read: Callable[[SourceFiles, Report], Listed],
@@ -42,7 +25,7 @@ def preparer(
     default_val: float,
     default_missing: Missing = "keep",
     image_folders: bool = False,
-) -> Prepare:
+) -> Callable[..., Manifest]:
     """The `prepare` function of one dataset.
 
     Args:

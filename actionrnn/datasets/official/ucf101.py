@@ -67,7 +67,7 @@ def read_classes(path: Path) -> dict[int, str]:
         ManifestError: naming the line that is not so.
     """
     classes: dict[int, str] = {}
-    for _, where, line in numbered_lines(path):
+    for where, line in numbered_lines(path):
         number, _, name = line.partition(" ")
         if not number.isdigit() or int(number) != len(classes) + 1 or not name.strip():
             raise ManifestError(f"{where}: {line!r}; expected '{len(classes) + 1} CLASS'")
@@ -85,7 +85,7 @@ def read_list(path: Path, classes: dict[int, str]) -> list[str]:
             the folder's, a name that is no clip's, or a clip listed twice.
     """
     names: dict[str, str] = {}
-    for _, where, line in numbered_lines(path):
+    for where, line in numbered_lines(path):
         name, _, number = line.partition(" ")
         folder, _, file = inside(name, where).rpartition("/")
         if folder not in classes.values():

@@ -1,21 +1,25 @@
 """Clips that are known by their features alone: arrays made elsewhere, one a clip."""
 
+from collections.abc import Iterable
 from pathlib import Path
+
+from actionrnn.video.formats import VIDEO_ENDINGS
 
 ARRAY_ENDINGS = (".npy", ".safetensors")
 
 
-def array_of(folder: Path, path: str, video_id: str) -> Path:
-    """The array of a clip; the first name tried where there is none.
+def array_names(clip: str) -> list[str]:
+    """What the array of a clip may be called, the likeliest first.
 
-    Args:
-        folder: with all of them.
-        path: the clip's name, such as `a/1`, `a/1.mp4` or `a/1.npy`.
-        video_id: the same, or with a segment's seconds behind it; then this alone counts.
+    Of the clip `a/1.mp4` it is `a/1.mp4.npy` or `a/1.npy`; the clip `a/1.npy` is its own.
     """
-    stems = [video_id] if video_id != path else [path, str(Path(path).with_suffix(""))]
-    names = [f"{stem}{ending}" for stem in stems for ending in ARRAY_ENDINGS]
-    if path.endswith(ARRAY_ENDINGS):
-        names.insert(0, path)
-    places = [folder / name for name in names]
-    return next((place for place in places if place.is_file()), places[0])
+    bare, dot, ending = clip.rpartition(".")
+    is_ending = f"{dot}{ending}".lower() in VIDEO_ENDINGS.union(ARRAY_ENDINGS)
+    stems = [clip, bare] if is_ending else [clip]
+    own = [clip] if clip.endswith(ARRAY_ENDINGS) else []
+    return own + [stem + each for stem in stems for each in ARRAY_ENDINGS]
+
+
+def first_file(folder: Path, names: Iterable[str]) -> Path | None:
+    """The first of these files that is there."""
+    return next((folder / name for name in names if (folder / name).is_file()), None)

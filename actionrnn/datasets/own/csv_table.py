@@ -9,7 +9,7 @@ from typing import NamedTuple
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import groups_by_regex
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.own.arrays import array_of
+from actionrnn.datasets.own.arrays import array_names, first_file
 from actionrnn.datasets.own.assemble import SPLIT_WORDS, NearDuplicates, SplitPlan, assemble
 from actionrnn.datasets.own.csv_rows import SEPARATORS, Row, read_rows
 from actionrnn.datasets.prepare_report import Report
@@ -108,8 +108,11 @@ def prepare(
     )
     base = source.parent if videos is None else videos
 
-    def place(path: str, video_id: str) -> Path:
-        return base / path if features is None else array_of(features, path, video_id)
+    def place(path: str, segment: str) -> Path:
+        if features is None:
+            return base / path
+        names = array_names(path + segment)
+        return first_file(features, names) or features / names[0]
 
     clips = [_clip(row, columns, place, outside) for row in rows]
     if group_regex is not None:
@@ -134,10 +137,10 @@ def _clip(row: Row, columns: _Columns, place: Callable[[str, str], Path], outsid
     if not row.cells[columns.label].strip():
         raise ManifestError(f"{row.where}: {columns.label} is empty")
     start, end = _seconds(row, columns.start), _seconds(row, columns.end)
-    video_id = shown(path) + _segment(start, end)
+    segment = _segment(start, end)
     return Clip(
-        video_id=video_id,
-        file=place(path, video_id),
+        video_id=shown(path) + segment,
+        file=place(path, segment),
         label=row.cells[columns.label],
         group=row.cells.get(columns.group, "").strip(),
         splits={"split1": _split(row, columns.split)} if columns.split else {},

@@ -7,7 +7,7 @@ from pathlib import Path
 from actionrnn.datasets.file_checks import no_videos
 from actionrnn.datasets.source.archives import is_archive
 from actionrnn.datasets.source.locate import SourceFiles
-from actionrnn.video.formats import PICTURE_ENDINGS, VIDEO_ENDINGS
+from actionrnn.video.formats import VIDEO_ENDINGS, is_picture
 
 
 def find_clips(files: SourceFiles) -> tuple[list[Path], list[str]]:
@@ -23,19 +23,14 @@ def find_clips(files: SourceFiles) -> tuple[list[Path], list[str]]:
     reasons |= dict.fromkeys(files.reached_again, "a link to a folder that counts already")
     unknown = []
     for path in files.paths:
-        ending = path.suffix.lower()
         if is_archive(path):
             reasons[path] = "an archive: unpack it"
-        elif ending not in VIDEO_ENDINGS | PICTURE_ENDINGS:
+        elif path.suffix.lower() not in VIDEO_ENDINGS and not is_picture(path.name):
             unknown.append(path)
     reasons |= no_videos(unknown)
-    films = [
-        path
-        for path in files.paths
-        if path not in reasons and path.suffix.lower() not in PICTURE_ENDINGS
-    ]
+    pictures = [path for path in files.paths if is_picture(path.name)]
+    films = [path for path in files.paths if path not in reasons and not is_picture(path.name)]
     above = {folder for film in films for folder in film.parents}
-    pictures = [path for path in files.paths if path.suffix.lower() in PICTURE_ENDINGS]
     reasons |= {path: "a picture beside videos" for path in pictures if path.parent in above}
     folders = sorted({path.parent for path in pictures} - above)
     return [*films, *folders], _counted(reasons, files.folders[0])

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,20 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
 from actionrnn.datasets.source.names import why_unsafe
 from actionrnn.errors import ActionRNNError
 from actionrnn.files import publish_json, publish_text, sha256_of_file, sync
-from actionrnn.progress import tell
+from actionrnn.progress import byte_progress, tell
 
 _CHUNK_BYTES = 1 << 20
 # A connection that brings less than this, in all or within its time limit, has not got on.
@@ -202,8 +191,9 @@ def _fetch(remote: RemoteFile, part: Path, timeout_seconds: float) -> bool:
         etag = answer.headers.get("ETag", "")
         strong = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
         publish_json(_origin_file(part), {"url": remote.url, "validator": strong})
-        with part.open("ab" if resumed else "wb") as file, _bar(remote.name, total, have) as bar:
-            for chunk in _chunks(answer, timeout_seconds):
+        with part.open("ab" if resumed else "wb") as file:
+            chunks = _chunks(answer, timeout_seconds)
+            for chunk in byte_progress(chunks, f"fetching {remote.name}", total, have):
                 have += len(chunk)
                 if have > (_MOST_UNANNOUNCED_BYTES if total is None else total):
                     raise DownloadError(
@@ -212,7 +202,6 @@ def _fetch(remote: RemoteFile, part: Path, timeout_seconds: float) -> bool:
                         f"; stopped. Fetch it yourself and pass it with --source"
                     )
                 file.write(chunk)
-                bar.advance(bar.task_ids[0], len(chunk))
     return total is None or _size(part) >= total
 
 
@@ -265,19 +254,6 @@ def _verify(path: Path, remote: RemoteFile, recorded_sha256: str | None) -> str:
         path.unlink()
         raise DownloadError(f"{remote.url}: what came is not what was published: {wrong}; removed")
     raise DownloadError(f"{path}: {wrong}; remove it to fetch it again")
-
-
-def _bar(name: str, total: int | None, have: int) -> Progress:
-    bar = Progress(
-        TextColumn("{task.description}"),
-        *(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-    bar.add_task(name, total=total, completed=have)
-    if not sys.stderr.isatty():
-        tell(f"fetching {name}: {have} of {'?' if total is None else total} bytes are here")
-    return bar
 
 
 def _size(path: Path) -> int:

@@ -183,7 +183,7 @@ def _download(card: DatasetCard, folder: Path) -> None:
         download(file, folder)
     for listing in card.lists:
         path = download(listing, folder)
-        for _, where, line in numbered_lines(path):
+        for where, line in numbered_lines(path):
             if not line.startswith("https://"):
                 raise ManifestError(f"{where}: {line!r} is no https address; rejected")
             download(RemoteFile(line.strip(), folder=listing.folder), folder)

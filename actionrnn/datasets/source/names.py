@@ -72,8 +72,8 @@ def inside(name: str, where: str) -> str:
 
 def numbered_lines(
     path: Path, errors: Literal["strict", "replace"] = "strict"
-) -> Iterator[tuple[int, str, str]]:
-    """Number, place (`file, line n`) and text of every line that is not blank, right-stripped.
+) -> Iterator[tuple[str, str]]:
+    """Place (`file, line n`) and text of every line that is not blank, right-stripped.
 
     Args:
         path: a text file in UTF-8.
@@ -87,6 +87,6 @@ def numbered_lines(
         try:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    yield number, f"{path}, line {number}", line.rstrip()
+                    yield f"{path}, line {number}", line.rstrip()
         except UnicodeDecodeError as error:
             raise ManifestError(f"{path}, after line {number}: not UTF-8 text: {error}") from error
