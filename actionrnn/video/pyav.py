@@ -17,6 +17,24 @@ from actionrnn.video.sequential import decoded_frames
 Size = tuple[int, int]  # width and height in pixels
 
 
+class UprightPixels:
+    """Converts decoded pictures to what is to be shown."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()  # one for all: setting one up takes a millisecond
+
+    def __call__(self, frame: av.VideoFrame, size: Size) -> NDArray[np.uint8]:
+        """Pixels, uint8 RGB (H, W, 3), upright, scaled to `size` before they are turned.
+
+        Raises:
+            ValueError: if they cannot be converted; FFmpeg's own errors may be others.
+        """
+        picture = self._reformatter.reformat(
+            frame, *size, format="rgb24", interpolation=Interpolation.BILINEAR, threads=1
+        )
+        return upright(picture.to_ndarray().astype(np.uint8, copy=False), orientation_of(frame))
+
+
 class PyAVReader(Closes):
     """See FrameReader."""
 
@@ -31,7 +49,7 @@ class PyAVReader(Closes):
         self.fps = found.fps
         self.warnings = self._notes = found.warnings
         self._seconds = (start_seconds, end_seconds)
-        self._reformatter = VideoReformatter()  # one for all: setting one up takes a millisecond
+        self._pixels_of = UprightPixels()
         self._choose(found.timestamps_seconds)
 
     def _choose(self, timestamps_seconds: NDArray[np.float64]) -> None:
@@ -70,11 +88,7 @@ class PyAVReader(Closes):
 
     def _upright(self, frame: av.VideoFrame, number: int, size: Size) -> NDArray[np.uint8]:
         try:
-            picture = self._reformatter.reformat(
-                frame, *size, format="rgb24", interpolation=Interpolation.BILINEAR, threads=1
-            )
-            pixels = picture.to_ndarray().astype(np.uint8, copy=False)
-            return upright(pixels, orientation_of(frame))
+            return self._pixels_of(frame, size)
         except (av.FFmpegError, ValueError) as error:
             reason = f"frame {number} cannot be converted to RGB ({error})"
             raise VideoUnreadable(self.path, reason) from error
