@@ -32,7 +32,13 @@ def add_watch_settings(parser: ArgumentParser) -> None:
         help="default: as long as the clips of the training",
     )
     add("--on", type=str, nargs="+", default=["0.6"], help="begin: 0.6, or CLASS=0.8, or both")
-    add("--off", type=str, nargs="+", default=["0.4"], help="end: falls below 0.4, or CLASS=0.3")
+    add(
+        "--off",
+        type=str,
+        nargs="+",
+        default=[],
+        help="end: falls below 0.4, or CLASS=0.3; default: two thirds of --on",
+    )
     add("--min_seconds", type=float, default=0.5, help="shorter events are none")
     add("--cooldown", type=float, default=0.0, help="seconds a class is silent after an event")
     add("--background", type=str, nargs="+", default=[], help="classes that are no event")
@@ -58,9 +64,10 @@ def watch_settings(options: Any) -> WatchSettings:
     return WatchSettings(options.history, options.history_seconds, options.fps, rules)
 
 
-def _thresholds(name: str, words: list[str], default: float) -> tuple[float, dict[str, float]]:
+def _thresholds(name: str, words: list[str]) -> tuple[float | None, dict[str, float]]:
     """`0.6 fight=0.8`: the one of all classes, and those of single ones."""
-    common, single = default, {}
+    common: float | None = None
+    single = {}
     for word in words:
         label, _, number = word.rpartition("=")
         try:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from actionrnn.errors import UsageError, near_miss
 from actionrnn.evaluation.segments import Segment
 
+USUAL_OFF = 2 / 3  # of `on`: scores that flicker by a third are one event
+
 
 @dataclass(frozen=True)
 class EventRules:
@@ -17,7 +19,7 @@ class EventRules:
 
     Args:
         on: an event may begin at this probability ...
-        off: ... and lasts until it falls below this one (hysteresis).
+        off: ... and lasts until it falls below this one (hysteresis); None is two thirds of `on`.
         on_of, off_of: other thresholds of single classes.
         least_seconds: shorter ones are none; an event is reported when it has lasted so long.
         cooldown_seconds: after an event its class is silent for so long.
@@ -28,7 +30,7 @@ class EventRules:
     """
 
     on: float = 0.6
-    off: float = 0.4
+    off: float | None = None
     on_of: dict[str, float] = field(default_factory=dict)
     off_of: dict[str, float] = field(default_factory=dict)
     least_seconds: float = 0.5
@@ -48,10 +50,12 @@ class EventRules:
             )
 
     def thresholds(self, label: str | None) -> tuple[float, float]:
-        """On and off of a class; one with an `on` of its own has no `off` above that."""
+        """On and off of a class; None is a class without thresholds of its own."""
         on = self.on if label is None else self.on_of.get(label, self.on)
         if label is not None and label in self.off_of:
             return on, self.off_of[label]
+        if self.off is None:
+            return on, on * USUAL_OFF
         return on, min(self.off, on) if label in self.on_of else self.off
 
     def check_classes(self, class_names: Sequence[str]) -> None:

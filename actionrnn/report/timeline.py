@@ -84,13 +84,12 @@ def _probabilities(axis: "Axes", timeline: Timeline, shown: list[int]) -> None:
     step = -(-len(timeline.seconds_T) // MAX_COLUMNS)
     starts = np.arange(0, len(timeline.seconds_T), step)
     columns = np.maximum.reduceat(timeline.probs_TK[:, shown], starts, axis=0).T
-    image = axis.imshow(
+    axis.imshow(
         columns, aspect="auto", interpolation="nearest", vmin=0, vmax=1, cmap="viridis",
         extent=(*_ends(timeline), len(shown) - 0.5, -0.5),
     )  # fmt: skip
     _classes(axis, timeline, shown)
-    axis.set(title="probability", xlabel="seconds")
-    axis.figure.colorbar(image, ax=axis, pad=0.01)
+    axis.set(title="probability (dark 0, bright 1)", xlabel="seconds")
 
 
 def _classes(axis: "Axes", timeline: Timeline, shown: list[int]) -> None:

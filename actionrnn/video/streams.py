@@ -36,6 +36,7 @@ class StreamSource:
         name: for people.
         connect: opens it; called again after a loss.
         retries: attempts to come back before it is given up; 0 for what cannot come back.
+        hint: what to do if not one frame comes.
         goes_on: see `Source`; what has a length waits for us all the same.
 
     Attributes:
@@ -47,12 +48,17 @@ class StreamSource:
     """
 
     def __init__(
-        self, name: str, connect: Callable[[], InputContainer], retries: int, goes_on: bool
+        self,
+        name: str,
+        connect: Callable[[], InputContainer],
+        retries: int,
+        goes_on: bool,
+        hint: str = "",
     ) -> None:
         self.name = name
         self.stopped = threading.Event()
         self.num_losses = self.num_damaged = 0
-        self._connect, self._retries = connect, retries
+        self._connect, self._retries, self._hint = connect, retries, hint
         self._pixels_of = UprightPixels()
         self._last_seconds, self._stretch = 0.0, -1
         try:
@@ -80,15 +86,16 @@ class StreamSource:
                     yield from self._connection(begins)
             except FFMPEG_ERRORS as error:
                 reason = _reason(error)
-            is_over = reason == "it ended" and (has_length or not self._retries)
-            if self.stopped.is_set() or is_over:
+            if self.stopped.is_set() or not self._retries or (has_length and reason == "it ended"):
                 break
             self._come_back(reason)
             if self.stopped.is_set():
                 break
             begins = max(time.monotonic() - started, self._last_seconds + 1 / self.fps)
-        if self._stretch < 0:
-            raise VideoUnreadable(self.name, f"not one frame came ({reason})")
+        if self._stretch < 0 and not self.stopped.is_set():
+            raise VideoUnreadable(self.name, f"not one frame came ({reason}){self._hint}")
+        if reason != "it ended":
+            tell(f"note: {self.name} broke off ({reason})")
 
     def _come_back(self, reason: str) -> None:
         """Connect again.
