@@ -52,13 +52,12 @@ def watch_settings(options: Any) -> WatchSettings:
     Raises:
         UsageError: for thresholds that are none.
     """
-    on, on_of = _thresholds("on", options.on, 0.6)
-    off, off_of = _thresholds("off", options.off, 0.4)
+    background = tuple(options.background)
+    on, on_of = _thresholds("on", options.on)
+    off, off_of = _thresholds("off", options.off)
+    times = options.min_seconds, options.cooldown
     try:
-        rules = EventRules(
-            on, off, on_of, off_of, options.min_seconds, options.cooldown,
-            tuple(options.background),
-        )  # fmt: skip
+        rules = EventRules(0.6 if on is None else on, off, on_of, off_of, *times, background)
     except ValueError as error:
         raise UsageError(str(error)) from error
     return WatchSettings(options.history, options.history_seconds, options.fps, rules)

@@ -176,9 +176,11 @@ def open_source(
             raise UsageError(f"--raw {raw} describes pictures on stdin: give - instead of {place}")
         return RawSource(stdin, *_raw_format(raw))
     if place == "-":
-        return StreamSource(
-            "stdin", lambda: av.open(stdin, "r", metadata_errors="replace"), 0, False
+        hint = (
+            "; an MP4 with its index at the end cannot be read from a pipe: give the file, or "
+            "ffmpeg -i FILE -c copy -f matroska - | actionrnn live -"
         )
+        return StreamSource("stdin", lambda: av.open(stdin, "r"), 0, goes_on=False, hint=hint)
     if place.isdecimal():
         device, driver = _camera(int(place))
         return StreamSource(
