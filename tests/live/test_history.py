@@ -107,7 +107,7 @@ def test_a_reset_is_a_new_start(history: HistoryName) -> None:
 def test_heads_that_cannot_watch_are_refused_with_what_to_do() -> None:
     both, _ = make(HeadConfig(hidden_size=8, bidirectional=True))
     for history in ("whole", "restart", "window", "forget"):
-        with pytest.raises(UsageError, match="--model.bidirectional false"):
+        with pytest.raises(UsageError, match=r"--model\.bidirectional false"):
             make_history(both, history, 6)
     largest, _ = make(HeadConfig(hidden_size=8, pooling="max"))
     with pytest.raises(UsageError, match="--history restart"):

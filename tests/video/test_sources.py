@@ -14,7 +14,7 @@ import pytest
 from actionrnn.errors import UsageError
 from actionrnn.video.errors import VideoError, VideoUnreadable
 from actionrnn.video.reader import open_video
-from actionrnn.video.sources import FileSource, RawSource
+from actionrnn.video.sources import FileSource, Frame, RawSource
 from actionrnn.video.streams import StreamSource, open_source, shown_address
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -114,10 +114,9 @@ def test_a_lost_stream_is_found_again_as_a_new_stretch(
     source = open_source(address, retries=2)
     waits: list[float] = []
     monkeypatch.setattr(source.stopped, "wait", lambda seconds: waits.append(seconds) or False)
-    frames = []
+    frames: list[Frame] = []
     with pytest.raises(VideoUnreadable, match=r"lost .*; tried 2 times again"):
-        for frame in source.frames():
-            frames.append(frame)
+        frames.extend(source.frames())
     indices = [shown_index(frame.pixels) for frame in frames]
     assert indices[0] == 0
     assert {frame.stretch for frame in frames} == {0, 1}
