@@ -3,8 +3,9 @@
 A stream is scored anew at every frame. Stepping (`--history whole`, and `restart` with its two
 steps) runs the backbone on the new picture and the head on its features; the usual sliding window
 runs both on the last 16 or 64 pictures again. `window` keeps the features and re-runs the head
-alone. Prints milliseconds per frame (the median of rounds that visit every way in turn) and
-multiply-adds, as JSON lines and then as a table.
+alone. Prints milliseconds per frame by the clock and of all cores together (medians of rounds that
+visit every way in turn; large batches are spread over the cores) and multiply-adds, as JSON lines
+and then as a table.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,34 +88,33 @@ def main() -> None:
     side = 224
     pictures = torch.randint(0, 256, (max(WINDOWS), 3, side, side), dtype=torch.uint8)
     actions = ways(args, pictures)
-    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in actions}
     with torch.inference_mode():
         for name, action in actions.items():  # a window is full before it is measured
             for _ in range(max(WINDOWS) if name.startswith("window") else 2):
                 action()
         for _ in range(args.rounds):
             for name, action in actions.items():
-                start = time.perf_counter()
+                start = time.perf_counter(), time.process_time()
                 action()
                 if args.device != "cpu":
                     torch.cuda.synchronize()
-                seconds[name].append(time.perf_counter() - start)
+                end = time.perf_counter(), time.process_time()
+                seconds[name].append((end[0] - start[0], end[1] - start[1]))
     work = multiply_adds(args)
-    rows = [
-        {"way": name, "ms": 1000 * statistics.median(times), "mega_macs": work[name]}
-        for name, times in seconds.items()
-    ]
+    rows: list[dict[str, Any]] = []
+    for name, times in seconds.items():
+        wall, cores = (1000 * statistics.median(each) for each in zip(*times, strict=True))
+        rows.append({"way": name, "ms": wall, "core_ms": cores, "mega_macs": work[name]})
+        print(json.dumps(rows[-1]), flush=True)
+    print(f"\n{args.backbone}, {args.cell}, {args.device}; in brackets: times `whole`")
+    print("| way | ms per frame | ms of all cores | M multiply-adds |\n|---|---|---|---|")
     for row in rows:
-        print(json.dumps(row), flush=True)
-    base = rows[0]
-    print(f"\n{args.backbone}, {args.cell}, {args.device}, {torch.get_num_threads()} threads")
-    print("| way | ms per frame | x whole | M multiply-adds | x whole |\n|---|---|---|---|---|")
-    for row in rows:
-        ms, work_ratio = row["ms"] / base["ms"], row["mega_macs"] / base["mega_macs"]
-        print(
-            f"| {row['way']} | {row['ms']:.1f} | {ms:.1f} | {row['mega_macs']:.0f} "
-            f"| {work_ratio:.1f} |"
-        )
+        cells = [
+            f"{row[key]:.1f} ({row[key] / rows[0][key]:.1f})"
+            for key in ("ms", "core_ms", "mega_macs")
+        ]
+        print(f"| {row['way']} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

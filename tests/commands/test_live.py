@@ -133,6 +133,8 @@ def test_a_signal_ends_it_with_a_summary(ckpt: str, sent: signal.Signals, code: 
     with subprocess.Popen(
         [sys.executable, "-m", "actionrnn", "live", "-", "--ckpt_path", ckpt, *raw],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # Where the tests themselves run in the background SIGINT is ignored, and that is handed on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     ) as process:  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None

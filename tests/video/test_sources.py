@@ -2,6 +2,7 @@
 
 import http.server
 import io
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
@@ -197,3 +198,22 @@ def test_only_what_does_not_wait_is_dropped(transport: Path) -> None:
     film = StreamSource("film", lambda: av.open(str(transport), "r"), 3, goes_on=True)
     assert not film.goes_on, "a film on a web server has a length"
     assert not FileSource(str(transport)).goes_on
+
+
+@pytest.mark.real
+def test_real_files_give_the_frames_and_times_of_their_reader(shared_data: Path) -> None:
+    compared = 0
+    for path in sorted((shared_data / "odd-videos").rglob("*.*")):
+        try:
+            with open_video(path) as video:
+                indices = range(min(12, video.num_frames))
+                pictures = video.read(indices)
+                times = video.timestamps_seconds[: len(indices)]
+        except VideoError:
+            continue
+        frames = list(itertools.islice(FileSource(str(path)).frames(), len(indices)))
+        assert [frame.seconds for frame in frames] == times.tolist(), path
+        for frame, picture in zip(frames, pictures, strict=True):
+            assert np.array_equal(frame.pixels, picture), path
+        compared += 1
+    assert compared > 5
