@@ -167,13 +167,13 @@ def timeline_of(
     events += watching.detector.finish()
     if not probs:
         raise VideoUnreadable(path, "not one frame came")
-    segments = sorted(event.segment for event in events if event.kind == "end")
+    segments = [event.segment for event in events if event.kind == "end"]
     return Timeline(
         path,
         predictor.class_names,
         np.array(seconds),
         np.stack(probs),
         watching.sampler.span_seconds,
-        sorted(segments, key=lambda each: each.start_seconds),
+        sorted(segments, key=lambda each: (each.start_seconds, each.label)),
         statistics,
     )

@@ -30,7 +30,7 @@ class StreamSource:
     """What FFmpeg opens and reads in order; see `Source`.
 
     Lost connections are made again, after waits of 1, 2, 4, ... at most 30 seconds. What has a
-    length (a film on a web server) and a pipe are over when they end.
+    length (a film on a web server) and a pipe are over when they end or break off.
 
     Args:
         name: for people.
@@ -86,7 +86,8 @@ class StreamSource:
                     yield from self._connection(begins)
             except FFMPEG_ERRORS as error:
                 reason = _reason(error)
-            if self.stopped.is_set() or not self._retries or (has_length and reason == "it ended"):
+            # What has a length would begin again from its start.
+            if self.stopped.is_set() or has_length or not self._retries:
                 break
             self._come_back(reason)
             if self.stopped.is_set():
