@@ -85,6 +85,16 @@ VERBS = {
         "why this class, and when: a sheet and a film of a clip",
         "explain --ckpt_path RUN/checkpoints/best.ckpt clip.mp4",
     ),
+    "live": Verb(
+        "live",
+        "watch a camera, a stream or a file: events as they begin and end",
+        "live 0 --ckpt_path RUN/checkpoints/best.ckpt",
+    ),
+    "timeline": Verb(
+        "timeline",
+        "what happens when in long videos: segments, subtitles, a picture",
+        "timeline --ckpt_path RUN/checkpoints/best.ckpt long.mp4",
+    ),
     "report": Verb("report", "one self-contained HTML page of a run", "report RUN"),
     "share": Verb(
         "share",

@@ -22,6 +22,7 @@ ROOMS = (
     "evaluation",
     "diagnosis",
     "explain",
+    "live",
     "export",
     "report",
     "cli",

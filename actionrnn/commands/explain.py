@@ -1,12 +1,12 @@
 """`actionrnn explain --ckpt_path ... clip.mp4`: why this class, and when."""
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
+from actionrnn.commands.parsing import output_targets
 from actionrnn.errors import UsageError, usage_errors
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.records import save_record, to_plain
@@ -59,7 +59,7 @@ def _explain_all(folder: Path, options: Any) -> int:
         options["features.backbone.name"],
     )
     failures = 0
-    for video, target in zip(options.videos, _targets(folder, options.videos), strict=True):
+    for video, target in zip(options.videos, output_targets(folder, options.videos), strict=True):
         try:
             _explain(predictor, video, target, options)
         except VideoError as error:
@@ -115,14 +115,3 @@ def _explain(predictor: ActionPredictor, video: str, target: Path, options: Any)
     else:
         print_screen(clip_screen(clip))
     tell(f"written: {', '.join(written)}")
-
-
-def _targets(folder: Path, videos: list[str]) -> list[Path]:
-    """Where each video's files go, without ending: names that repeat are numbered."""
-    counts: Counter[str] = Counter()
-    targets = []
-    for video in videos:
-        stem = Path(video).stem or "clip"
-        counts[stem] += 1
-        targets.append(folder / (stem if counts[stem] == 1 else f"{stem}-{counts[stem]}"))
-    return targets

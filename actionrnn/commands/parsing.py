@@ -1,8 +1,10 @@
-"""What the verbs' parsers share: functions named by `module:function`, words spelled out."""
+"""What the verbs share: functions by `module:function`, words spelled out, names of outputs."""
 
 import importlib
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -28,3 +30,14 @@ def spelled_out(parser: ArgumentParser, arguments: list[str]) -> list[str]:
         bare = isinstance(known[name].default, bool) and not equals and following.startswith("--")
         words.append(f"{name}=true" if bare else f"{name}{equals}{value}")
     return words
+
+
+def output_targets(folder: Path, videos: list[str]) -> list[Path]:
+    """Where each video's files go, without ending: names that repeat are numbered."""
+    counts: Counter[str] = Counter()
+    targets = []
+    for video in videos:
+        stem = Path(video).stem or "clip"
+        counts[stem] += 1
+        targets.append(folder / (stem if counts[stem] == 1 else f"{stem}-{counts[stem]}"))
+    return targets

@@ -33,12 +33,14 @@ class ActionPredictor:
         spec: what its features are.
         device: where the backbone and the head run.
         weights: where the backbone's weights are now; None is where they were in training.
+        batch_size: pictures per backbone batch, see there; a stream wants few at a time.
     """
 
     recognizer: ActionRecognizer
     spec: FeatureSpec
     device: str
     weights: str | None = None
+    batch_size: int | None = None
 
     @classmethod
     def load(
@@ -79,7 +81,7 @@ class ActionPredictor:
             ActionRNNError: if its weights are others than those the checkpoint was trained on.
         """
         settings = settings_of(self.spec, self.weights)
-        return FrozenBackbone(settings.backbone, self.device, settings.runtime)
+        return FrozenBackbone(settings.backbone, self.device, settings.runtime, self.batch_size)
 
     def features(self, video: str | Path) -> Tensor:
         """Frozen features of every view of a video, float32 (V, T, D).

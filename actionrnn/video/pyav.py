@@ -16,6 +16,24 @@ from actionrnn.video.sequential import decoded_frames
 Size = tuple[int, int]  # width and height in pixels
 
 
+class UprightPixels:
+    """Converts decoded pictures to what is to be shown."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()  # one for all: setting one up takes a millisecond
+
+    def __call__(self, frame: av.VideoFrame, size: Size) -> NDArray[np.uint8]:
+        """Pixels, uint8 RGB (H, W, 3), upright, scaled to `size` before they are turned.
+
+        Raises:
+            ValueError: if they cannot be converted; FFmpeg's own errors may be others.
+        """
+        picture = self._reformatter.reformat(
+            frame, *size, format="rgb24", interpolation=Interpolation.BILINEAR, threads=1
+        )
+        return upright(picture.to_ndarray().astype(np.uint8, copy=False), orientation_of(frame))
+
+
 class PyAVReader(IndexedReader):
     """See FrameReader."""
 
@@ -26,7 +44,7 @@ class PyAVReader(IndexedReader):
         self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> None:
         super().__init__(path, start_seconds, end_seconds)
-        self._reformatter = VideoReformatter()  # one for all: setting one up takes a millisecond
+        self._pixels_of = UprightPixels()
 
     def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """See FrameReader."""
@@ -57,11 +75,7 @@ class PyAVReader(IndexedReader):
 
     def _upright(self, frame: av.VideoFrame, number: int, size: Size) -> NDArray[np.uint8]:
         try:
-            picture = self._reformatter.reformat(
-                frame, *size, format="rgb24", interpolation=Interpolation.BILINEAR, threads=1
-            )
-            pixels = picture.to_ndarray().astype(np.uint8, copy=False)
-            return upright(pixels, orientation_of(frame))
+            return self._pixels_of(frame, size)
         except (av.FFmpegError, ValueError) as error:
             reason = f"frame {number} cannot be converted to RGB ({error})"
             raise VideoUnreadable(self.path, reason) from error

@@ -1,0 +1,99 @@
+"""`actionrnn timeline --ckpt_path ... long.mp4`: what happens when."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from actionrnn.commands.parsing import output_targets
+from actionrnn.commands.watch_settings import add_watch_settings, data_of, watch_settings
+from actionrnn.errors import UsageError, near_miss, usage_errors
+from actionrnn.evaluation.predictor import ActionPredictor
+from actionrnn.files import published
+from actionrnn.live.timeline import Timeline, timeline_of
+from actionrnn.live.timeline_files import WRITERS
+from actionrnn.process import quiet_libraries
+from actionrnn.progress import tell
+from actionrnn.report.terminal import print_screen
+from actionrnn.report.timeline import timeline_figure, timeline_screen
+from actionrnn.training.run_folder import run_folder_of
+from actionrnn.video.errors import VideoError
+
+TAKES_VERB = False
+FORMATS = (*WRITERS, "png")
+
+
+def main(arguments: list[str]) -> int:
+    """A table of every video, and its files; exit code 1 if one could not be read."""
+    options = _parse(arguments)
+    settings = watch_settings(options)
+    quiet_libraries()
+    folder = Path(options.output_dir or run_folder_of(options.ckpt_path) / "timelines")
+    weights = options["features.backbone.weights"]
+    predictor = ActionPredictor.load(options.ckpt_path, options.device, weights)
+    settings.rules.check_classes(predictor.class_names)
+    data = data_of(options.ckpt_path)
+    failures = 0
+    for video, target in zip(options.videos, output_targets(folder, options.videos), strict=True):
+        try:
+            found = timeline_of(predictor, video, settings, data)
+        except VideoError as error:
+            failures += 1
+            tell(f"{video}\n  could not be read: {error.reason}")
+            continue
+        written = _write(found, target, options.formats)
+        if options.json:
+            print(json.dumps(found.to_dict()), flush=True)
+        else:
+            print_screen(timeline_screen(found))
+        tell(f"written: {', '.join(map(str, written))}")
+        seconds, wall = found.statistics.video_seconds, found.statistics.wall_seconds
+        tell(f"{seconds:.1f} s of video in {wall:.1f} s: {found.cost:.0f} s per hour of video")
+    if failures:
+        tell(f"{failures} of {len(options.videos)} videos could not be read")
+    return 1 if failures else 0
+
+
+def _parse(arguments: list[str]) -> Any:
+    parser = ArgumentParser(prog="actionrnn timeline", exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("videos", type=str, nargs="+", help="video files, of any length")
+    add_watch_settings(parser)
+    parser.add_argument("--output_dir", type=str | None, default=None, help="RUN/timelines")
+    parser.add_argument(
+        "--formats", type=str | None, default=None, help=f"default: {','.join(FORMATS)}"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a video")
+    with usage_errors(parser):
+        options = parser.parse_args(arguments)
+    options.formats = _formats(options.formats)
+    return options
+
+
+def _formats(words: str | None) -> list[str]:
+    """Those asked for, or all that can be written here."""
+    if words is None:
+        if find_spec("matplotlib") is not None:
+            return list(FORMATS)
+        tell("note: no picture, for that needs: pip install 'actionrnn[explain]'")
+        return list(WRITERS)
+    formats = [word.strip() for word in words.split(",") if word.strip()]
+    for word in formats:
+        if word not in FORMATS:
+            hint = near_miss(word, list(FORMATS)) or f"; known: {', '.join(FORMATS)}"
+            raise UsageError(f"--formats: there is no format {word!r}{hint}")
+    return formats
+
+
+def _write(timeline: Timeline, target: Path, formats: list[str]) -> list[Path]:
+    written = []
+    for name in formats:
+        if name == "png":
+            picture = target.with_name(f"{target.name}.png")
+            with published(picture) as temporary:
+                timeline_figure(timeline).savefig(temporary, dpi=110, format="png")
+            written.append(picture)
+        else:
+            written += WRITERS[name](timeline, target)
+    return written
