@@ -12,7 +12,7 @@ from actionrnn.cli import main
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.scoring import probabilities
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.training.checkpoint import read_checkpoint
+from actionrnn.training.checkpoint import SealedCheckpointIO, read_checkpoint
 from actionrnn.training.finite import NotFinite
 
 Capture = pytest.CaptureFixture[str]
@@ -28,7 +28,7 @@ def test_the_trainers_table_is_the_table_of_the_trained_model(tiny_run: Path) ->
     model = TrainedModel.load(tiny_run / "checkpoints" / "best.ckpt")
     again = model.predictions("test")
     torch.testing.assert_close(again.logits(), by_trainer.logits())
-    assert again.about == by_trainer.about
+    assert by_trainer.about == {**by_trainer.about, **again.about}
     stored = model.data.store.read(str(by_trainer.table["video_id"][0]))
     api = actionrnn.load(str(model.ckpt_path), device="cpu")
     probs_K = api.probabilities_of(torch.from_numpy(stored))
@@ -51,7 +51,7 @@ def test_a_part_is_scored_as_a_part_and_overwrites_nothing(
     out, err = capsys.readouterr()
     assert f"PART: 3 of {num_clips} clips were scored" in " ".join(out.split())
     assert "unreadable" not in out
-    assert "nothing is written of a part" in err
+    assert "nothing was written" in err
     assert before == {name: (run / name).read_bytes() for name in before}
 
 
@@ -67,7 +67,7 @@ def test_weights_that_are_no_numbers_are_an_error(run: Path, capsys: Capture) ->
     checkpoint = read_checkpoint(file)
     name = next(key for key in checkpoint["state_dict"] if key.endswith("weight"))
     checkpoint["state_dict"][name].fill_(float("nan"))
-    torch.save(checkpoint, file)
+    SealedCheckpointIO().save_checkpoint(checkpoint, file)
     before = json.loads((run / "metrics.json").read_text())
     assert main(["test", "--ckpt_path", str(file)]) == 1
     assert "scores are not finite" in capsys.readouterr().err

@@ -22,6 +22,8 @@ def test_ctrl_c_in_fit_keeps_the_last_epoch_and_says_how_to_go_on(
     process = subprocess.Popen(
         [sys.executable, "-m", "actionrnn", *words, "--early_stopping.patience=9999"],
         stderr=subprocess.PIPE, text=True,
+        # A shell that runs the tests in the background has its children ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     last = tmp_path / "checkpoints" / "last.ckpt"
     while not last.exists():
