@@ -19,6 +19,7 @@ class LayerGradients:
 
     Attributes:
         layer, direction: which; 0 is the nearest to the features.
+        name: both for people; empty if it is the only one.
         norms: mean gradient norm by frame.
         ratio, per_frame: of the frame read first to the one read last, and as a factor a frame;
             None where no clip has two frames or a loss.
@@ -28,17 +29,13 @@ class LayerGradients:
 
     layer: int
     direction: str
+    name: str
     norms: list[float]
     ratio: float | None
     per_frame: float | None
     saturation: list[GateSaturation]
     verdict: str
     sentence: str
-
-    @property
-    def name(self) -> str:
-        """`layer 0 forward`."""
-        return f"layer {self.layer} {self.direction}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,7 @@ def diagnose_gradients(run: TrainedModel, subset: Subset = "val") -> GradientsDi
             LayerGradients(
                 layer=layer.layer,
                 direction=layer.direction,
+                name=layer.name,
                 norms=layer.mean_norm_T.tolist(),
                 ratio=None if math.isnan(layer.ratio) else layer.ratio,
                 per_frame=None if math.isnan(layer.per_frame) else layer.per_frame,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actionrnn.diagnosis.cost import Cost, measure_costs
 from actionrnn.errors import UsageError, near_miss
-from actionrnn.evaluation.comparison import compare
+from actionrnn.evaluation.paired import compare
 from actionrnn.evaluation.experiment import FIGURES, Tested, fit_and_test, over_seeds
 from actionrnn.evaluation.folds import mean_over_folds
 from actionrnn.evaluation.intervals import Figure

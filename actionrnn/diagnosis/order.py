@@ -13,7 +13,7 @@ from torch import Tensor
 
 from actionrnn.diagnosis.baselines import train_head
 from actionrnn.diagnosis.frame_order import frames_in_span, freeze, reverse, shuffle, subsample
-from actionrnn.evaluation.comparison import Difference, Verdict, paired_differences
+from actionrnn.evaluation.paired import Difference, Verdict, paired_differences
 from actionrnn.evaluation.figures import GroupedScores
 from actionrnn.evaluation.intervals import (
     MIN_GROUPS_FOR_VERDICT,

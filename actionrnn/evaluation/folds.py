@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from actionrnn.evaluation.comparison import same_clips
+from actionrnn.evaluation.paired import same_clips
 from actionrnn.evaluation.figures import grouped, mean_figures
 from actionrnn.evaluation.intervals import Figure
 from actionrnn.evaluation.predictions import Predictions

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from actionrnn.models.gradients import gate_saturation
 from actionrnn.models.heads import Head
+from actionrnn.models.trace import layer_names
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class GateMap:
     Attributes:
         layer: 0 is the nearest to the features.
         direction: `forward` or `backward`.
+        layer_name: both for people; empty if it is the only one.
         gate: its name: `input`, `forget`, `output` (LSTM), `update`, `reset` (GRU), ...
         values_TH: in the order of the frames.
         low, high: the gate's range.
@@ -27,6 +29,7 @@ class GateMap:
 
     layer: int
     direction: str
+    layer_name: str
     gate: str
     values_TH: NDArray[np.float32]
     low: float
@@ -36,12 +39,13 @@ class GateMap:
 
     @property
     def title(self) -> str:
-        """Gate, layer, direction and how saturated it is, in words."""
+        """Gate, layer and how saturated it is, in words."""
         kind = "gate" if (self.low, self.high) == (0, 1) else "candidate"
-        where = f"{self.gate} {kind}, layer {self.layer} {self.direction}"
+        where = f"{self.gate} {kind}" + (f", {self.layer_name}" if self.layer_name else "")
         if self.saturated_low is None or self.saturated_high is None:
             return where
-        return f"{where}: {self.saturated_low:.0%} low, {self.saturated_high:.0%} high"
+        low, high = f"{self.saturated_low:.0%}", f"{self.saturated_high:.0%}"
+        return f"{where}: {low} near {self.low:g}, {high} near {self.high:g}"
 
 
 def gate_maps(head: Head, features_TD: Tensor) -> list[GateMap]:
@@ -49,14 +53,14 @@ def gate_maps(head: Head, features_TD: Tensor) -> list[GateMap]:
     with torch.inference_mode():
         cells = head.trace(features_TD[None], torch.tensor([len(features_TD)])).cells
     maps = []
-    for trace in cells:
+    for trace, layer_name in zip(cells, layer_names(cells), strict=True):
         shares = {each.gate: each for each in gate_saturation(trace)}
         for name, (low, high) in trace.cell.gate_ranges.items():
             values_TH = trace.gate(name)[0].float().numpy()
             share = shares.get(name)
             maps.append(
                 GateMap(
-                    *(trace.layer, trace.direction, name, values_TH, low, high),
+                    *(trace.layer, trace.direction, layer_name, name, values_TH, low, high),
                     share.low if share else None,
                     share.high if share else None,
                 )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from actionrnn.models.heads import Head
 from actionrnn.models.lengths import at_frame, frame_mask
-from actionrnn.models.trace import CellTrace
+from actionrnn.models.trace import CellTrace, layer_names
 
 Verdict = Literal["vanishing", "healthy", "exploding", "too short", "no signal"]
 
@@ -44,6 +44,7 @@ class CellGradients:
     Attributes:
         layer: 0 is the nearest to the features.
         direction: `forward` or `backward`.
+        name: both for people, see `layer_names`.
         norm_BT: `|dLoss/dstate_t|` of each clip's own loss, a total derivative through all later
             frames; over all states of the cell together (for an LSTM, h and c). NaN on padding.
         norm_by_state: the same for each state by name (`hidden`, `cell`).
@@ -57,6 +58,7 @@ class CellGradients:
 
     layer: int
     direction: str
+    name: str
     norm_BT: Tensor
     norm_by_state: dict[str, Tensor]
     verdict: Verdict
@@ -71,15 +73,16 @@ class CellGradients:
 
     def sentence(self) -> str:
         """The verdict in words."""
-        where = f"layer {self.layer} {self.direction}"
         if self.verdict == "too short":
-            return f"{where}: too short; clips of one frame carry nothing through time"
-        if self.verdict == "no signal":
-            return f"{where}: no signal; the loss of every clip is 0, there is nothing to learn"
-        return (
-            f"{where}: {self.verdict}; the frame read first gets {self.ratio:.1e} of the gradient "
-            f"of the frame read last (x{self.per_frame:.3f} per frame)"
-        )
+            why = "clips of one frame carry nothing through time"
+        elif self.verdict == "no signal":
+            why = "the loss of every clip is 0, there is nothing to learn"
+        else:
+            why = (
+                f"the frame read first gets {self.ratio:.1e} of the gradient of the frame read "
+                f"last (x{self.per_frame:.3f} per frame)"
+            )
+        return (f"{self.name}: " if self.name else "") + f"{self.verdict}; {why}"
 
 
 def gradient_report(
@@ -98,7 +101,8 @@ def gradient_report(
         features_BTD, lengths_B, target_B = (x.clone() for x in (features_BTD, lengths_B, target_B))
         output, cells = head.trace(features_BTD, lengths_B)
         loss = nn.functional.cross_entropy(output.logits_BK, target_B, reduction="sum")
-        return [_cell_gradients(trace, loss) for trace in cells]
+        names = layer_names(cells)
+        return [_cell_gradients(*each, loss) for each in zip(cells, names, strict=True)]
 
 
 def state_gradients(trace: CellTrace, loss: Tensor) -> dict[str, Tensor]:
@@ -113,21 +117,21 @@ def state_gradients(trace: CellTrace, loss: Tensor) -> dict[str, Tensor]:
     )
     names = trace.cell.state_names
     return {
-        name: trace.by_frame(list(grads[index :: len(names)])) for index, name in enumerate(names)
+        state: trace.by_frame(list(grads[index :: len(names)])) for index, state in enumerate(names)
     }
 
 
-def _cell_gradients(trace: CellTrace, loss: Tensor) -> CellGradients:
+def _cell_gradients(trace: CellTrace, name: str, loss: Tensor) -> CellGradients:
     gradients = state_gradients(trace, loss)
     mask_BT = frame_mask(trace.lengths_B, len(trace.states))
     norms = {
-        name: grad_BTH.norm(dim=2).masked_fill(~mask_BT, nan)
-        for name, grad_BTH in gradients.items()
+        state: grad_BTH.norm(dim=2).masked_fill(~mask_BT, nan)
+        for state, grad_BTH in gradients.items()
     }
     norm_BT = torch.stack(list(norms.values())).norm(dim=0)
     judged = _judge(norm_BT, trace.lengths_B, trace.direction)
     return CellGradients(
-        trace.layer, trace.direction, norm_BT, norms, *judged, gate_saturation(trace)
+        trace.layer, trace.direction, name, norm_BT, norms, *judged, gate_saturation(trace)
     )
 
 

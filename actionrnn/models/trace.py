@@ -1,5 +1,6 @@
 """The transparent form of a cell: every gate and state, frame by frame."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -63,6 +64,19 @@ class CellTrace(NamedTuple):
             kind = type(self.cell).__name__
             hint = near_miss(name, list(known))
             raise ValueError(f"{kind} has no {name!r}; it has {', '.join(known)}{hint}")
+
+
+def layer_names(cells: Sequence[CellTrace]) -> list[str]:
+    """What people call each layer and direction: `layer 2 backward`, counted from 1.
+
+    Where there is one layer, or one direction, it is not said; of a single cell nothing is.
+    """
+    many = len({each.layer for each in cells}) > 1
+    both = len({each.direction for each in cells}) > 1
+    return [
+        " ".join([*([f"layer {each.layer + 1}"] * many), *([each.direction] * both)])
+        for each in cells
+    ]
 
 
 def zero_state(cell: Cell, batch_size: int, like: Tensor) -> CellState:

@@ -224,24 +224,25 @@ def reliability_chart(title: str, bins: list[Bin]) -> Chart:
 def gradients_screen(made: GradientsDiagnosis) -> Screen:
     """`diagnose gradients`: the norm over time of every layer; saturated gates."""
     lines = {
-        layer.name: [(float(t), norm) for t, norm in enumerate(layer.norms)]
+        layer.name or made.cell: [(float(t), norm) for t, norm in enumerate(layer.norms)]
         for layer in made.layers
     }
     norms = [norm for layer in made.layers for norm in layer.norms if norm > 0]
     low, high = (math.log10(each) for each in (min(norms, default=0.1), max(norms, default=1.0)))
     rows = [
         [
-            Cell(f"{layer.layer} {layer.direction}"),
-            Cell("-" if layer.ratio is None else f"{layer.ratio:.2e}", layer.ratio),
-            number(layer.per_frame),
+            Cell(layer.name or "the only one"),
+            Cell(f"- ({layer.verdict})")
+            if layer.ratio is None
+            else Cell(f"{layer.ratio:.2e}", layer.ratio),
+            number(layer.per_frame, missing=layer.verdict),
             Cell(layer.verdict),
         ]
         for layer in made.layers
     ]
     gates = [
         [
-            Cell(layer.name),
-            Cell(gate.gate),
+            Cell(f"{gate.gate}, {layer.name}" if layer.name else gate.gate),
             Cell("", gate.low + gate.high, Bar(gate.low + gate.high)),
             percent(gate.low),
             percent(gate.high),
@@ -251,7 +252,7 @@ def gradients_screen(made: GradientsDiagnosis) -> Screen:
     ]
     saturated = TableView(
         "gate values near an end of their range",
-        ("layer", "gate", "", "low end", "high end"),
+        ("gate", "", "low end", "high end"),
         gates,
         note="Saturated gates let little be learned; the bar is both ends together.",
     )

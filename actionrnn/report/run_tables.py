@@ -1,6 +1,6 @@
 """Several runs as tables on a terminal: seeds, folds, heads, lengths, trials of a sweep."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -44,14 +44,18 @@ def print_rows(
 
 def print_folds(summary: dict[str, Any]) -> None:
     """One row a fold, then the mean, the spread of folds and seeds, and the interval."""
-    lines = {"95 %": {key: _narrow(bounds) for key, bounds in summary["intervals"].items()}}
+    why = summary["no_interval"]
+    lines = {"95 %": {key: _narrow(each, why[key]) for key, each in summary["intervals"].items()}}
     notes = ["sd: over folds; 95 %: of the mean, over recordings"]
-    notes += [f"no intervals: {why}" for why in sorted(set(summary["no_interval"].values()) - {""})]
+    notes += [f"no intervals: {each}" for each in sorted({*why.values()} - {""})]
     if together := summary["together"]:
         sd = summary["seeds"]["sd"]
         lines = {"sd of seeds": {key: f"{value:.3f}" for key, value in sd.items()}, **lines}
         lines["together"] = {key: f"{found['mean']:.3f}" for key, found in together.items()}
-        lines["its 95 %"] = {key: _narrow(found["interval"]) for key, found in together.items()}
+        lines["its 95 %"] = {
+            key: _narrow(found["interval"], why.get(key) or "undefined")
+            for key, found in together.items()
+        }
         notes.append("together: a fold's seeds as one model, by their mean probability")
     print_rows("fold, test", summary["folds"], summary["mean"], summary["sd"], lines.items())
     console = plain_console()
@@ -60,8 +64,8 @@ def print_folds(summary: dict[str, Any]) -> None:
         console.print("LEAKED: training and test share recordings", style="bold red")
 
 
-def _narrow(bounds: list[float] | None) -> str:
-    return f"{bounds[0]:.3f}-{bounds[1]:.3f}" if bounds else "-"
+def _narrow(bounds: Sequence[float] | None, missing: str) -> str:
+    return f"{bounds[0]:.3f}-{bounds[1]:.3f}" if bounds else f"- ({missing})"
 
 
 def print_heads(result: dict[str, Any], device: str) -> None:
@@ -146,9 +150,8 @@ def _shown(row: dict[str, Any], key: str) -> tuple[str, str]:
     if key not in row:
         return "- (undefined)", ""
     low, high = row[f"{key}_low"], row[f"{key}_high"]
-    return f"{row[key]:.3f}", (
-        f"- ({row[f'{key}_no_interval']})" if low is None else f"{low:.3f}-{high:.3f}"
-    )
+    bounds = None if low is None else (low, high)
+    return f"{row[key]:.3f}", _narrow(bounds, row.get(f"{key}_no_interval", ""))
 
 
 def _short(number: int) -> str:

@@ -104,7 +104,7 @@ def test_the_gates_have_the_names_of_their_cell(
 ) -> None:
     config = HeadConfig(hidden_size=8, cell=cell)
     clip = explain_clip(with_head(predictor, config), videos[0])
-    assert [re.sub(", .*", "", each.title) for each in clip.gates] == names
+    assert [re.sub(": .*", "", each.title) for each in clip.gates] == names
     for each in clip.gates:
         inside = (each.values_TH >= each.low) & (each.values_TH <= each.high)
         assert inside.all()

@@ -7,7 +7,7 @@ from scipy import stats
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from actionrnn.evaluation.comparison import exchanges, paired_differences
+from actionrnn.evaluation.paired import exchanges, paired_differences
 from actionrnn.evaluation.figures import GroupedScores, mean_figures
 from actionrnn.evaluation.intervals import (
     MIN_GROUPS,

@@ -195,7 +195,32 @@ def test_an_exploding_reading_is_called_so() -> None:
     (report,) = gradient_report(head, still_BTD, torch.tensor([6]), torch.tensor([0]))
     assert report.per_frame == pytest.approx(30.0, rel=1e-6)
     assert report.verdict == "exploding"
-    assert "layer 0 forward: exploding; the frame read first gets 2.4e+07" in report.sentence()
+    assert report.sentence().startswith("exploding; the frame read first gets 2.4e+07")
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "bidirectional", "names"),
+    [
+        (1, False, [""]),
+        (1, True, ["forward", "backward"]),
+        (2, False, ["layer 1", "layer 2"]),
+        (
+            2,
+            True,
+            ["layer 1 forward", "layer 1 backward", "layer 2 forward", "layer 2 backward"],
+        ),
+    ],
+)
+def test_layers_are_named_only_as_far_as_there_are_several(
+    num_layers: int, bidirectional: bool, names: list[str]
+) -> None:
+    config = HeadConfig(num_layers=num_layers, bidirectional=bidirectional, hidden_size=4)
+    found = gradient_report(make_head(config), *make_batch())
+    assert [each.name for each in found] == names
+    for each in found:
+        assert each.sentence().startswith(
+            f"{each.name}: {each.verdict}; " if each.name else each.verdict
+        )
 
 
 # ---- the long lag: the first frame tells the class, then there is noise ------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actionrnn.evaluation.comparison import compare
+from actionrnn.evaluation.paired import compare
 from actionrnn.evaluation.summary import summarise
 from actionrnn.report.run_screens import comparison_screen, summary_screen
 from actionrnn.report.terminal import print_screen

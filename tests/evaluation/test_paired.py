@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from actionrnn.errors import DataRejected
-from actionrnn.evaluation.comparison import compare, short_names
+from actionrnn.evaluation.paired import compare, short_names
 from tests.conftest import MakePredictions
 
 NAMES = ("one", "two")
