@@ -17,6 +17,7 @@ from actionrnn.files import publish_json
 from actionrnn.models.config import HEADS, HeadConfig
 from actionrnn.progress import tell
 from actionrnn.report.run_tables import print_heads, print_lengths
+from actionrnn.training.settings import Settings
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> int:
 def train_heads(options: argparse.Namespace, words: list[str]) -> dict[str, Any]:
     """Train, test and measure every head; plain data, printed as a table unless JSON is wanted."""
     settings = settings_of("fit", words)
-    names = options.heads.split(",")
+    names = options.heads.split(",") if options.heads else _all_names(settings)
     check_names(names)
     seeds_of(settings)
     columns = chosen_columns(options.splits, settings)
@@ -57,6 +58,12 @@ def train_heads(options: argparse.Namespace, words: list[str]) -> dict[str, Any]
     pd.DataFrame(result["heads"]).to_csv(folder / "compare.csv", index=False)
     tell(f"written: {folder / 'compare.json'}, {folder / 'compare.csv'}")
     return result
+
+
+def _all_names(settings: Settings) -> list[str]:
+    """Every head that the features have places for."""
+    has_places = settings.features.backbone.grid > 1
+    return [name for name, choice in HEADS.items() if has_places or not choice.needs_places]
 
 
 def _row(head: HeadResult) -> dict[str, Any]:
@@ -107,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         ),
         allow_abbrev=False,
     )
-    parser.add_argument("--heads", default=",".join(HEADS), help="a part of: %(default)s")
+    parser.add_argument("--heads", help=f"a part of: {','.join(HEADS)} (all that fit the features)")
     parser.add_argument("--splits", help="the mean over these columns: all, or split1,split2")
     parser.add_argument("--lengths", help="frames a clip, as in 16,64,256,1024")
     parser.add_argument("--feature_dim", type=int, default=512, help="of --lengths (512)")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from actionrnn.diagnosis.cost import Cost, measure_costs
 from actionrnn.errors import UsageError, near_miss
-from actionrnn.evaluation.paired import compare
 from actionrnn.evaluation.experiment import FIGURES, Tested, fit_and_test, over_seeds
 from actionrnn.evaluation.folds import mean_over_folds
 from actionrnn.evaluation.intervals import Figure
+from actionrnn.evaluation.paired import compare
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.models.config import CELLS, HEADS, name_of_head

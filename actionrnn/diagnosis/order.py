@@ -13,7 +13,6 @@ from torch import Tensor
 
 from actionrnn.diagnosis.baselines import train_head
 from actionrnn.diagnosis.frame_order import frames_in_span, freeze, reverse, shuffle, subsample
-from actionrnn.evaluation.paired import Difference, Verdict, paired_differences
 from actionrnn.evaluation.figures import GroupedScores
 from actionrnn.evaluation.intervals import (
     MIN_GROUPS_FOR_VERDICT,
@@ -21,6 +20,7 @@ from actionrnn.evaluation.intervals import (
     draw_weights,
     figure,
 )
+from actionrnn.evaluation.paired import Difference, Verdict, paired_differences
 from actionrnn.evaluation.scoring import Change
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.training.data import Subset

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import torch
 
-from actionrnn.evaluation.paired import same_clips
 from actionrnn.evaluation.figures import grouped, mean_figures
 from actionrnn.evaluation.intervals import Figure
+from actionrnn.evaluation.paired import same_clips
 from actionrnn.evaluation.predictions import Predictions
 
 

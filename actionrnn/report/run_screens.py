@@ -1,8 +1,8 @@
 """The figures of a run, and the difference of two, as screens."""
 
-from actionrnn.evaluation.paired import Comparison
 from actionrnn.evaluation.figures import HEADLINES
 from actionrnn.evaluation.intervals import MIN_GROUPS_FOR_VERDICT, NUM_DRAWS, too_few
+from actionrnn.evaluation.paired import Comparison
 from actionrnn.evaluation.summary import ClassFigures, Summary
 from actionrnn.report.screen import Bar, Cell, Screen, TableView, number, shown_interval
 

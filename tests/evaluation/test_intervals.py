@@ -7,7 +7,6 @@ from scipy import stats
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from actionrnn.evaluation.paired import exchanges, paired_differences
 from actionrnn.evaluation.figures import GroupedScores, mean_figures
 from actionrnn.evaluation.intervals import (
     MIN_GROUPS,
@@ -20,6 +19,7 @@ from actionrnn.evaluation.intervals import (
     figure,
     group_ids,
 )
+from actionrnn.evaluation.paired import exchanges, paired_differences
 
 GROUPS = (3, 5, 10, 40)
 
