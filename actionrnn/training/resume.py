@@ -131,6 +131,16 @@ def _check_end(settings: Settings, checkpoint: dict[str, Any]) -> None:
                 f"--trainer.{key} {limit}: the checkpoint has {reached} already; give more, or "
                 f"start a new run"
             )
+    old_epochs = parsed(checkpoint[CHECKPOINT_KEY]["recipe"]).trainer.max_epochs
+    callbacks = _flat(recipe_of(settings))["trainer.callbacks"]
+    if settings.trainer.max_epochs != old_epochs and any(
+        each["class_path"].endswith("StochasticWeightAveraging") for each in callbacks
+    ):
+        raise UsageError(
+            f"--trainer.max_epochs {settings.trainer.max_epochs} (the run: {old_epochs}): "
+            f"StochasticWeightAveraging averages the last share of the epochs, so their number is "
+            f"part of its run; start a new run, with more epochs"
+        )
     patience = settings.early_stopping.patience
     for name, state in checkpoint["callbacks"].items():
         ours = f"EarlyStopping{{'monitor': '{settings.early_stopping.monitor}'"
