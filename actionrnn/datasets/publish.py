@@ -95,15 +95,15 @@ def publish(
     report.add("identical files", _named_twins(clips, content))
     table = _table(root, clips)
     table[CONTENT] = content
-    for column in [name for name in table.columns if name.startswith("split")]:
-        split = table[column].tolist()
-        if official:
+    columns = {name: table[name].tolist() for name in table if str(name).startswith("split")}
+    if official:
+        for column, split in columns.items():
             split, rows = set_aside(split, table["group"].tolist())
-            split, more = set_aside(split, content)
+            columns[column], more = set_aside(split, content)
             ids = [clips[row].video_id for row in sorted({*rows, *more})]
             report.add(f"set aside in {column} (shared with val or test)", ids)
-        groups = groups_with_equal_files(table)
-        table[column] = carve_val(split, table["label"].tolist(), groups, val, seed)
+    groups = groups_with_equal_files(table)
+    table = table.assign(**carve_val(columns, table["label"].tolist(), groups, val, seed))
     manifest = Manifest(root, table, list(class_names))
     for column in manifest.splits:
         leaks = manifest.check_split(column, allow_leak)

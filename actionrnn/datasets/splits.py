@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,11 @@ def grouped_folds(
 
 
 def carve(
-    labels: Sequence[str], groups: Sequence[str], fraction: float, seed: int = 0
+    labels: Sequence[str],
+    groups: Sequence[str],
+    fraction: float,
+    seed: int = 0,
+    times_used: Sequence[int] | None = None,
 ) -> NDArray[np.bool_]:
     """True for about `fraction` of the clips of every class, by whole groups.
 
@@ -67,16 +71,28 @@ def carve(
     A class left without any gets its smallest group. The last group of a class is never taken.
     Of a few such orders the one that comes closest wins.
 
+    Args:
+        labels: of the clips.
+        groups: of the clips; a clip with an empty group is a group of its own.
+        fraction: of every class.
+        seed: of the orders.
+        times_used: of every clip; groups that were used less often come first.
+
     Raises:
         ValueError: unless 0 < fraction < 1.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"a fraction of {fraction} cannot be split off: it must lie in 0 to 1")
     counts_G, group_of = _class_counts(labels, groups)
+    used_G = np.zeros(len(counts_G), dtype=np.int64)
+    if times_used is not None:
+        np.maximum.at(used_G, group_of, times_used)
     rng = np.random.default_rng(seed)
     best, best_error = np.zeros(len(counts_G), dtype=np.bool_), float("inf")
     for _ in range(_ORDERS):
-        taken, error = _take(counts_G, fraction, rng.permutation(len(counts_G)).tolist())
+        order = rng.permutation(len(counts_G))
+        order = order[np.argsort(used_G[order], kind="stable")]
+        taken, error = _take(counts_G, fraction, order.tolist())
         if error < best_error - 1e-9:
             best, best_error = taken, error
         if best_error < _CLOSE_ENOUGH:
@@ -121,23 +137,34 @@ def _take(
 
 
 def carve_val(
-    column: Sequence[str],
+    columns: Mapping[str, Sequence[str]],
     labels: Sequence[str],
     groups: Sequence[str],
     fraction: float,
     seed: int = 0,
-) -> list[str]:
-    """A split column in which `fraction` of train, by whole groups, has become val.
+) -> dict[str, list[str]]:
+    """Split columns in which `fraction` of train, by whole groups, has become val.
 
-    With a fraction of 0, or a column that has val clips already, nothing changes.
+    Over the columns the groups take turns: one that validated an earlier column comes last, so
+    that of many folds each validates with other groups, and none is kept from training in all.
+    With a fraction of 0, or in a column that has val clips already, nothing changes.
     """
-    result = list(column)
-    train = [row for row, name in enumerate(result) if name == "train"]
-    if not fraction or "val" in result or not train:
-        return result
-    chosen = carve([labels[row] for row in train], [groups[row] for row in train], fraction, seed)
-    for row in np.array(train)[chosen]:
-        result[row] = "val"
+    times_used = np.zeros(len(labels), dtype=np.int64)
+    result = {}
+    for name, column in columns.items():
+        parts = np.array(column, dtype=object)
+        rows = np.flatnonzero(parts == "train")
+        if fraction and len(rows) and "val" not in column:
+            chosen = carve(
+                [labels[row] for row in rows],
+                [groups[row] for row in rows],
+                fraction,
+                seed,
+                times_used[rows],
+            )
+            parts[rows[chosen]] = "val"
+        times_used += parts == "val"
+        result[name] = parts.tolist()
     return result
 
 
@@ -154,7 +181,7 @@ def fraction_column(
         raise ValueError(f"val {val} and test {test}: test must be above 0, and both below 1")
     require_two_groups(labels, groups)
     split = np.where(carve(labels, groups, test, seed), "test", "train").tolist()
-    return carve_val(split, labels, groups, val / (1 - test), seed)
+    return carve_val({"split1": split}, labels, groups, val / (1 - test), seed)["split1"]
 
 
 def fold_columns(
@@ -162,11 +189,11 @@ def fold_columns(
 ) -> dict[str, list[str]]:
     """`split1` ... `splitK`: fold k is test, `val` of the other clips is val, the rest train."""
     fold = grouped_folds(labels, groups, num_folds, seed)
-    columns = {}
-    for number in range(num_folds):
-        split = np.where(fold == number, "test", "train").tolist()
-        columns[f"split{number + 1}"] = carve_val(split, labels, groups, val, seed)
-    return columns
+    columns = {
+        f"split{number + 1}": np.where(fold == number, "test", "train").tolist()
+        for number in range(num_folds)
+    }
+    return carve_val(columns, labels, groups, val, seed)
 
 
 def inner_folds(manifest: Manifest, column: str, num_folds: int, seed: int = 0) -> Manifest:

@@ -185,9 +185,9 @@ class ActionDataModule(pl.LightningDataModule):
             )
         table = manifest.table
         groups = groups_with_equal_files(table)
-        part = carve_val(
-            table[column].tolist(), table["label"].tolist(), groups, self.val_from_train
-        )
+        columns = {name: table[name].tolist() for name in manifest.splits}
+        labels = table["label"].tolist()
+        part = carve_val(columns, labels, groups, self.val_from_train)[column]
         if "val" not in part:
             raise DataRejected(
                 f"{self.root}: {flag} can carve nothing from {column}: the training clips of each "

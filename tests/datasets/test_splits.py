@@ -173,13 +173,26 @@ def test_one_split_by_fractions() -> None:
 def test_val_is_carved_from_train_alone_and_only_once() -> None:
     labels, groups = clips(4)
     given = ["test" if group in ("g0", "g1") else "train" for group in groups]
-    column = carve_val(given, labels, groups, 0.2)
+    column = carve_val({"split1": given}, labels, groups, 0.2)["split1"]
     assert [a for a, b in zip(column, given, strict=True) if b == "test"] == ["test"] * given.count(
         "test"
     )
     assert set(column) == {"train", "val", "test"}
-    assert carve_val(column, labels, groups, 0.2, seed=9) == column
-    assert carve_val(given, labels, groups, 0.0) == given
+    assert carve_val({"a": column}, labels, groups, 0.2, seed=9) == {"a": column}
+    assert carve_val({"a": given}, labels, groups, 0.0) == {"a": given}
+
+
+@pytest.mark.parametrize("num_groups", [10, 44])
+def test_groups_take_turns_in_validating_the_folds(num_groups: int) -> None:
+    """With one seed for all folds, the same two groups would validate nearly every one."""
+    labels, groups = ["a", "b", "c"] * 2 * num_groups, np.repeat(np.arange(num_groups), 6)
+    columns = fold_columns(labels, [f"g{group}" for group in groups], 10, val=0.2)
+    times = [
+        sum("val" in np.array(split)[groups == group] for split in columns.values())
+        for group in range(num_groups)
+    ]
+    assert max(times) - min(times) <= 1
+    assert sum(times) >= 10
 
 
 def test_leaking_training_clips_are_set_aside() -> None:
