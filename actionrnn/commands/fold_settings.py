@@ -7,13 +7,12 @@ from typing import Any
 
 from actionrnn.commands.sweep import Sweep, best_trial, search
 from actionrnn.commands.sweep_results import OBJECTIVE, trials_table
-from actionrnn.datasets.splits import inner_folds
 from actionrnn.errors import UsageError
 from actionrnn.files import publish_json
 from actionrnn.progress import tell
 from actionrnn.report.run_tables import print_top
+from actionrnn.training.inner import save_inner_folds
 from actionrnn.training.settings import Settings, changed, recipe_of
-from actionrnn.training.trainer import build
 
 
 @dataclass(frozen=True)
@@ -49,17 +48,9 @@ def choose(
         UsageError: if the folder holds a choice by other settings.
         ActionRNNError: if the clips do not make so many folds, or no trial gives a score.
     """
-    data = build(settings).data
-    inner = inner_folds(data.manifest_with_content(), column, num_inner, settings.seed_everything)
-    where = folder / "inner"
-    inner.save(where)
-    here = {
-        "data.root": str(where),
-        "data.features_dir": str(data.features_dir),
-        "data.val_from_train": 0.0,  # an inner fold validates with clips of its own
-    }
-    recipe = recipe_of(changed(settings, {**here, "trainer.logger": False}))
-    sweep = Sweep(str(folder), recipe, inner.splits, space, False)
+    inner = save_inner_folds(settings, column, folder / "inner", num_inner)
+    recipe = recipe_of(changed(settings, {**inner.changes, "trainer.logger": False}))
+    sweep = Sweep(str(folder), recipe, inner.columns, space, False)
     file = folder / "sweep.json"
     if file.exists() and json.loads(file.read_text()) != asdict(sweep):
         raise UsageError(f"{file} is of other settings; take another --run.folder")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from actionrnn.commands.config import settings_with_data
+from actionrnn.commands.config import compose, option_value, settings_with_data
 from actionrnn.commands.fold_settings import FoldChoice, choose
 from actionrnn.commands.search_space import read_space
 from actionrnn.commands.split_columns import split_columns
@@ -35,6 +35,9 @@ def main(arguments: list[str]) -> int:
     """Everything `fit` takes; one run folder per split column below one folder."""
     options, words = _parser().parse_known_args(arguments)
     settings = settings_with_data(words)
+    config, rest = compose(words)
+    if "refit" not in config and option_value("--refit", rest) is None:
+        settings = changed(settings, {"refit": True})
     seeds_of(settings)
     columns = split_columns(settings)
     folder = folder_of_many(settings, "folds")
@@ -53,7 +56,7 @@ def _fit_folds(
     runs = {}
     for column in columns:
         tell(f"\n{column}")
-        picked = chosen[column].settings if chosen else {}
+        picked = {"inner": 0, **chosen[column].settings} if chosen else {}
         fold = changed(settings, {"data.split": column, **picked})
         runs[column] = over_seeds(fold, folder / column, fit_and_test)
     summary = summarise_folds(runs)
@@ -78,8 +81,11 @@ def _parser() -> argparse.ArgumentParser:
             "the protocol of UCF101 and HMDB51 (three splits) and of surveillance fights (five "
             "folds by recording). --seeds N does it N times over, with the spread of the seeds, "
             "and how the N runs of a fold do together, as one model. "
-            "With --space each fold first chooses its settings, by cross-validation over its own "
-            "training and validation clips: no test clip is looked at, in any fold's choice."
+            "Each fold is trained on its training and validation clips, for the number of epochs "
+            "that its validation clips choose (--refit false: on its training clips alone), or "
+            "--inner K inner folds by group. With --space each fold first chooses its settings, "
+            "by cross-validation (--inner 4) over its own training and validation clips. No test "
+            "clip is looked at, in any fold's choice."
         ),
         epilog="a command with --space that was broken off goes on with the same --run.folder",
         allow_abbrev=False,
@@ -91,7 +97,6 @@ def _parser() -> argparse.ArgumentParser:
         default=NUM_TRIALS,
         help=f"of each fold, {TRIALS_HELP} (default: {NUM_TRIALS})",
     )
-    parser.add_argument("--inner", type=int, default=4, help="inner folds, by group (default: 4)")
     return parser
 
 
@@ -104,7 +109,7 @@ def choose_settings(
     check_space(space, settings)
     return {
         column: choose(
-            settings, column, folder / "choice" / column, space, options.trials, options.inner
+            settings, column, folder / "choice" / column, space, options.trials, settings.inner or 4
         )
         for column in columns
     }

@@ -23,7 +23,7 @@ EXAMPLES = {
         "actionrnn predict --ckpt_path runs/mine    # clips of the dataset",
     ),
 }
-_RUN = ("ckpt_path", "run.name", "run.folder", "seed_everything", "seeds")
+_RUN = ("ckpt_path", "run.name", "run.folder", "seed_everything", "seeds", "refit", "inner")
 _DATA = ("data.root", "data.split", "data.batch_size", "data.sampler", "data.val_from_train")
 _FEATURES = (
     "features.backbone.name",
@@ -43,7 +43,7 @@ _MODEL = (
     "model.dropout",
     "model.learning_rate",
 )
-_TRAINER = ("trainer.max_epochs", "early_stopping.patience", "trainer.accelerator")
+_TRAINER = ("trainer.max_epochs", "keep", "early_stopping.patience", "trainer.accelerator")
 _SCORED = ("data.root", "data.split", "data.subset", "data.allow_leak", "data.batch_size")
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "fit": {

@@ -15,6 +15,8 @@ from actionrnn.progress import tell
 from actionrnn.report.run_screens import summary_screen
 from actionrnn.report.terminal import print_ranking, print_screen
 from actionrnn.training.fit import fit
+from actionrnn.training.run import FitFigures
+from actionrnn.training.selection import FEW_CLIPS
 from actionrnn.training.settings import Settings
 
 TAKES_VERB = True
@@ -48,14 +50,28 @@ def _fit(settings: Settings) -> None:
         return
     figures = fitted.figures
     if figures.validation:
-        score = figures.validation.get("macro_accuracy", 0.0)
-        tell(f"best validation macro accuracy {score:.3f} after {figures.seconds:.1f} s")
+        tell(validation_line(figures))
     else:
         tell(f"trained for {figures.seconds:.1f} s; nothing was validated, so no epoch is best")
     if fitted.best is None:
         tell("no checkpoint was saved: --trainer.enable_checkpointing is false")
     else:
         tell(f"next: actionrnn test --ckpt_path {shlex.quote(str(fitted.best))}")
+
+
+def validation_line(figures: FitFigures) -> str:
+    """What validation came to, on how many clips, and what one seed on so few is worth."""
+    score = figures.validation.get("macro_accuracy", 0.0)
+    which = "of the last epoch" if figures.kept == "last" else "of the best epoch"
+    if figures.refit:
+        which = "before it was trained with them"
+    line = (
+        f"validation macro accuracy {score:.3f} {which} ({figures.num_val_clips} clips), "
+        f"{figures.seconds:.1f} s"
+    )
+    if figures.num_val_clips < FEW_CLIPS:
+        line += "\nfew clips: another seed may differ by much; --seeds 3 shows the spread"
+    return line
 
 
 def _validate(settings: Settings) -> None:

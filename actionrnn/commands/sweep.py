@@ -37,7 +37,8 @@ from actionrnn.files import publish_json, publish_text
 from actionrnn.progress import tell
 from actionrnn.report.run_tables import print_top
 from actionrnn.training.finite import NotFinite
-from actionrnn.training.fit import Fitted, fit
+from actionrnn.training.fit import fit
+from actionrnn.training.run import Fitted
 from actionrnn.training.settings import Settings, changed, parsed, recipe_of
 
 TAKES_VERB = False
@@ -259,7 +260,8 @@ def _objective(optuna: Any, sweep: Sweep, space: Space) -> Callable[[Any], float
                 for key, value in twin.user_attrs.items():
                     trial.set_user_attr(key, value)
                 return float(twin.value)
-        settings = changed(parsed(sweep.recipe), {"trainer.logger": False, **params})
+        plain = {"trainer.logger": False, "refit": False, "inner": 0}
+        settings = changed(parsed(sweep.recipe), {**plain, **params})
         by_epoch = sweep.prune and len(sweep.columns) == 1
         watchers = [ReportEpochs(trial, optuna.TrialPruned)] if by_epoch else []
         runs: list[Fitted] = []

@@ -95,7 +95,8 @@ def publish(
     report.add("identical files", _named_twins(clips, content))
     table = _table(root, clips)
     table[CONTENT] = content
-    columns = {name: table[name].tolist() for name in table if str(name).startswith("split")}
+    names = [str(name) for name in table.columns if str(name).startswith("split")]
+    columns = {name: table[name].tolist() for name in names}
     if official:
         for column, split in columns.items():
             split, rows = set_aside(split, table["group"].tolist())

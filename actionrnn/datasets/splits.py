@@ -63,7 +63,7 @@ def carve(
     groups: Sequence[str],
     fraction: float,
     seed: int = 0,
-    times_used: Sequence[int] | None = None,
+    times_used: NDArray[np.int64] | None = None,
 ) -> NDArray[np.bool_]:
     """True for about `fraction` of the clips of every class, by whole groups.
 
@@ -153,7 +153,7 @@ def carve_val(
     result = {}
     for name, column in columns.items():
         parts = np.array(column, dtype=object)
-        rows = np.flatnonzero(parts == "train")
+        rows = np.flatnonzero(parts == "train").tolist()
         if fraction and len(rows) and "val" not in column:
             chosen = carve(
                 [labels[row] for row in rows],

@@ -16,8 +16,9 @@ from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.training.checkpoint import read_checkpoint
 from actionrnn.training.data import Subset
-from actionrnn.training.fit import FitFigures, fit, folder_of
+from actionrnn.training.fit import fit
 from actionrnn.training.refusals import refusals
+from actionrnn.training.run import FitFigures, folder_of
 from actionrnn.training.run_folder import holds_run, new_run_folder
 from actionrnn.training.settings import Settings, changed
 from actionrnn.training.trainer import build, scoring_trainer

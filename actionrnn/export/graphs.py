@@ -129,12 +129,11 @@ class Step(nn.Module):
         else:
             frames_BLD = torch.zeros_like(features_BD)[:, None].expand(-1, lag, -1)
             inputs = InputState(frames_BLD, torch.zeros_like(features_BD[:, 0], dtype=torch.int64))
-        layers: tuple[tuple[Tensor, ...], ...] = ()
-        if isinstance(self.head.encoder, RecurrentStack):
-            layers = tuple(
-                tuple(next(waiting) for _ in self.head.encoder.cell(layer, "forward").state_names)
-                for layer in range(self.head.encoder.num_layers)
-            )
+        layers = tuple(
+            tuple(next(waiting) for _ in names)
+            for head in self.head.members
+            for names in _layer_states(head)
+        )
         return HeadState(inputs, layers, tuple(waiting))
 
     def _flat(self, state: HeadState) -> list[Tensor]:
@@ -154,17 +153,27 @@ def state_tensors(head: Head) -> list[StateTensor]:
     found = []
     if head.inputs.kinds != ("features",):
         found = [StateTensor("last_frames", 0.0), StateTensor("frames_seen", 0.0)]
-    if isinstance(head.encoder, RecurrentStack):
-        found += [
-            StateTensor(f"layer{layer}_{name}", 0.0)
-            for layer in range(head.encoder.num_layers)
-            for name in head.encoder.cell(layer, "forward").state_names
-        ]
+    several = len(head.members) > 1
+    found += [
+        StateTensor(f"{f'seed{place}_' if several else ''}layer{layer}_{name}", 0.0)
+        for place, member in enumerate(head.members)
+        for layer, names in enumerate(_layer_states(member))
+        for name in names
+    ]
     pooled = head.initial_state(1).pooled
     return found + [
         StateTensor(f"pooled{place}", float(tensor.flatten()[0]))
         for place, tensor in enumerate(pooled)
     ]
+
+
+def _layer_states(head: Head) -> list[tuple[str, ...]]:
+    """What each layer of a head keeps from frame to frame, by name."""
+    encoder = head.encoder
+    if not isinstance(encoder, RecurrentStack):
+        return []
+    layers = range(encoder.num_layers)
+    return [tuple(encoder.cell(layer, "forward").state_names) for layer in layers]
 
 
 def _probabilities(logits_BK: Tensor, num_views: int, temperature: float) -> Tensor:

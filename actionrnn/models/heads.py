@@ -203,6 +203,11 @@ class Head(nn.Module):
         self.inputs.fit(batches)
 
     @property
+    def members(self) -> list["Head"]:
+        """This head alone; of several seeds as one model (`models.ensemble`), each."""
+        return [self]
+
+    @property
     def num_parameters(self) -> int:
         """Numbers that training changes."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)

@@ -46,12 +46,14 @@ class BatchOrder:
         batch_size: rows per batch over all processes together.
         shuffle: new order every epoch.
         weights: draw rows with these weights and replacement instead (balanced sampling).
+        min_steps: an epoch goes through the rows as often as it takes for so many batches.
     """
 
     num_rows: int
     batch_size: int
     shuffle: bool = False
     weights: Tensor | None = None
+    min_steps: int = 1
     seed: int = 0
     rank: int = 0
     world_size: int = 1
@@ -70,16 +72,25 @@ class BatchOrder:
         return torch.randint(num_views, (self.num_rows,), generator=self.generator(purpose=1))
 
     def _order(self) -> Tensor:
+        generator = self.generator()
         if self.weights is not None:
             return torch.multinomial(
-                self.weights.double(), self.num_rows, replacement=True, generator=self.generator()
+                self.weights.double(), self._num_drawn, replacement=True, generator=generator
             )
         if self.shuffle:
-            return torch.randperm(self.num_rows, generator=self.generator())
+            times = self._num_drawn // self.num_rows
+            passes = [torch.randperm(self.num_rows, generator=generator) for _ in range(times)]
+            return torch.cat(passes)
         return torch.arange(self.num_rows)
 
+    @property
+    def _num_drawn(self) -> int:
+        """Rows of an epoch, each as often as every other."""
+        wanted = (self.min_steps - 1) * self.batch_size + 1
+        return self.num_rows * max(1, -(-wanted // self.num_rows))
+
     def __len__(self) -> int:
-        return -(-self.num_rows // self.batch_size)
+        return -(-self._num_drawn // self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
         for rows in self._order().split(self.batch_size):

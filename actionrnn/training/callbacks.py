@@ -2,11 +2,12 @@
 
 import csv
 import io
+import math
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +17,7 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, StochasticWeightAv
 
 from actionrnn.files import publish_text
 from actionrnn.training.gradient_health import GradientHealth
+from actionrnn.training.selection import Kept
 
 __all__ = [
     "EpochLines",
@@ -53,22 +55,27 @@ class RunStart(Callback):
 
 
 class KeepCheckpoints(Checkpoint):
-    """`best.ckpt`, of the first epoch with the best `val/macro_accuracy`, and `last.ckpt`.
+    """`best.ckpt`, of the epoch that counts, and `last.ckpt`.
+
+    What counts is the best `val/macro_accuracy`, of equal ones the lowest `val/loss`, then the
+    latest; or always the latest, where there are too few clips to choose by.
 
     Both are saved where an epoch ends, so that a run can go on from them; of several validations
     within an epoch the best is saved at once. `last.ckpt` is there whenever a step was taken.
 
     Args:
         folder: where they go; None saves none.
+        kept: which epoch counts.
 
     Attributes:
-        figures: every `val/` figure of the best epoch by name; empty before the first validation.
+        figures: every `val/` figure of that epoch by name; empty before the first validation.
         epoch: its number, from 0; None before.
         seconds: of training, from the first part of a resumed run on.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, kept: Kept = "best") -> None:
         self.folder = folder
+        self.kept: Kept = kept
         self.figures: dict[str, float] = {}
         self.epoch: int | None = None
         self.seconds = 0.0
@@ -86,7 +93,7 @@ class KeepCheckpoints(Checkpoint):
         if trainer.sanity_checking:
             return
         found = validation_figures(trainer)
-        if found.get("macro_accuracy", -1.0) <= self.figures.get("macro_accuracy", -1.0):
+        if self.kept == "best" and rank(found) < rank(self.figures):
             return
         self.figures, self.epoch, self._is_new_best = found, trainer.current_epoch, True
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
@@ -94,8 +101,7 @@ class KeepCheckpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the epoch."""
-        self._save_best(trainer)
-        self._save(trainer, "last")
+        self._save_whole(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save what the last epoch does not hold: weights that were averaged over the run."""
@@ -105,7 +111,12 @@ class KeepCheckpoints(Checkpoint):
             for each in trainer.callbacks  # type: ignore[attr-defined]
         )
         if averaged or trainer.global_step != self._saved_step:
-            self._save(trainer, "last")
+            self._save_whole(trainer)
+
+    def _save_whole(self, trainer: pl.Trainer) -> None:
+        self._is_new_best |= self.kept == "last"
+        self._save_best(trainer)
+        self._save(trainer, "last")
 
     def _save_best(self, trainer: pl.Trainer) -> None:
         if self._is_new_best:
@@ -130,6 +141,11 @@ class KeepCheckpoints(Checkpoint):
         """Go on where the resumed run was."""
         self.figures, self.epoch = state_dict["figures"], state_dict["epoch"]
         self.seconds = state_dict["seconds"]
+
+
+def rank(figures: Mapping[str, float]) -> tuple[float, float]:
+    """The greater, the better the epoch that has these validation figures."""
+    return figures.get("macro_accuracy", -1.0), -figures.get("loss", math.inf)
 
 
 def validation_figures(trainer: pl.Trainer) -> dict[str, float]:

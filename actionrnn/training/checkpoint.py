@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,37 @@ def refuse_code(named: str, given: str | None) -> None:
 def names_code(backbone: str) -> bool:
     """Whether a backbone's name is code to import: `module:factory`."""
     return ":" in backbone and not backbone.startswith("timm:") and not is_imported(backbone)
+
+
+def joined(checkpoints: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Runs that differ in their seeds alone as one checkpoint, to be scored, not trained further.
+
+    Args:
+        checkpoints: read from the runs, in the order of the members.
+
+    Raises:
+        ActionRNNError: if they are not of one recipe, on the same clips and features.
+    """
+    first = checkpoints[0]
+    about = first[CHECKPOINT_KEY]
+    for other in checkpoints[1:]:
+        for key in ("class_names", "feature_spec", "model"):
+            if other[CHECKPOINT_KEY][key] != about[key]:
+                raise ActionRNNError(f"runs of different {key} cannot be one model")
+        ours, theirs = about["identity"], other[CHECKPOINT_KEY]["identity"]
+        if ours["split_hash"] != theirs["split_hash"]:
+            raise ActionRNNError("runs on different splits cannot be one model")
+    weights = {
+        name.replace("head.", f"head.heads.{place}.", 1): value
+        for place, checkpoint in enumerate(checkpoints)
+        for name, value in checkpoint["state_dict"].items()
+    }
+    whole = {"optimizer_states", "lr_schedulers", "loops", "callbacks"}
+    return {
+        **{key: value for key, value in first.items() if key not in whole},
+        "state_dict": weights,
+        CHECKPOINT_KEY: {**about, "model": {**about["model"], "members": len(checkpoints)}},
+    }
 
 
 def load_recognizer(checkpoint: dict[str, Any]) -> ActionRecognizer:

@@ -88,6 +88,8 @@ class ActionDataModule(pl.LightningDataModule):
         split: manifest column that says train, val, test or unused for each clip.
         features_dir: where feature stores are kept; null is `<root>/features`.
         batch_size: clips per training step, over all processes together.
+        min_epoch_steps: an epoch has at least so many training steps: few clips are gone through
+            several times, so that 40 clips and 40,000 are both trained to the end.
         sampler: `shuffle` sees each training clip once an epoch; `balanced` draws clips so that
             every class is equally frequent.
         subset: the part of the split that `test` and `predict` read.
@@ -95,6 +97,7 @@ class ActionDataModule(pl.LightningDataModule):
             result is then marked as leaked.
         val_from_train: share of the training clips, by whole groups, that validates a split
             without validation clips (leave-one-out), 0 <= share < 1.
+        val_as_train: train on the validation clips too; nothing is left to validate with.
         features: what a feature is: backbone, sampling, transform.
         extraction: how missing features are computed.
 
@@ -113,12 +116,16 @@ class ActionDataModule(pl.LightningDataModule):
         subset: Subset = "test",
         allow_leak: bool = False,
         val_from_train: float = 0.0,
+        min_epoch_steps: int = 1,
+        val_as_train: bool = False,
         features: FeatureSettings = FeatureSettings(),  # noqa: B008  (frozen)
         extraction: ExtractionSettings = ExtractionSettings(),
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"--data.batch_size {batch_size}: must be at least 1")
+        if min_epoch_steps < 1:
+            raise ValueError(f"--data.min_epoch_steps {min_epoch_steps}: must be at least 1")
         if not 0 <= val_from_train < 1:
             raise ValueError(f"--data.val_from_train {val_from_train}: must be in 0 to 1")
         self.root = expand_path(root)
@@ -129,6 +136,8 @@ class ActionDataModule(pl.LightningDataModule):
         self.subset: Subset = subset
         self.allow_leak = allow_leak
         self.val_from_train = val_from_train
+        self.min_epoch_steps = min_epoch_steps
+        self.val_as_train = val_as_train
         self.features = features
         self.extraction = extraction
         self.leaked = False
@@ -161,7 +170,7 @@ class ActionDataModule(pl.LightningDataModule):
                 self.leaked = True
                 first = str(error).split("\n")[0]
                 tell(f"warning: {first} Every result is marked as leaked.")
-            self._manifest = manifest
+            self._manifest = self._with_val_as_train(manifest)
         return self._manifest
 
     def manifest_with_content(self) -> Manifest:
@@ -194,6 +203,14 @@ class ActionDataModule(pl.LightningDataModule):
                 f"class are of one group (recording)"
             )
         return Manifest(manifest.root, table.assign(**{column: part}), manifest.class_names)
+
+    def _with_val_as_train(self, manifest: Manifest) -> Manifest:
+        """The manifest with the split's validation clips among those to train on, if asked."""
+        if not self.val_as_train:
+            return manifest
+        table = manifest.table
+        column = table[self.split].replace("val", "train")
+        return Manifest(manifest.root, table.assign(**{self.split: column}), manifest.class_names)
 
     @property
     def store(self) -> FeatureStore:
@@ -234,6 +251,8 @@ class ActionDataModule(pl.LightningDataModule):
             "sampler": self.sampler,
             "allow_leak": self.allow_leak,
             "val_from_train": self.val_from_train,
+            "min_epoch_steps": self.min_epoch_steps,
+            "val_as_train": self.val_as_train,
         }
 
     def identity(self) -> dict[str, Any]:
@@ -425,6 +444,11 @@ class ActionDataModule(pl.LightningDataModule):
         """
         ids: list[str] = self.part(subset).table["video_id"].tolist()
         if not ids:
+            if subset == "val" and self.val_as_train:
+                raise DataRejected(
+                    f"{self.root}: this model was trained on the validation clips too (refit), so "
+                    f"there are none; figures on them are those of fit.json, from before"
+                )
             carve = ", or carve some from train with --data.val_from_train 0.2"
             raise DataRejected(
                 f"{self.root}: no clip is '{subset}' in column {self.split!r} "
@@ -486,6 +510,7 @@ class ActionDataModule(pl.LightningDataModule):
             batch_size=self.batch_size,
             shuffle=train,
             weights=weights,
+            min_steps=self.min_epoch_steps if train else 1,
             seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
             rank=trainer.global_rank if trainer and not whole else 0,
             world_size=trainer.world_size if trainer and not whole else 1,

@@ -1,268 +1,178 @@
-"""The one way to train: settings in, a run folder and its figures out."""
+"""The one way to train: settings in, a run folder and its figures out.
 
-import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+A run that is refitted is trained twice: without the validation clips (or in inner folds), which
+gives its validation figures and the number of epochs, in `RUN/choosing`; then with them, for so
+many epochs, in `RUN`.
+"""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
-import torch
-import yaml
-from pytorch_lightning import seed_everything
-from pytorch_lightning.callbacks import Callback, LearningRateFinder
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.callbacks import Callback
 
 from actionrnn.errors import Interrupted, UsageError
-from actionrnn.files import publish_json, publish_text
-from actionrnn.process import quiet_libraries
+from actionrnn.files import publish_json, safe_yaml
 from actionrnn.progress import tell
-from actionrnn.training.callbacks import (
-    EpochLines,
-    EpochRows,
-    KeepCheckpoints,
-    RunStart,
-    StopOnSignal,
-    keep_rows_before,
-)
-from actionrnn.training.checkpoint import read_checkpoint
-from actionrnn.training.refusals import check_limits, refusals
-from actionrnn.training.resume import check_resume, require_whole
-from actionrnn.training.run_folder import (
-    StartedFolder,
-    holds_run,
-    is_first_process,
-    new_run_folder,
-    newest_checkpoint,
-    run_folder_of,
-    write_environment,
-)
-from actionrnn.training.settings import Settings, recipe_of
-from actionrnn.training.trainer import Built, build, fitting_trainer, shows_progress_bar
+from actionrnn.training.callbacks import rank, read_rows
+from actionrnn.training.inner import inner_settings
+from actionrnn.training.run import Fitted, FitFigures, refuse_finished, train
+from actionrnn.training.run_folder import is_first_process, newest_checkpoint, new_run_folder
+from actionrnn.training.selection import which_kept
+from actionrnn.training.settings import Settings, changed, recipe_of
+
+CHOOSING = "choosing"
+CHOICE = "choice.json"
 
 
 @dataclass(frozen=True)
-class FitFigures:
-    """What a training run came to; `fit.json`.
+class Choice:
+    """What the runs without the validation clips came to; `choosing/choice.json`.
 
     Attributes:
-        seconds: of training alone; extraction of missing features comes before.
-        epochs: finished.
-        num_parameters: of the head.
-        seed: of all randomness.
-        leaked: the split shares recordings between its parts.
-        best_epoch: from 0; None where nothing was validated.
-        validation: the `val/` figures of that epoch by name.
+        epochs: to train for.
+        kept: by which rule; see `training.selection`.
+        validation: `val/` figures of that epoch by name, over all clips that validated.
+        num_val_clips: how many these were.
+        seconds: of training.
     """
 
-    seconds: float
     epochs: int
-    num_parameters: int
-    seed: int
-    leaked: bool
-    best_epoch: int | None
+    kept: str
     validation: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A run folder and its figures."""
-
-    folder: Path
-    figures: FitFigures
-
-    @property
-    def best(self) -> Path | None:
-        """The checkpoint of the best epoch; of a run without validation the last one.
-
-        None where none was to be saved.
-        """
-        files = (self.folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
-        return next((file for file in files if file.is_file()), None)
+    num_val_clips: int
+    seconds: float
 
 
 def fit(settings: Settings, callbacks: Sequence[Callback] = (), quiet: bool = False) -> Fitted:
     """Train one run, or go on with the one that `settings.ckpt_path` names.
 
-    Nothing is written before settings, data and checkpoint have been accepted; of a run that ends
-    before its first checkpoint nothing is left.
-
     Args:
-        settings: see `training.settings`; `run.folder` is where it goes, or a new folder below
-            `run.root`; a resumed run goes on in the folder of its checkpoint.
-        callbacks: what else watches the run.
+        settings: see `training.settings` and `training.run.train`. With `refit` or `inner` a
+            broken-off run goes on, choice and all, with the same settings and `run.folder`.
+        callbacks: what else watches the run (and those that choose its epochs).
         quiet: say nothing of it (one of many).
 
     Raises:
-        ActionRNNError: for settings, data or a checkpoint that cannot be used, and for a loss that
-            is no number.
+        ActionRNNError: see `train`.
         Interrupted: after Ctrl-C, saying what is kept.
     """
-    quiet_libraries()
-    if settings.seeds != 1:
-        raise UsageError(f"--seeds {settings.seeds}: only fit, folds and compare repeat runs")
-    check_limits(settings)
-    checkpoint = _checkpoint_of(settings)
-    # Said to nobody: the number is in fit.json and in every checkpoint.
-    seed_everything(settings.seed_everything, workers=True, verbose=False)
-    built = build(settings)
-    built.model.recipe = recipe_of(settings)
-    if checkpoint and any(isinstance(each, LearningRateFinder) for each in built.callbacks):
-        # It was searched when the run began; the checkpoint holds what was found.
-        built = built._replace(
-            callbacks=[each for each in built.callbacks if not isinstance(each, LearningRateFinder)]
-        )
-    _refuse_finished(settings)
-    with _folder_for(settings) as started:
-        return _train(settings, built, started, callbacks, quiet, checkpoint)
+    if settings.inner < 0 or settings.inner == 1:
+        raise UsageError(f"--inner {settings.inner}: 0 for none, or 2 folds and more")
+    if (settings.refit or settings.inner) and not settings.ckpt_path:
+        settings = _chosen(settings, callbacks, quiet)
+    return _with_choice(train(settings, callbacks, quiet))
 
 
-def _checkpoint_of(settings: Settings) -> dict[str, Any] | None:
-    """What a resumed run goes on with, checked; None for a new one."""
-    if not settings.ckpt_path:
-        return None
-    checkpoint = read_checkpoint(settings.ckpt_path)
-    require_whole(checkpoint, settings.ckpt_path)
-    check_resume(settings, checkpoint)
-    return checkpoint
-
-
-def _refuse_finished(settings: Settings) -> None:
-    """Refuse to write a new run over another.
-
-    Raises:
-        UsageError: saying how to go on with it, or replace it.
-    """
-    if not settings.run.folder or settings.run.overwrite or settings.ckpt_path:
-        return
-    if is_first_process() and holds_run(Path(settings.run.folder)):
-        newest = newest_checkpoint(Path(settings.run.folder))
+def _chosen(settings: Settings, callbacks: Sequence[Callback], quiet: bool) -> Settings:
+    """Settings of the refit, after its number of epochs was found."""
+    trainer = settings.trainer
+    if trainer.fast_dev_run or trainer.enable_checkpointing is False:
         raise UsageError(
-            f"--run.folder {settings.run.folder} holds a run. "
-            + (f"Go on with it: --ckpt_path {newest}; or replace" if newest else "Replace")
-            + " it: --run.overwrite true; or take another folder"
+            "--refit and --inner train whole runs and keep them: leave out --trainer.fast_dev_run "
+            "and --trainer.enable_checkpointing"
         )
-
-
-def folder_of(settings: Settings) -> Path:
-    """The folder of the run that a checkpoint belongs to, or where `run.folder` says."""
-    if settings.run.folder:
-        return Path(settings.run.folder)
-    return run_folder_of(settings.ckpt_path)
-
-
-@contextmanager
-def _folder_for(settings: Settings) -> Iterator[StartedFolder | Path]:
-    """The run's folder, locked by the first process of a run.
-
-    Others only know its path, and so does a run that leaves nothing (`fast_dev_run`).
-    """
-    if settings.trainer.fast_dev_run:
-        yield Path(settings.run.root, settings.run.name, "fast_dev_run")
-        return
-    if settings.run.folder or settings.ckpt_path:
-        folder = folder_of(settings)
-    else:
-        folder = new_run_folder(settings.run.root, settings.run.name)
-    if not is_first_process():
-        yield folder
-        return
-    started = StartedFolder(folder)
+    if not settings.run.folder:
+        made = new_run_folder(settings.run.root, settings.run.name)
+        settings = changed(settings, {"run.folder": str(made)})
+    refuse_finished(settings)
+    folder = Path(settings.run.folder)
+    plain = changed(settings, {"refit": False, "inner": 0})
+    kept = f"what was finished is kept; go on: the same command with --run.folder {folder}"
     try:
-        yield started
-    except BaseException:
-        if settings.trainer.enable_checkpointing is not False and not holds_run(folder):
-            started.undo()
-        raise
-    finally:
-        started.release()
-
-
-def _train(
-    settings: Settings,
-    built: Built,
-    started: StartedFolder | Path,
-    callbacks: Sequence[Callback],
-    quiet: bool,
-    checkpoint: dict[str, Any] | None,
-) -> Fitted:
-    folder = started.folder if isinstance(started, StartedFolder) else started
-    saves = settings.trainer.enable_checkpointing is not False
-    keep = KeepCheckpoints(folder / "checkpoints" if saves else None)
-    start = RunStart(lambda trainer: _begin(trainer, built, started, checkpoint, quiet))
-    watchers: list[Callback] = [StopOnSignal(), *callbacks]
-    if not settings.trainer.fast_dev_run:
-        watchers += [EpochRows(folder / "metrics.csv"), keep]
-    if not quiet and not shows_progress_bar(built):
-        watchers.append(EpochLines())
-    with refusals(settings):
-        trainer = fitting_trainer(built, folder, watchers)
-    trainer.callbacks.insert(0, start)  # type: ignore[attr-defined]
-    # Vanishing gradients end as denormal numbers, which a CPU adds up to 8 times slower.
-    torch.set_flush_denormal(True)
-    try:
-        with refusals(settings):
-            trainer.fit(built.model, built.data, ckpt_path=settings.ckpt_path, weights_only=True)
-    except KeyboardInterrupt as stop:
-        raise Interrupted(_interrupted(folder)) from stop
-    finally:
-        torch.set_flush_denormal(False)
-        if isinstance(started, StartedFolder) and not start.was_reached:
-            started.undo()
-    if saves and not settings.trainer.fast_dev_run and not any((folder / "checkpoints").glob("*")):
-        raise UsageError(
-            f"no step was taken, so there is no model: --trainer.max_time "
-            f"{settings.trainer.max_time} is too short"
-        )
-    figures = FitFigures(
-        seconds=round(keep.seconds, 3),
-        epochs=trainer.current_epoch,
-        num_parameters=sum(p.numel() for p in built.model.parameters()),
-        seed=settings.seed_everything,
-        leaked=built.data.leaked,
-        best_epoch=keep.epoch,
-        validation=keep.figures,
-    )
-    if isinstance(started, StartedFolder):
-        publish_json(folder / "fit.json", asdict(figures))
-    return Fitted(folder, figures)
-
-
-def _begin(
-    trainer: pl.Trainer,
-    built: Built,
-    started: StartedFolder | Path,
-    checkpoint: dict[str, Any] | None,
-    quiet: bool,
-) -> None:
-    """Write what a run begins with; everything has been accepted."""
-    recipe = built.model.recipe
-    recipe["model"]["schedule_phases"] = built.model.schedule_phases or None
-    if not isinstance(started, StartedFolder):
-        return
-    folder = started.folder
-    if checkpoint is None:
-        started.clear()
-    else:
-        keep_rows_before(folder / "metrics.csv", checkpoint["epoch"] + 1)
-        (folder / "fit.json").unlink(missing_ok=True)
-        built.early_stopping.patience = recipe["early_stopping"]["patience"]
-    started.remove_leftovers()
-    publish_text(folder / "config.yaml", yaml.safe_dump(recipe, sort_keys=False))
-    write_environment(folder)
-    for logger in trainer.loggers:
-        if not isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(recipe)
+        choice = _choice(settings.inner, plain, folder / CHOOSING, callbacks, quiet)
+    except Interrupted as stop:
+        raise Interrupted(f"interrupted while the number of epochs is chosen; {kept}") from stop
+    if is_first_process():
+        publish_json(folder / CHOOSING / CHOICE, asdict(choice))
     if not quiet:
-        tell(f"run folder: {folder}")
+        tell(
+            f"{choice.num_val_clips} validation clips: macro accuracy "
+            f"{choice.validation.get('macro_accuracy', 0.0):.3f} after {choice.epochs} epochs "
+            f"({choice.kept}); now trained with them too"
+        )
+    refit = {"data.val_as_train": True, "trainer.limit_val_batches": 0, "keep": "last"}
+    length = {"trainer.max_epochs": choice.epochs, "trainer.max_steps": -1}
+    return changed(plain, {**refit, **(length if choice.kept == "best" else {})})
 
 
-def _interrupted(folder: Path) -> str:
-    last = newest_checkpoint(folder)
-    if last is None:
-        return "interrupted before the first epoch was over; nothing is kept, nothing was changed"
-    return (
-        f"interrupted; every whole epoch is kept in {last}\n"
-        f"go on: actionrnn fit --ckpt_path {shlex.quote(str(last))}"
+def _choice(
+    inner: int, plain: Settings, folder: Path, callbacks: Sequence[Callback], quiet: bool
+) -> Choice:
+    """Train without the validation clips, or in inner folds, and see how long it pays."""
+    if not inner:
+        found = _run_once(changed(plain, {"run.folder": str(folder)}), callbacks, quiet).figures
+        epochs = found.epochs if found.kept == "last" else (found.best_epoch or 0) + 1
+        return Choice(epochs, found.kept, found.validation, found.num_val_clips, found.seconds)
+    runs = []
+    for number, alone in enumerate(inner_settings(plain, folder, inner), start=1):
+        if not quiet:
+            tell(f"inner fold {number} of {inner}")
+        here = changed(alone, {"run.folder": str(folder / f"inner{number}"), "keep": plain.keep})
+        runs.append(_run_once(here, callbacks, quiet=True))
+    clips = [run.figures.num_val_clips for run in runs]
+    curve = _pooled([run.folder for run in runs], clips)
+    if not curve:
+        raise UsageError("--inner: no epoch was validated in every fold; train for more epochs")
+    kept = which_kept(plain.keep, sum(clips))
+    last = max(curve)
+    best = last if kept == "last" else max(curve, key=lambda epoch: (*rank(curve[epoch]), epoch))
+    seconds = sum(run.figures.seconds for run in runs)
+    return Choice(best + 1, kept, curve[best], sum(clips), round(seconds, 3))
+
+
+def _run_once(settings: Settings, callbacks: Sequence[Callback], quiet: bool) -> Fitted:
+    """A run that may have been finished, or begun, before the command was broken off."""
+    folder = Path(settings.run.folder)
+    config, figures = folder / "config.yaml", folder / "fit.json"
+    if config.is_file() and not settings.run.overwrite:
+        if safe_yaml(config.read_text()) != recipe_of(settings):
+            raise UsageError(
+                f"{folder} is of other settings: take another --run.folder, or replace what is "
+                f"there: --run.overwrite true"
+            )
+        if figures.is_file():
+            return Fitted(folder, FitFigures(**json.loads(figures.read_text())))
+        if begun := newest_checkpoint(folder):
+            settings = changed(settings, {"ckpt_path": str(begun)})
+    return train(settings, callbacks, quiet)
+
+
+def _pooled(folders: Sequence[Path], num_clips: Sequence[int]) -> dict[int, dict[str, float]]:
+    """`val/` figures of the epochs that every run validated: means, weighed by clips."""
+    tables = [
+        {int(row["epoch"]): row for row in read_rows(folder / "metrics.csv")[1] if row["val/loss"]}
+        for folder in folders
+    ]
+    pooled = {}
+    for epoch in sorted(set.intersection(*map(set, tables))):
+        rows = [table[epoch] for table in tables]
+        names = [name for name in rows[0] if name.startswith("val/") and all(r[name] for r in rows)]
+        pooled[epoch] = {
+            name.removeprefix("val/"): statistics.fmean(
+                [float(row[name]) for row in rows], weights=num_clips
+            )
+            for name in names
+            if not name.startswith("val/num_")
+        }
+    return pooled
+
+
+def _with_choice(fitted: Fitted) -> Fitted:
+    """The run with the validation figures of those that chose its epochs, if there are any."""
+    file = fitted.folder / CHOOSING / CHOICE
+    if not fitted.figures.refit or not file.is_file():
+        return fitted
+    choice = Choice(**json.loads(file.read_text()))
+    figures = replace(
+        fitted.figures,
+        best_epoch=choice.epochs - 1,
+        validation=choice.validation,
+        num_val_clips=choice.num_val_clips,
+        seconds=round(fitted.figures.seconds + choice.seconds, 3),
     )
+    if is_first_process():
+        publish_json(fitted.folder / "fit.json", asdict(figures))
+    return Fitted(fitted.folder, figures)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.models.config import HeadConfig
+from actionrnn.models.ensemble import Ensemble
 from actionrnn.models.heads import Head, HeadOutput, build_head
 from actionrnn.training.batches import Batch, Reduce
 from actionrnn.training.data import ActionDataModule, Subset
@@ -47,6 +48,7 @@ class ActionRecognizer(pl.LightningModule):
         mixup: clips are mixed in pairs by shares from Beta(mixup, mixup); 0 is off, 0.1 to 0.4
             are usual. See `training.mixup`.
         class_weights: `balanced` weighs the loss of a class by the inverse of its frequency.
+        members: seeds as one model, by their mean probability; written by `--seeds`, not trained.
         schedule_phases: written into the recipe of a run that was resumed with another number of
             epochs, so that the recipe repeats it: `[[20, 20]]` says that the rates before step 20
             were those of a run of 20 steps.
@@ -64,6 +66,7 @@ class ActionRecognizer(pl.LightningModule):
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
         class_weights: Literal["none", "balanced"] = "none",
+        members: int = 1,
         schedule_phases: list[list[int]] | None = None,
         **head_options: Any,
     ) -> None:
@@ -74,6 +77,7 @@ class ActionRecognizer(pl.LightningModule):
             ("warmup_share", warmup_share, 0 <= warmup_share < 1),
             ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1),
             ("mixup", mixup, 0 <= mixup < math.inf),
+            ("members", members, members >= 1),
         ):
             if not allowed:
                 raise ValueError(f"--model.{name} {value} is out of range")
@@ -83,6 +87,7 @@ class ActionRecognizer(pl.LightningModule):
         self.label_smoothing = label_smoothing
         self.mixup = mixup
         self.class_weights: Literal["none", "balanced"] = class_weights
+        self.members = members
         self.schedule_phases = [list(phase) for phase in schedule_phases or []]
         if any(len(phase) != 2 or min(phase) < 1 for phase in self.schedule_phases):
             raise ValueError(f"--model.schedule_phases {schedule_phases}: pairs of step and total")
@@ -105,7 +110,9 @@ class ActionRecognizer(pl.LightningModule):
         """Make the head; its initial weights depend on the seed and the settings alone."""
         with torch.random.fork_rng():
             torch.manual_seed(int(os.environ.get("PL_GLOBAL_SEED", 0)))
-            self.head = build_head(self.head_config, feature_dim, len(class_names), num_cells)
+            sizes = feature_dim, len(class_names), num_cells
+            heads = [build_head(self.head_config, *sizes) for _ in range(self.members)]
+        self.head = Ensemble(heads) if len(heads) > 1 else heads[0]
         self.feature_dim = feature_dim
         self.class_names = list(class_names)
 
@@ -118,6 +125,7 @@ class ActionRecognizer(pl.LightningModule):
             "label_smoothing": self.label_smoothing,
             "mixup": self.mixup,
             "class_weights": self.class_weights,
+            "members": self.members,
             "schedule_phases": self.schedule_phases,
             **self.head_config.to_dict(),
         }

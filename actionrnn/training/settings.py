@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -56,6 +56,26 @@ def run_parser() -> LightningArgumentParser:
         type=int,
         default=1,
         help="runs, one a seed: mean and spread (fit, folds, compare)",
+    )
+    parser.add_argument(
+        "--keep",
+        type=Literal["auto", "best", "last"],
+        default="auto",
+        help="which epoch counts: the best on validation clips, the last, or auto: the last where "
+        "they are too few to choose by",
+    )
+    parser.add_argument(
+        "--refit",
+        type=bool,
+        default=False,
+        help="then train anew on training and validation clips, for the epochs found",
+    )
+    parser.add_argument(
+        "--inner",
+        type=int,
+        default=0,
+        help="find them by so many inner folds, by group, of training and validation clips "
+        "(and refit); 0: by the validation clips",
     )
     parser.add_argument("--run.name", type=str, default="run", help="folder under run.root")
     parser.add_argument("--run.root", type=str, default="runs", help="where run folders go")

@@ -53,7 +53,9 @@ def build(settings: Settings) -> Built:
     return Built(trainer, callbacks, made["model"], made["data"], made["early_stopping"])
 
 
-def fitting_trainer(built: Built, folder: Path, watchers: Sequence[Callback] = ()) -> Trainer:
+def fitting_trainer(
+    built: Built, folder: Path, watchers: Sequence[Callback] = (), stops_early: bool = True
+) -> Trainer:
     """A Trainer that logs and saves into a run folder.
 
     The settings' own callbacks join those of this project, or replace them: a progress bar its
@@ -63,6 +65,7 @@ def fitting_trainer(built: Built, folder: Path, watchers: Sequence[Callback] = (
         built: see `build`.
         folder: the run's.
         watchers: callbacks besides those of the settings.
+        stops_early: whether the settings' early stopping is in force.
 
     Raises:
         UsageError: for a callback that saves, where nothing is to be saved.
@@ -78,7 +81,11 @@ def fitting_trainer(built: Built, folder: Path, watchers: Sequence[Callback] = (
             if callback.dirpath is None:
                 callback.dirpath = str(folder / "checkpoints")
     options |= {
-        "callbacks": [*built.callbacks, *_early_stopping(built), *watchers],
+        "callbacks": [
+            *built.callbacks,
+            *(_early_stopping(built) if stops_early else []),
+            *watchers,
+        ],
         "logger": _loggers(options["logger"], folder),
         "enable_checkpointing": True,
         "enable_progress_bar": shows_progress_bar(built),
