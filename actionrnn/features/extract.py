@@ -17,6 +17,7 @@ from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.clip_sources import clips_of, content_of, refuse_foreign
 from actionrnn.features.engine import DecoderPool, Engine, Extracted
 from actionrnn.features.machine import choose_device, num_cores
+from actionrnn.features.native_size import with_native_size
 from actionrnn.features.progress import ExtractionProgress, is_cut
 from actionrnn.features.resolve import resolved, spec_of
 from actionrnn.features.shard import unwritable, write_shard
@@ -108,7 +109,7 @@ def ensure_features(
         ActionRNNError: if the backbone cannot be had, or the folder cannot be written.
     """
     chosen = choose_device(device)
-    settings = resolved(settings)
+    settings = resolved(with_native_size(settings, manifest))
     clips = clips_of(manifest, settings)
     spec = spec_of(settings, chosen, clips)
     check_spec(spec)

@@ -121,8 +121,9 @@ class HeadConfig:
             signed square root (Perronnin et al. 2010), which lets a few strong ones weigh less.
         grid_pooling: what becomes of the cells of a grid (`features.backbone.grid`): `concat`
             keeps them all; `max` and `mean` make one of them, of each kind of `inputs` by itself,
-            so that `abs_delta` with `max` is the strongest change anywhere in the picture. Heads
-            over tokens always keep them.
+            so that `abs_delta` with `max` is the strongest change anywhere in the picture;
+            `motion_max` takes the mean of `features` and the `max` of differences. Heads over
+            tokens always keep them.
         input_norm: `standardize` (mean and deviation of every input dimension, measured on the
             training clips; for heads over tokens of every channel over all places, so that a
             place where nothing happens is not blown up), `layer` (layer norm of every frame, each
@@ -162,7 +163,7 @@ class HeadConfig:
     ] = "recurrent"
     inputs: str = "features"
     input_power: float = 1.0
-    grid_pooling: Literal["concat", "max", "mean"] = "concat"
+    grid_pooling: Literal["concat", "max", "mean", "motion_max"] = "concat"
     input_norm: Literal["standardize", "layer", "none"] = "standardize"
     input_dropout: float = 0.0
     dropout: float = 0.2

@@ -204,7 +204,7 @@ class Head(nn.Module):
 
     @property
     def members(self) -> list["Head"]:
-        """This head alone; of several seeds as one model (`models.ensemble`), each."""
+        """The head alone; of several seeds as one model (`models.ensemble`), each."""
         return [self]
 
     @property

@@ -149,7 +149,7 @@ class HeadInputs(nn.Module):
                 values_BTD = self._difference(features_BTD, lengths_B, state, lag_of(kind))
             if kind.startswith("abs_"):
                 values_BTD = values_BTD.abs()
-            parts.append(self._pooled(values_BTD))
+            parts.append(self._pooled(values_BTD, kind))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
     def _difference(
@@ -173,11 +173,12 @@ class HeadInputs(nn.Module):
         size: Tensor = (features.abs() + LEAST_FEATURE).pow(self.power) - LEAST_FEATURE**self.power
         return features.sign() * size
 
-    def _pooled(self, values_BTD: Tensor) -> Tensor:
+    def _pooled(self, values_BTD: Tensor, kind: str) -> Tensor:
         if self.grid_pooling == "concat":
             return values_BTD
         cells_BTCG = values_BTD.reshape(*values_BTD.shape[:2], -1, self.num_cells)
-        return cells_BTCG.amax(dim=3) if self.grid_pooling == "max" else cells_BTCG.mean(dim=3)
+        is_max = self.grid_pooling == "max" or (self.grid_pooling == "motion_max" and lag_of(kind))
+        return cells_BTCG.amax(dim=3) if is_max else cells_BTCG.mean(dim=3)
 
     def _normalise(self, inputs_BTD: Tensor) -> Tensor:
         if self.norm == "standardize":

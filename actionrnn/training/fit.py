@@ -18,8 +18,8 @@ from actionrnn.files import publish_json, safe_yaml
 from actionrnn.progress import tell
 from actionrnn.training.callbacks import rank, read_rows
 from actionrnn.training.inner import inner_settings
-from actionrnn.training.run import Fitted, FitFigures, refuse_finished, train
-from actionrnn.training.run_folder import is_first_process, newest_checkpoint, new_run_folder
+from actionrnn.training.run import FitFigures, Fitted, refuse_finished, train
+from actionrnn.training.run_folder import is_first_process, new_run_folder, newest_checkpoint
 from actionrnn.training.selection import which_kept
 from actionrnn.training.settings import Settings, changed, recipe_of
 

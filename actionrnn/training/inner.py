@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from actionrnn.datasets.splits import inner_folds
+from actionrnn.features.native_size import with_native_size
 from actionrnn.training.settings import Settings, changed
 from actionrnn.training.trainer import build
 
@@ -24,11 +25,14 @@ def save_inner_folds(settings: Settings, column: str, folder: Path, num_folds: i
         ActionRNNError: if the clips do not make so many folds.
     """
     data = build(settings).data
-    inner = inner_folds(data.manifest_with_content(), column, num_folds, settings.seed_everything)
+    manifest = data.manifest_with_content()
+    inner = inner_folds(manifest, column, num_folds, settings.seed_everything)
     inner.save(folder)
     changes = {
         "data.root": str(folder),
         "data.features_dir": str(data.features_dir),
+        # Of the whole dataset: its clips are a part of it, and might be smaller or larger.
+        "features.transform.size": with_native_size(data.features, manifest).transform.size,
         "data.val_from_train": 0.0,  # an inner fold validates with clips of its own
     }
     return InnerFolds(changes, inner.splits)

@@ -18,7 +18,8 @@ class Transform:
 
     Args:
         size: side of the square picture, in pixels; null is what the backbone's weights were
-            trained on (224 where they do not say, and without a backbone).
+            trained on (224 where they do not say, and without a backbone); `native` is about that
+            of the dataset's videos (see `features.native_size`).
         resize: `crop` keeps the aspect ratio: the shorter side becomes `resize_to`, then a
             square is cut out; `squash` shows the whole frame, distorted to a square.
         resize_to: shorter side before the crop; null is 256/224 of `size`.
@@ -29,7 +30,7 @@ class Transform:
         ValueError: if `resize_to` is smaller than `size`, or a size is not positive.
     """
 
-    size: int | None = None
+    size: int | Literal["native"] | None = None
     resize: Literal["crop", "squash"] = "crop"
     resize_to: int | None = None
     spatial_views: Literal[1, 3] = 1
@@ -46,7 +47,7 @@ class Transform:
     @property
     def side(self) -> int:
         """Side of the square picture, in pixels."""
-        return USUAL_SIDE if self.size is None else self.size
+        return self.size if isinstance(self.size, int) else USUAL_SIDE
 
     @property
     def num_views(self) -> int:

@@ -204,7 +204,7 @@ def test_broken_training_features_are_named() -> None:
         make_inputs(("features",)).fit([(good_BTD, lengths_B), (bad_BTD, lengths_B)])
 
 
-@pytest.mark.parametrize("pooling", ["max", "mean"])
+@pytest.mark.parametrize("pooling", ["max", "mean", "motion_max"])
 def test_cells_are_pooled_after_the_differences_of_each_kind(pooling: str) -> None:
     """Two people who move by turns: no cell's strongest change is that of the whole picture."""
     config = HeadConfig(inputs="features,abs_delta", input_norm="none", grid_pooling=pooling)
@@ -213,16 +213,17 @@ def test_cells_are_pooled_after_the_differences_of_each_kind(pooling: str) -> No
     lengths_B = torch.tensor([5, 2, 4])
     found_BTD, _ = inputs(features_BTD, lengths_B, None)
     assert found_BTD.shape == (3, 5, inputs.output_size) == (3, 5, 6)
-    reduce = np.max if pooling == "max" else np.mean
+    of_features = np.max if pooling == "max" else np.mean
+    of_moved = np.mean if pooling == "mean" else np.max
     for clip, length in enumerate(lengths_B.tolist()):
         cells = features_BTD[clip, :length].numpy().reshape(length, 3, 4)
         moved = np.abs(np.diff(cells, axis=0, prepend=cells[:1]))
-        expected = np.concatenate([reduce(cells, axis=2), reduce(moved, axis=2)], axis=1)
+        expected = np.concatenate([of_features(cells, axis=2), of_moved(moved, axis=2)], axis=1)
         np.testing.assert_allclose(found_BTD[clip, :length].numpy(), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kinds", [("abs_delta",), ("features", "abs_delta")])
-@pytest.mark.parametrize("pooling", ["max", "mean"])
+@pytest.mark.parametrize("pooling", ["max", "mean", "motion_max"])
 def test_what_is_reduced_once_gives_the_same_bits(kinds: tuple[str, ...], pooling: str) -> None:
     config = HeadConfig(inputs=",".join(kinds), input_power=0.5, grid_pooling=pooling)
     inputs = HeadInputs(config, feature_dim=12, num_cells=4)
