@@ -162,7 +162,7 @@ def carve_val(
                 seed,
                 times_used[rows],
             )
-            parts[rows[chosen]] = "val"
+            parts[np.array(rows)[chosen]] = "val"
         times_used += parts == "val"
         result[name] = parts.tolist()
     return result

@@ -128,6 +128,9 @@ class HeadConfig:
             training clips; for heads over tokens of every channel over all places, so that a
             place where nothing happens is not blown up), `layer` (layer norm of every frame, each
             kind by itself), `none`.
+        feature_scale: what `features` are multiplied by, after `standardize`, where differences
+            stand beside them, 0 < s <= 1. On few recordings what is seen tells the recordings
+            apart; below 1 a head learns from motion first.
         input_dropout: share of input dimensions dropped in training, 0 <= p < 1.
         dropout: share dropped between layers and before the classifier, 0 <= p < 1.
         variational: one dropout mask for all frames of a clip (Gal & Ghahramani, arXiv
@@ -165,6 +168,7 @@ class HeadConfig:
     input_power: float = 1.0
     grid_pooling: Literal["concat", "max", "mean", "motion_max"] = "concat"
     input_norm: Literal["standardize", "layer", "none"] = "standardize"
+    feature_scale: float = 1.0
     input_dropout: float = 0.0
     dropout: float = 0.2
     variational: bool = False
@@ -187,8 +191,9 @@ class HeadConfig:
         for name in ("input_dropout", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is out of range: 0 <= p < 1")
-        if not 0 < self.input_power <= 1:
-            raise ValueError(f"input_power {self.input_power} is out of range: 0 < p <= 1")
+        for name in ("input_power", "feature_scale"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)} is out of range: 0 < p <= 1")
         for name, least in (("hidden_size", 1), ("num_layers", 1), ("chrono_max_frames", 3)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
@@ -196,6 +201,10 @@ class HeadConfig:
         self._check_combinations()
 
     def _check_combinations(self) -> None:
+        if self.feature_scale != 1 and self.input_norm != "standardize":
+            raise ValueError(
+                f"feature_scale {self.feature_scale} is taken after input_norm standardize: use it"
+            )
         has_cell = self.recurs and self.head != "conv_gru"
         if has_cell and self.cell == "rnn" and self.init == "chrono":
             raise ValueError("init chrono sets gate biases and cell rnn has no gates: use another")

@@ -39,7 +39,7 @@ class HeadInputs(nn.Module):
     measured them they are 0 and 1.
 
     Args:
-        config: its `inputs`, `input_power`, `grid_pooling` and `input_norm`.
+        config: its `inputs`, `input_power`, `feature_scale`, `grid_pooling` and `input_norm`.
         feature_dim: D, channels times cells.
         num_cells: cells of the grid that features were pooled over; they vary fastest in D.
 
@@ -58,6 +58,7 @@ class HeadInputs(nn.Module):
         self.kinds = config.input_kinds
         self.norm = config.input_norm
         self.power = config.input_power
+        self.feature_scale = config.feature_scale if len(self.kinds) > 1 else 1.0
         self.num_cells = num_cells
         self.grid_pooling = "concat" if config.reads_tokens else config.grid_pooling
         self.one_scale_for_cells = config.reads_tokens
@@ -249,10 +250,14 @@ class HeadInputs(nn.Module):
         return self._concatenate(features_BTD, lengths_B, None)[mask_BT]
 
     def _floor(self, std_D: Tensor) -> Tensor:
-        """At least `LEAST_DEVIATION` of the kind's mean; 1 where a whole kind never moves."""
+        """At least `LEAST_DEVIATION` of the kind's mean; 1 where a whole kind never moves.
+
+        A greater deviation is what makes `features` count for less (`feature_scale`).
+        """
         std_KD = std_D.reshape(len(self.kinds), self.kind_size)
         floored_KD = torch.maximum(std_KD, LEAST_DEVIATION * std_KD.mean(dim=1, keepdim=True))
-        return torch.where(floored_KD > 0, floored_KD, 1.0).flatten()
+        scale_K1 = [[self.feature_scale if kind == "features" else 1.0] for kind in self.kinds]
+        return (torch.where(floored_KD > 0, floored_KD, 1.0) / torch.tensor(scale_K1)).flatten()
 
 
 class FrameDropout(nn.Module):

@@ -88,8 +88,6 @@ class ActionDataModule(pl.LightningDataModule):
         split: manifest column that says train, val, test or unused for each clip.
         features_dir: where feature stores are kept; null is `<root>/features`.
         batch_size: clips per training step, over all processes together.
-        min_epoch_steps: an epoch has at least so many training steps: few clips are gone through
-            several times, so that 40 clips and 40,000 are both trained to the end.
         sampler: `shuffle` sees each training clip once an epoch; `balanced` draws clips so that
             every class is equally frequent.
         subset: the part of the split that `test` and `predict` read.
@@ -116,7 +114,6 @@ class ActionDataModule(pl.LightningDataModule):
         subset: Subset = "test",
         allow_leak: bool = False,
         val_from_train: float = 0.0,
-        min_epoch_steps: int = 1,
         val_as_train: bool = False,
         features: FeatureSettings = FeatureSettings(),  # noqa: B008  (frozen)
         extraction: ExtractionSettings = ExtractionSettings(),
@@ -124,8 +121,6 @@ class ActionDataModule(pl.LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"--data.batch_size {batch_size}: must be at least 1")
-        if min_epoch_steps < 1:
-            raise ValueError(f"--data.min_epoch_steps {min_epoch_steps}: must be at least 1")
         if not 0 <= val_from_train < 1:
             raise ValueError(f"--data.val_from_train {val_from_train}: must be in 0 to 1")
         self.root = expand_path(root)
@@ -136,7 +131,6 @@ class ActionDataModule(pl.LightningDataModule):
         self.subset: Subset = subset
         self.allow_leak = allow_leak
         self.val_from_train = val_from_train
-        self.min_epoch_steps = min_epoch_steps
         self.val_as_train = val_as_train
         self.features = features
         self.extraction = extraction
@@ -251,7 +245,6 @@ class ActionDataModule(pl.LightningDataModule):
             "sampler": self.sampler,
             "allow_leak": self.allow_leak,
             "val_from_train": self.val_from_train,
-            "min_epoch_steps": self.min_epoch_steps,
             "val_as_train": self.val_as_train,
         }
 
@@ -469,6 +462,11 @@ class ActionDataModule(pl.LightningDataModule):
         """What the Trainer's model would do anew with every clip in every epoch."""
         return getattr(self.trainer.lightning_module, "reduction", None) if self.trainer else None
 
+    def _min_epoch_steps(self) -> int:
+        """Training steps that the Trainer's model wants of an epoch, however few the clips."""
+        model = self.trainer.lightning_module if self.trainer else None
+        return int(getattr(model, "min_epoch_steps", 1))
+
     def test_dataloader(self) -> FeatureLoader:
         """Clips of `subset` in order, all views."""
         return self.loader(self.subset)
@@ -510,7 +508,7 @@ class ActionDataModule(pl.LightningDataModule):
             batch_size=self.batch_size,
             shuffle=train,
             weights=weights,
-            min_steps=self.min_epoch_steps if train else 1,
+            min_steps=self._min_epoch_steps() if train else 1,
             seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
             rank=trainer.global_rank if trainer and not whole else 0,
             world_size=trainer.world_size if trainer and not whole else 1,

@@ -44,6 +44,8 @@ class ActionRecognizer(pl.LightningModule):
         learning_rate: peak learning rate of AdamW, after warm-up.
         weight_decay: AdamW's, on weight matrices only (not on biases and norms).
         warmup_share: share of all steps in which the rate climbs linearly; cosine to 0 after.
+        min_epoch_steps: an epoch has at least so many steps: few clips are gone through several
+            times, so that 40 clips and 40,000 are both trained to the end.
         label_smoothing: probability mass spread over all classes, 0 <= s < 1.
         mixup: clips are mixed in pairs by shares from Beta(mixup, mixup); 0 is off, 0.1 to 0.4
             are usual. See `training.mixup`.
@@ -63,6 +65,7 @@ class ActionRecognizer(pl.LightningModule):
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
         warmup_share: float = 0.1,
+        min_epoch_steps: int = 1,
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
         class_weights: Literal["none", "balanced"] = "none",
@@ -75,6 +78,7 @@ class ActionRecognizer(pl.LightningModule):
             ("learning_rate", learning_rate, learning_rate > 0),
             ("weight_decay", weight_decay, weight_decay >= 0),
             ("warmup_share", warmup_share, 0 <= warmup_share < 1),
+            ("min_epoch_steps", min_epoch_steps, min_epoch_steps >= 1),
             ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1),
             ("mixup", mixup, 0 <= mixup < math.inf),
             ("members", members, members >= 1),
@@ -84,6 +88,7 @@ class ActionRecognizer(pl.LightningModule):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.warmup_share = warmup_share
+        self.min_epoch_steps = min_epoch_steps
         self.label_smoothing = label_smoothing
         self.mixup = mixup
         self.class_weights: Literal["none", "balanced"] = class_weights
@@ -122,6 +127,7 @@ class ActionRecognizer(pl.LightningModule):
             "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay,
             "warmup_share": self.warmup_share,
+            "min_epoch_steps": self.min_epoch_steps,
             "label_smoothing": self.label_smoothing,
             "mixup": self.mixup,
             "class_weights": self.class_weights,

@@ -268,3 +268,21 @@ def test_a_power_is_taken_of_the_size_before_the_differences() -> None:
     assert bool(zeros_BTD.grad.isfinite().all())
     with pytest.raises(ValueError, match=r"input_power 0 is out of range: 0 < p <= 1"):
         HeadConfig(input_power=0)
+
+
+@pytest.mark.parametrize("kinds", ["abs_delta,features,delta4", "features"])
+def test_features_count_for_less_beside_differences_alone(kinds: str) -> None:
+    features_BTD, lengths_B = torch.randn(6, 9, 8), torch.tensor([9, 9, 5, 3, 9, 7])
+    found = []
+    for scale in (1.0, 0.25):
+        inputs = HeadInputs(HeadConfig(inputs=kinds, feature_scale=scale), feature_dim=8)
+        inputs.fit([(features_BTD, lengths_B)])
+        found.append(inputs(features_BTD, lengths_B, None)[0].unflatten(2, (-1, 8)))
+    usual, scaled = found
+    for place, kind in enumerate(kinds.split(",")):
+        share = 0.25 if kind == "features" and "," in kinds else 1.0
+        torch.testing.assert_close(scaled[:, :, place], share * usual[:, :, place])
+    with pytest.raises(ValueError, match="after input_norm standardize"):
+        HeadConfig(inputs=kinds, feature_scale=0.5, input_norm="layer")
+    with pytest.raises(ValueError, match="feature_scale 0 is out of range"):
+        HeadConfig(feature_scale=0)

@@ -47,6 +47,16 @@ def test_an_epoch_of_few_clips_goes_through_them_equally_often(num_rows: int) ->
     assert torch.equal(torch.cat(batches)[:num_rows], torch.cat(list(usual)))
 
 
+def test_a_run_of_few_clips_takes_the_steps_that_were_asked_for(
+    tiny_run: Path, tiny_fit: list[str], tmp_path: Path
+) -> None:
+    words = [*tiny_fit, f"--run.folder={tmp_path}", "--model.min_epoch_steps=30"]
+    assert main(words) == 0
+    steps = [int(row["step"]) for row in read_rows(tmp_path / "metrics.csv")[1]]
+    assert steps[0] >= 30
+    assert steps == [steps[0] * epoch for epoch in (1, 2, 3)]
+
+
 def test_of_equal_epochs_the_lower_loss_counts() -> None:
     assert rank({"macro_accuracy": 0.9, "loss": 0.2}) > rank({"macro_accuracy": 0.9, "loss": 0.3})
     assert rank({"macro_accuracy": 0.9, "loss": 9.0}) > rank({"macro_accuracy": 0.8, "loss": 0.3})
@@ -152,7 +162,7 @@ def test_seeds_as_one_model(
         (["--inner=1"], "--inner 1: 0 for none, or 2 folds and more"),
         (["--refit=true", "--trainer.fast_dev_run=true"], "leave out --trainer.fast_dev_run"),
         (["--inner=500"], "cannot make 500 folds"),
-        (["--data.min_epoch_steps=0"], "--data.min_epoch_steps 0: must be at least 1"),
+        (["--model.min_epoch_steps=0"], "--model.min_epoch_steps 0 is out of range"),
     ],
 )
 def test_what_cannot_be_is_said(
