@@ -81,6 +81,7 @@ def test_the_kept_epoch_is_the_one_that_the_figures_are_of(
     assert found["best_epoch"] == epoch
     assert found["validation"]["loss"] == pytest.approx(-scores[epoch][1])
     assert read_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["epoch"] == epoch
+    assert read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["epoch"] == 2
 
 
 def test_refit_trains_on_validation_clips_too(

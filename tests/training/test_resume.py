@@ -119,17 +119,17 @@ def test_a_run_resumes_from_its_checkpoint_alone(
     assert equal(weights(broken), weights(whole))
 
 
-def test_the_last_checkpoint_is_the_last_epoch_even_if_another_was_best(
+def test_of_equal_epochs_the_latest_counts(
     tiny_run: Path, tiny_fit: list[str], tmp_path: Path
 ) -> None:
-    words = [*long_fit(tiny_fit, tmp_path, 4), "--model.learning_rate=1e-30"]  # never better
-    assert main(words) == 0
+    words = [*long_fit(tiny_fit, tmp_path, 4), "--model.learning_rate=1e-30"]  # all the same
+    assert main([*words, "--keep=best"]) == 0
     saved = {
         name: torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)
         for name in ("best", "last")
     }
-    assert (saved["best"]["epoch"], saved["last"]["epoch"]) == (0, 3)
-    assert json.loads((tmp_path / "fit.json").read_text())["best_epoch"] == 0
+    assert (saved["best"]["epoch"], saved["last"]["epoch"]) == (3, 3)
+    assert json.loads((tmp_path / "fit.json").read_text())["best_epoch"] == 3
 
 
 def test_mixup_repeats_and_resumes_bit_for_bit(
