@@ -48,6 +48,8 @@ def print_folds(summary: dict[str, Any]) -> None:
     lines = {"95 %": {key: _narrow(each, why[key]) for key, each in summary["intervals"].items()}}
     notes = ["sd: over folds; 95 %: of the mean, over recordings"]
     notes += [f"no intervals: {each}" for each in sorted({*why.values()} - {""})]
+    if len(summary["seeds"]["each"]) == 1:
+        notes.append("one seed: another may differ by as much as recipes do; --seeds 3 shows it")
     if together := summary["together"]:
         sd = summary["seeds"]["sd"]
         lines = {"sd of seeds": {key: f"{value:.3f}" for key, value in sd.items()}, **lines}
