@@ -53,7 +53,7 @@ CUES: dict[str, Callable[[Traits], tuple[float | str, ...]]] = {
     "letterboxing": lambda t: t.bars,
     "bits per second": lambda t: (math.log2(t.bits_per_second),),
     "size in bytes": lambda t: (math.log2(t.num_bytes),),
-    "file date": lambda t: (float(t.changed_day), float(t.made_day)),
+    "file date": lambda t: (float(t.day),),
 }
 
 

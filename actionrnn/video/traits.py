@@ -3,8 +3,6 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 
 import av
 import numpy as np
@@ -39,8 +37,8 @@ class Traits:
         num_bytes, bits_per_second: of the whole file.
         brightness: mean grey level, 0 to 255.
         bars: share of the picture's rows and of its columns that are black bars at its edges.
-        changed_day, made_day: days since 1970 of the file's last change, and of what the container
-            says (else the same). Whole days: what is copied or unpacked in one go has one date.
+        day: of the file's last change, since 1970. Whole days: what is copied or unpacked in one
+            go has one date.
     """
 
     width: int
@@ -53,8 +51,7 @@ class Traits:
     bits_per_second: float
     brightness: float
     bars: tuple[float, float]
-    changed_day: int
-    made_day: int
+    day: int
 
 
 def traits_of(
@@ -82,24 +79,23 @@ def traits_of(
         pictures = list(_glances(container, stream, start, seconds))
         if not pictures:
             raise VideoUnreadable(name, "not one picture can be decoded")
-        width, height = stream.codec_context.width, stream.codec_context.height
+        width, height = pictures[0].width, pictures[0].height
         if not orientation_of(pictures[0])[0]:
             width, height = height, width
         num_bytes = os.path.getsize(name)
-        sounds = [sound.codec_context.name for sound in container.streams.audio]
-        codec = stream.codec_context
+        codec, sounds = stream.codec_context, container.streams.audio
+        words = [sound.codec_context.name if sound.codec_context else "?" for sound in sounds]
         return Traits(
             width,
             height,
             fps,
             seconds,
             num_frames,
-            " ".join([container.format.name, codec.name, codec.pix_fmt or "", *sounds]),
+            " ".join([container.format.name, codec.name, codec.pix_fmt or "", *words]),
             num_bytes,
             8 * num_bytes / whole_seconds,
             *_looks([_grey(frame) for frame in pictures]),
-            _day(os.path.getmtime(name)),
-            _made_day(container) or _day(os.path.getmtime(name)),
+            _day(name),
         )
 
 
@@ -111,7 +107,7 @@ def _timing(path: str, container: InputContainer, stream: VideoStream) -> tuple[
     if not fps or seconds <= 0:
         index = index_frames(path)
         return index.fps, index.num_frames / index.fps, index.num_frames
-    return fps, seconds, stream.frames or round(seconds * fps)
+    return fps, seconds, stream.frames or max(1, round(seconds * fps))
 
 
 def _glances(
@@ -151,29 +147,19 @@ def _of_pictures(path: str, start_seconds: float | None, end_seconds: float | No
     files = numbered_images(path)[1]
     frames = reader.read([int(share * reader.num_frames) for share in _GLANCES])
     num_bytes = sum(file.stat().st_size for file in files)
-    day = _day(files[0].stat().st_mtime)
     return Traits(
         frames.shape[2],
         frames.shape[1],
         reader.fps,
         reader.num_frames / reader.fps,
         reader.num_frames,
-        Path(files[0]).suffix.lower(),
+        files[0].suffix.lower(),
         num_bytes,
         8 * num_bytes * reader.fps / len(files),
         *_looks([_grey(av.VideoFrame.from_ndarray(frame, format="rgb24")) for frame in frames]),
-        day,
-        day,
+        _day(files[0]),
     )
 
 
-def _day(seconds: float) -> int:
-    return int(seconds // _SECONDS_PER_DAY)
-
-
-def _made_day(container: InputContainer) -> int:
-    """0 where the container does not say, or says nonsense."""
-    try:
-        return _day(datetime.fromisoformat(container.metadata["creation_time"]).timestamp())
-    except (KeyError, ValueError):
-        return 0
+def _day(path: str | os.PathLike[str]) -> int:
+    return int(os.path.getmtime(path) // _SECONDS_PER_DAY)

@@ -87,7 +87,7 @@ def test_folders_of_pictures_have_traits_too(tmp_path: Path) -> None:
     assert found.bars == pytest.approx((0.5, 0.0), abs=0.02)
 
 
-TRAITS = Traits(320, 240, 25.0, 2.0, 50, "mp4 h264", 90_000, 360_000.0, 100.0, (0.0, 0.0), 9, 9)
+TRAITS = Traits(320, 240, 25.0, 2.0, 50, "mp4 h264", 90_000, 360_000.0, 100.0, (0.0, 0.0), 9)
 
 
 def by_luck(seed: int, num_groups: int = 10, tells: float = 0.0) -> Shortcuts:
@@ -98,14 +98,14 @@ def by_luck(seed: int, num_groups: int = 10, tells: float = 0.0) -> Shortcuts:
     rng = np.random.default_rng(seed)
     rows, traits = [], []
     for group in range(num_groups):
-        width, fps, day = 16 * int(rng.integers(10, 80)), float(rng.integers(10, 60)), 9
+        width, fps = 16 * int(rng.integers(10, 80)), float(rng.integers(10, 60))
         for clip in range(6):
             seconds, rate = rng.uniform(1, 4), float(rng.lognormal(13))
             traits.append(
                 replace(
                     TRAITS, width=width, fps=fps, duration_seconds=seconds,
                     num_frames=round(seconds * fps), bits_per_second=rate,
-                    num_bytes=round(rate * seconds / 8), changed_day=day + group,
+                    num_bytes=round(rate * seconds / 8), day=group,
                     brightness=rng.normal(100, 20) + 40 * tells * (clip % 3),
                 )
             )  # fmt: skip
