@@ -1,7 +1,6 @@
 """Generated videos whose pixels tell the frame's index, in the codecs of the field."""
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Container, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,13 +25,6 @@ def loadable_readers() -> list[str]:
 
 
 READERS = ["auto", *loadable_readers()]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def real_decoders(decoders_here: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-    """Processes that decode are this room's subject."""
-    with decoders_here():
-        yield
 
 
 def indexed_frame(index: int, height: int = 64, width: int = 96) -> np.ndarray:
