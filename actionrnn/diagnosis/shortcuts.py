@@ -8,11 +8,13 @@ tested on groups that it was not trained on.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
 from actionrnn.datasets.content_hash import groups_with_equal_files
@@ -23,7 +25,6 @@ from actionrnn.datasets.splits import grouped_folds
 from actionrnn.evaluation.figures import GroupedScores
 from actionrnn.evaluation.intervals import (
     MIN_GROUPS_FOR_VERDICT,
-    Figure,
     Interval,
     draw_weights,
     figure,
@@ -59,16 +60,20 @@ CUES: dict[str, Callable[[Traits], tuple[float | str, ...]]] = {
 
 @dataclass(frozen=True)
 class CueScore:
-    """How well one cue alone names the class.
+    """How well one cue alone, or all together, name the class.
 
     Attributes:
-        name: one of `CUES`.
+        name: one of `CUES`, or `together`.
         macro_accuracy, interval: on held-out groups.
     """
 
     name: str
     macro_accuracy: float
     interval: Interval | None
+
+    def above(self, chance: float) -> bool:
+        """By more than noise."""
+        return self.interval is not None and self.interval.low > chance
 
 
 @dataclass(frozen=True)
@@ -142,43 +147,47 @@ def judge(traits: Sequence[Traits], table: pd.DataFrame, unread: dict[str, str])
         missing = f"{num_groups} groups only, and {MIN_GROUPS_FOR_VERDICT} are needed"
     else:
         try:
-            together = held_out(
-                [sum(rows, ()) for rows in zip(*columns.values(), strict=True)], table
-            )
+            fold_N = _folds(table)
         except ManifestError as error:
             missing = str(error)
-    found = _above(together, chance)
-    if found:
-        alone = {name: held_out(rows, table) for name, rows in columns.items()}
-        cues = [CueScore(name, each.value, each.interval) for name, each in alone.items()]
-        cues.sort(key=lambda cue: -cue.macro_accuracy)
+    if not missing:
+        everything = [tuple(chain(*rows)) for rows in zip(*columns.values(), strict=True)]
+        together = held_out("together", everything, table, fold_N)
+        if together.above(chance):
+            cues = [held_out(name, rows, table, fold_N) for name, rows in columns.items()]
+            cues.sort(key=lambda cue: -cue.macro_accuracy)
     return Shortcuts(
         len(table),
         num_groups,
         unread,
         chance,
-        together.value if together else None,
+        together.macro_accuracy if together else None,
         together.interval if together else None,
         missing,
-        found,
+        bool(cues),
         cues,
         _verdict(together, cues, chance, missing) + unread_note(unread),
     )
 
 
-def held_out(rows: Sequence[tuple[float | str, ...]], table: pd.DataFrame) -> Figure:
-    """Macro accuracy of a linear model on groups that it was not trained on.
+def held_out(
+    name: str,
+    rows: Sequence[tuple[float | str, ...]],
+    table: pd.DataFrame,
+    fold_N: NDArray[np.int64],
+) -> CueScore:
+    """How well a linear model on some traits names the label, on folds it was not trained on.
 
-    Raises:
-        ManifestError: if the groups allow no folds, see `grouped_folds`.
+    Args:
+        name: what to call them.
+        rows: the traits of every clip.
+        table: its label and group.
+        fold_N: its fold, see `grouped_folds`.
     """
-    labels = table["label"]
-    num_folds = min(_NUM_FOLDS, int(labels.value_counts().max()))
-    fold_N = grouped_folds(labels.tolist(), table["group"].tolist(), num_folds)
     features = pd.DataFrame(rows)
-    target_N, names = pd.factorize(labels)
+    target_N, names = pd.factorize(table["label"])
     pred_N = np.zeros_like(target_N)
-    for number in range(num_folds):
+    for number in np.unique(fold_N):
         tested = fold_N == number
         model = _model().fit(features[~tested], target_N[~tested])
         pred_N[tested] = model.predict(features[tested])
@@ -188,7 +197,14 @@ def held_out(rows: Sequence[tuple[float | str, ...]], table: pd.DataFrame) -> Fi
     scores = GroupedScores.of(scores_NK[:, None], torch.from_numpy(target_N), group_N)
     weights_RG = torch.cat([once(num_groups), draw_weights(num_groups)])
     accuracy_R = scores.tallies.recall(weights_RG).nanmean(dim=1)
-    return figure(accuracy_R[0].item(), accuracy_R[1:], num_groups, len(table))
+    found = figure(accuracy_R[0].item(), accuracy_R[1:], num_groups, len(table))
+    return CueScore(name, found.value, found.interval)
+
+
+def _folds(table: pd.DataFrame) -> NDArray[np.int64]:
+    most = int(table["label"].value_counts().max())
+    labels, groups = table["label"].tolist(), table["group"].tolist()
+    return grouped_folds(labels, groups, min(_NUM_FOLDS, most))
 
 
 def _model() -> Any:
@@ -206,26 +222,19 @@ def _model() -> Any:
     return make_pipeline(columns, LogisticRegression(class_weight="balanced", max_iter=1000))
 
 
-def _above(found: Figure | CueScore | None, chance: float) -> bool:
-    return found is not None and found.interval is not None and found.interval.low > chance
-
-
-def _verdict(together: Figure | None, cues: list[CueScore], chance: float, missing: str) -> str:
+def _verdict(together: CueScore | None, cues: list[CueScore], chance: float, missing: str) -> str:
     if together is None or together.interval is None:
         return f"whether the files alone give the class away cannot be told: {missing}"
-    bounds = f"{together.interval.low:.3f} to {together.interval.high:.3f}, chance {chance:.3f}"
+    low, high = together.interval
+    figures = f"{together.macro_accuracy:.3f} macro accuracy ({low:.3f} to {high:.3f}, chance "
+    figures += f"{chance:.3f})"
+    files = "the files alone (resolution, length, codec, date, ...)"
     if not cues:
-        return (
-            f"the files alone (resolution, length, codec, date, ...) do not give the class away: "
-            f"{together.value:.3f} macro accuracy ({bounds})"
-        )
+        return f"{files} do not give the class away: {figures}"
     best = f"{cues[0].name} alone gives {cues[0].macro_accuracy:.3f}"
-    if not _above(cues[0], chance):
+    if not cues[0].above(chance):
         best = "no one of them alone"
-    return (
-        f"SHORTCUT: the files alone (resolution, length, codec, date, ...) give the class away "
-        f"with {together.value:.3f} macro accuracy ({bounds}); {best}"
-    )
+    return f"SHORTCUT: {files} give the class away with {figures}; {best}"
 
 
 def unread_note(unread: dict[str, str]) -> str:

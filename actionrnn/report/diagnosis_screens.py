@@ -158,18 +158,21 @@ def _cues(found: Shortcuts) -> list[TableView]:
     rows = [
         [
             Cell(row.name),
-            Cell("", row.macro_accuracy, Bar(row.macro_accuracy, row.interval, "bad")),
+            Cell("", row.macro_accuracy, Bar(
+                row.macro_accuracy, row.interval, "bad" if row.above(found.chance) else "none"
+            )),
             number(row.macro_accuracy),
             Cell(shown_interval(row.interval)),
         ]
         for row in found.cues
-    ]
+    ]  # fmt: skip
     table = TableView(
         f"macro accuracy from the files alone, {found.num_clips} clips of "
         f"{found.num_groups} groups",
         ("cue alone", "", "accuracy", "95 % interval"),
         rows,
-        note="A linear model on nothing else, tested on groups that it was not trained on.",
+        note="A linear model on nothing else, tested on groups that it was not trained on; grey: "
+        "no more than chance.",
         mark=found.chance,
         mark_name=f"chance, {found.chance:.3f}",
     )
