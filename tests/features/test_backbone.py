@@ -154,6 +154,7 @@ def test_real_weights_load_with_their_own_statistics(name: str, shared_data: Pat
     assert backbone(pictures(2, 96)).isfinite().all()
 
 
+@pytest.mark.slow
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     """torchrun gives its processes one thread each, and their features must be the same."""
     before, found = torch.get_num_threads(), []
