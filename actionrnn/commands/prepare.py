@@ -45,7 +45,8 @@ def main(arguments: list[str]) -> int:
     if not features and options.get("check_files", True):
         from actionrnn.diagnosis.shortcuts import find_shortcuts  # takes seconds to import
 
-        tell(f"note: {find_shortcuts(manifest).verdict}")
+        shortcuts = find_shortcuts(manifest)
+        tell(f"{'warning' if shortcuts.found else 'note'}: {shortcuts.verdict}")
     tell(
         f"written: {root / 'manifest.csv'} ({len(manifest.table)} clips, "
         f"{len(manifest.class_names)} classes, splits: {', '.join(manifest.splits)})\n"

@@ -87,9 +87,10 @@ class Shortcuts:
         together: macro accuracy of all cues together on held-out groups; None without a verdict.
         interval: of it, over groups.
         missing: why there is no verdict; empty if there is one.
-        found: together they name the class by more than chance.
-        cues: where that is found, each alone, the best first. They are not asked before, for of
-            many cues one is above chance by luck.
+        found: together they name the class by more than chance, and one of them does alone. (Bytes
+            and brightness together tell a little of what is seen, which is no shortcut.)
+        cues: each alone, the best first, where all together are above chance. They are not asked
+            otherwise, for of many cues one is above chance by luck.
         verdict: all that in a sentence.
     """
 
@@ -164,7 +165,7 @@ def judge(traits: Sequence[Traits], table: pd.DataFrame, unread: dict[str, str])
         together.macro_accuracy if together else None,
         together.interval if together else None,
         missing,
-        bool(cues),
+        any(cue.above(chance) for cue in cues),
         cues,
         _verdict(together, cues, chance, missing) + unread_note(unread),
     )
@@ -231,10 +232,11 @@ def _verdict(together: CueScore | None, cues: list[CueScore], chance: float, mis
     files = "the files alone (resolution, length, codec, date, ...)"
     if not cues:
         return f"{files} do not give the class away: {figures}"
-    best = f"{cues[0].name} alone gives {cues[0].macro_accuracy:.3f}"
-    if not cues[0].above(chance):
-        best = "no one of them alone"
-    return f"SHORTCUT: {files} give the class away with {figures}; {best}"
+    best = next((cue for cue in cues if cue.above(chance)), None)
+    if not best:
+        return f"{files} hardly give the class away: {figures}, and no one of them alone"
+    alone = f"{best.name} alone gives {best.macro_accuracy:.3f}"
+    return f"SHORTCUT: {files} give the class away with {figures}; {alone}"
 
 
 def unread_note(unread: dict[str, str]) -> str:

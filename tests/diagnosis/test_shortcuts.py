@@ -143,7 +143,7 @@ def test_prepare_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     words = ["prepare", "folder", "--source", str(tmp_path / "videos")]
     words += ["--root", str(tmp_path / "data")]
     assert main(words) == 0
-    assert "note: SHORTCUT: the files alone" in capsys.readouterr().err
+    assert "warning: SHORTCUT: the files alone" in capsys.readouterr().err
     assert main([*words, "--check_files", "false"]) == 0
     assert "the files alone" not in capsys.readouterr().err
 
