@@ -125,8 +125,8 @@ def _glances(
 
 
 def _grey(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    grey: NDArray[np.uint8] = frame.reformat(_GREY_SIDE, _GREY_SIDE, format="gray").to_ndarray()
-    return grey
+    grey = frame.reformat(_GREY_SIDE, _GREY_SIDE, format="gray").to_ndarray()
+    return grey.astype(np.uint8, copy=False)
 
 
 def _looks(pictures: list[NDArray[np.uint8]]) -> tuple[float, tuple[float, float]]:
