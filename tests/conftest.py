@@ -1,9 +1,10 @@
 """Fixtures every test may use."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,6 +28,39 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED_DATA = Path(
     os.environ.get("ACTIONRNN_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data")
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoders_here() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Decoding happens in this process, for starting another takes 2 s; gives a way back."""
+    from actionrnn.video import isolate
+
+    plain = {name: getattr(isolate.DecodeWorker, name) for name in ("start", "ask")}
+
+    def ask(worker: isolate.DecodeWorker, request: Any) -> Any:
+        answer = isolate._answer(request)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    @contextmanager
+    def real() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, method in plain.items():
+                patch.setattr(isolate.DecodeWorker, name, method)
+            yield
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isolate.DecodeWorker, "start", lambda worker: None)
+        patch.setattr(isolate.DecodeWorker, "ask", ask)
+        yield real
+
+
+@pytest.fixture
+def real_decoders(decoders_here: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """Decoding happens in processes of its own, as it does for users."""
+    with decoders_here():
+        yield
 
 
 @pytest.fixture(scope="session")

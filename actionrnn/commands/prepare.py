@@ -42,6 +42,11 @@ def main(arguments: list[str]) -> int:
         print(needed)  # where to get the files: what was asked for, not an error
         return 0
     features = options.get("features")
+    if not features and options.get("check_files", True):
+        from actionrnn.diagnosis.shortcuts import find_shortcuts  # takes seconds to import
+
+        shortcuts = find_shortcuts(manifest)
+        tell(f"{'warning' if shortcuts.found else 'note'}: {shortcuts.verdict}")
     tell(
         f"written: {root / 'manifest.csv'} ({len(manifest.table)} clips, "
         f"{len(manifest.class_names)} classes, splits: {', '.join(manifest.splits)})\n"

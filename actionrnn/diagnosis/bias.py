@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from actionrnn.diagnosis.baselines import train_head
+from actionrnn.diagnosis.shortcuts import Shortcuts, find_shortcuts, unread_note
 from actionrnn.diagnosis.slices import (
     LabelCandidate,
     SliceAccuracy,
@@ -13,6 +14,7 @@ from actionrnn.diagnosis.slices import (
     check_columns,
     label_candidates,
 )
+from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.figures import GroupedScores
 from actionrnn.evaluation.intervals import (
     MIN_GROUPS_FOR_VERDICT,
@@ -32,6 +34,7 @@ from actionrnn.features.extract import compute
 from actionrnn.features.machine import choose_device
 from actionrnn.progress import progress
 from actionrnn.training.data import Subset
+from actionrnn.video.errors import VideoError
 from actionrnn.video.isolate import DecodeWorker
 
 MAX_CLIPS = 512
@@ -68,9 +71,11 @@ class BiasDiagnosis:
 
     Attributes:
         subset, num_clips, chance, accuracy, leaked: the part that is judged, all its clips.
+        shortcuts: what the files of the whole dataset give away, without any model.
         static: a single-frame head against the model.
         background: the model on the temporal median frame alone, of validation clips and of
             `subset`.
+        unread: why a clip's background could not be looked at, by `video_id`.
         slices: by column, see `accuracy_by`.
         label_candidates: clips that may be labelled wrongly.
         suspected: a shortcut is.
@@ -83,8 +88,10 @@ class BiasDiagnosis:
     chance: float
     accuracy: float
     leaked: bool
+    shortcuts: Shortcuts
     static: PartOfEvidence
     background: list[PartOfEvidence]
+    unread: dict[str, str]
     slices: dict[str, list[SliceAccuracy]]
     label_candidates: list[LabelCandidate]
     suspected: bool
@@ -110,6 +117,7 @@ def diagnose_bias(
     """
     part = run.data.part(subset)
     chosen = check_columns(columns or [], part.table)
+    shortcuts = find_shortcuts(run.data.manifest)
     whole_NVK = run.score(subset)
     scored = run.predictions(subset, whole_NVK)
     single = train_head(run, head="single_frame").model
@@ -117,11 +125,12 @@ def diagnose_bias(
     backbone = FrozenBackbone(settings.backbone, choose_device(device), settings.runtime)
     static = compare_scores(run, subset, single.score(subset), whole_NVK)
     parts: list[Subset] = ["val", subset] if subset != "val" else ["val"]
+    unread: dict[str, str] = {}
     background = [
         compare_scores(
             run,
             each,
-            score_background(run, each, backbone, max_clips),
+            score_background(run, each, backbone, max_clips, unread),
             whole_NVK if each == subset else run.score(each),
         )
         for each in parts
@@ -135,12 +144,16 @@ def diagnose_bias(
         chance=chance,
         accuracy=float(scored.table["correct"].mean()),
         leaked=scored.leaked,
+        shortcuts=shortcuts,
         static=static,
         background=background,
+        unread=unread,
         slices=slices,
         label_candidates=label_candidates(scored),
-        suspected=is_shortcut(background[0], chance),
-        verdict=verdict(static, background, slices, chance),
+        suspected=shortcuts.found or is_shortcut(background[0], chance),
+        verdict="; ".join(
+            [shortcuts.verdict, verdict(static, background, slices, chance) + unread_note(unread)]
+        ),
     )
 
 
@@ -181,14 +194,23 @@ def compare_scores(
 
 @torch.inference_mode()
 def score_background(
-    run: TrainedModel, subset: Subset, backbone: FrozenBackbone, max_clips: int
+    run: TrainedModel,
+    subset: Subset,
+    backbone: FrozenBackbone,
+    max_clips: int,
+    unread: dict[str, str],
 ) -> Tensor:
     """Scores of clips whose every frame is their temporal median, (N, V, K); NaN: not looked at.
 
     What moves is gone from the median of the sampled frames; what stands still is not.
 
+    Args:
+        run, subset, backbone, max_clips: see `diagnose_bias`.
+        unread: gets the clips that have features and cannot be read any more, and why; a decoder
+            that dies costs its own clip alone.
+
     Raises:
-        VideoError: if a clip that has features cannot be read any more.
+        ActionRNNError: if not one can be read.
     """
     settings = run.data.store.spec.settings
     clips = clips_of(run.data.part(subset), settings)
@@ -198,11 +220,20 @@ def score_background(
     scores_NVK = torch.full(shape, float("nan"))
     with DecodeWorker() as worker:
         for row in progress(rows, len(rows), f"backgrounds of {subset} clips"):
-            frames_VTCHW = worker.ask(clips[row].request).frames
+            try:
+                frames_VTCHW = worker.ask(clips[row].request).frames
+            except VideoError as error:
+                unread[clips[row].video_id] = error.reason
+                continue
             median_V1CHW = frames_VTCHW.median(dim=1, keepdim=True).values
             features_V1D = compute(backbone, median_V1CHW).cpu()
             still_VTD = features_V1D.expand(-1, frames_VTCHW.shape[1], -1)
             scores_NVK[row] = score_clip(run.recognizer, still_VTD)
+    if scores_NVK.isnan().all():
+        raise ActionRNNError(
+            f"not one of {len(rows)} {subset} clips can be read any more{unread_note(unread)}; "
+            f"where are they now? --data.root names another place"
+        )
     return scores_NVK
 
 

@@ -6,6 +6,7 @@ from actionrnn.diagnosis.bias import BiasDiagnosis
 from actionrnn.diagnosis.calibration import CalibrationDiagnosis
 from actionrnn.diagnosis.gradients import GradientsDiagnosis
 from actionrnn.diagnosis.order import Condition, OrderDiagnosis
+from actionrnn.diagnosis.shortcuts import Shortcuts
 from actionrnn.diagnosis.slices import LabelCandidate
 from actionrnn.evaluation.calibration import Bin
 from actionrnn.evaluation.intervals import too_few
@@ -129,6 +130,7 @@ def bias_screen(made: BiasDiagnosis) -> Screen:
             ([_LEAKED] if made.leaked else []) + ([made.verdict] if made.suspected else [])
         ),
         blocks=[
+            *_cues(made.shortcuts),
             TableView(
                 "macro accuracy from part of the evidence",
                 ("evidence", "clips", "", "with it", "whole clip", "share", "95 % of share"),
@@ -149,6 +151,32 @@ def bias_screen(made: BiasDiagnosis) -> Screen:
             *_labels(made.label_candidates),
         ],
     )
+
+
+def _cues(found: Shortcuts) -> list[TableView]:
+    """What the files give away, each cue alone; nothing where they do not."""
+    rows = [
+        [
+            Cell(row.name),
+            Cell("", row.macro_accuracy, Bar(
+                row.macro_accuracy, row.interval, "bad" if row.above(found.chance) else "none"
+            )),
+            number(row.macro_accuracy),
+            Cell(shown_interval(row.interval)),
+        ]
+        for row in found.cues
+    ]  # fmt: skip
+    table = TableView(
+        f"macro accuracy from the files alone, {found.num_clips} clips of "
+        f"{found.num_groups} groups",
+        ("cue alone", "", "accuracy", "95 % interval"),
+        rows,
+        note="A linear model on nothing else, tested on groups that it was not trained on; grey: "
+        "no more than chance.",
+        mark=found.chance,
+        mark_name=f"chance, {found.chance:.3f}",
+    )
+    return [table] if rows else []
 
 
 def _labels(candidates: list[LabelCandidate]) -> list[TableView]:

@@ -84,6 +84,7 @@ class Sabotaged(DecodeWorker):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("real_decoders")
 @pytest.mark.parametrize("killed", [False, True], ids=["hangs", "dies"])
 def test_a_clip_that_stops_its_decoder_costs_itself_alone(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
@@ -148,7 +149,8 @@ def test_killed_decoders_cost_no_clip_for_good(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hundredths", [0, 5, 30])
+@pytest.mark.usefixtures("real_decoders")
+@pytest.mark.parametrize("hundredths", [0, 30])
 def test_decoders_without_memory_cost_no_clip_for_good(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hundredths: int
 ) -> None:

@@ -74,17 +74,20 @@ TRIALS = textwrap.dedent("""
 """)
 
 
+KILLS = 150
+
+
 @pytest.mark.slow
-def test_hundreds_of_kills_at_random_moments_corrupt_nothing(tmp_path: Path) -> None:
+def test_kills_at_random_moments_corrupt_nothing(tmp_path: Path) -> None:
     store = FeatureStore.create(tmp_path, SPEC)
     seed = str(random.SystemRandom().randrange(10**9))
-    command = [sys.executable, "-c", TRIALS, str(store.folder), "400", seed]
+    command = [sys.executable, "-c", TRIALS, str(store.folder), str(KILLS), seed]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     published = {f"c{int(first) + k}" for first in told for k in range(3)}
     found = check_whole(store.folder)
     assert published <= found, f"seed {seed}"
-    assert len(found) - len(published) <= 3 * 400  # published, and killed before it was told
-    assert len(published) > 100
+    assert len(found) - len(published) <= 3 * KILLS  # published, and killed before it was told
+    assert len(published) > KILLS / 4
 
 
 def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -321,11 +324,11 @@ def test_extractions_killed_at_random_moments_two_at_once_lose_nothing(
 ) -> None:
     seed = str(random.SystemRandom().randrange(10**9))
     script = str(Path(__file__).with_name("fault_trials.py"))
-    command = [sys.executable, script, str(tiny_data), str(tmp_path), "--trials", "15"]
+    command = [sys.executable, script, str(tiny_data), str(tmp_path), "--trials", "8"]
     run = subprocess.run([*command, "--seed", seed], capture_output=True, text=True, check=False)
     assert run.returncode == 0, f"seed {seed}: {run.stderr}"
     found = json.loads(run.stdout)
-    assert found["killed"] + found["interrupted"] + found["finished"] == 30
+    assert found["killed"] + found["interrupted"] + found["finished"] == 16
     assert found["killed"] >= 1  # which signal comes when is chance
     # The moments are drawn from the time that an unbroken run takes here and now.
     assert found["clips_kept"] > 0

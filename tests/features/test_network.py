@@ -21,7 +21,7 @@ from actionrnn.video.transform import Transform
 SMALL = ["mobilenet_v3_small", "shufflenet_v2_x0_5", "resnet18"]
 LARGE = [
     "alexnet", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "maxvit_t",
-    "mnasnet0_5", "regnet_x_400mf", "regnet_y_400mf", "swin_t", "swin_v2_t", "vgg11_bn", "vit_b_16",
+    "mnasnet0_5", "regnet_y_400mf", "swin_v2_t", "vgg11_bn", "vit_b_16",
 ]  # fmt: skip
 
 

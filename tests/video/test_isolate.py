@@ -4,7 +4,8 @@ import errno
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ from misbehaving import Crash, Exit, Hang, Surprise
 HERE = str(Path(__file__).parent)
 SMALL = (Sampling(num_frames=4), Transform(size=32))
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def real_decoders(decoders_here: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    with decoders_here():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -105,6 +105,7 @@ def test_every_reader_gives_the_same_pixels(folder: Path, decoded: dict[str, int
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("real_decoders")
 @pytest.mark.parametrize("quick", [False, True])
 def test_verify_finds_what_is_broken(quick: bool, folder: Path, decoded: dict[str, int]) -> None:
     paths = [str(folder / name) for name in decoded]

@@ -61,6 +61,7 @@ def test_dropped_frames_in_a_header_are_not_missing(quick: bool, shared_data: Pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.usefixtures("real_decoders")
 def test_a_dead_decoder_is_no_unreadable_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
