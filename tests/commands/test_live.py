@@ -15,6 +15,7 @@ from actionrnn.cli import main
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.evaluation.segments import Segment
 from actionrnn.live.timeline_files import segments_csv, srt, webvtt
+from actionrnn.video.reader import open_video
 
 LOW = ["--on", "0.01", "--min_seconds", "0", "--fps", "10", "--device", "cpu"]
 
@@ -30,9 +31,11 @@ def video(tiny_data: Path) -> str:
 
 
 def test_live_prints_events_and_scores_and_says_how_it_went(
-    ckpt: str, video: str, capsys: pytest.CaptureFixture[str]
+    ckpt: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["live", video, "--ckpt_path", ckpt, "--scores", *LOW]) == 0
+    files = ["--save", str(tmp_path / "clips"), "--annotate", str(tmp_path / "film.mp4")]
+    words = ["live", video, "--ckpt_path", ckpt, "--scores", "--preview", "0", *files, *LOW]
+    assert main(words) == 0
     captured = capsys.readouterr()
     lines = [json.loads(line) for line in captured.out.splitlines()]
     by_kind = {
@@ -43,7 +46,12 @@ def test_live_prints_events_and_scores_and_says_how_it_went(
     for end in by_kind["end"]:
         assert end["start"] < end["end"]
         assert 0 < end["score"] <= end["peak"] <= 1
+        assert Path(end["clip"]).is_file()
     assert f"{len(by_kind['scores'])} scored, 0 dropped" in captured.err
+    assert len(list((tmp_path / "clips").iterdir())) == len(by_kind["end"])
+    with open_video(tmp_path / "film.mp4") as film, open_video(video) as watched:
+        assert film.num_frames == watched.num_frames
+    assert "preview: http://127.0.0.1:" in captured.err
     assert "latency p50" in captured.err
 
 
@@ -110,6 +118,8 @@ def test_nothing_found_says_what_came_nearest(
         (["--history_seconds", "0.01", "--fps", "10"], "one frame needs 0.1"),
         (["--histroy", "whole"], "did you mean history"),
         (["--raw", "6x4@10"], "give - instead"),
+        (["--annotate", "film.txt"], "ends in .mp4, .mkv, .mov"),
+        (["--preview", "99999"], "0 takes any port"),
     ],
 )
 def test_wrong_words_are_refused(
@@ -117,6 +127,13 @@ def test_wrong_words_are_refused(
 ) -> None:
     assert main(["live", video, "--ckpt_path", ckpt, *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_video_that_is_watched_is_not_written_over(
+    ckpt: str, video: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["live", video, "--ckpt_path", ckpt, "--annotate", video]) == 2
+    assert "would replace the video" in capsys.readouterr().err
 
 
 def test_a_format_that_there_is_not(
