@@ -16,13 +16,14 @@ from actionrnn.live.timeline import Timeline, timeline_of
 from actionrnn.live.timeline_files import WRITERS
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
+from actionrnn.report.html.timeline import write_timeline
 from actionrnn.report.terminal import print_screen
 from actionrnn.report.timeline import timeline_figure, timeline_screen
 from actionrnn.training.run_folder import run_folder_of
 from actionrnn.video.errors import VideoError
 
 TAKES_VERB = False
-FORMATS = (*WRITERS, "png")
+FORMATS = (*WRITERS, "html", "png")
 
 
 def main(arguments: list[str]) -> int:
@@ -77,7 +78,7 @@ def _formats(words: str | None) -> list[str]:
         if find_spec("matplotlib") is not None:
             return list(FORMATS)
         tell("note: no picture, for that needs: pip install 'actionrnn[explain]'")
-        return list(WRITERS)
+        return [name for name in FORMATS if name != "png"]
     formats = [word.strip() for word in words.split(",") if word.strip()]
     for word in formats:
         if word not in FORMATS:
@@ -94,6 +95,10 @@ def _write(timeline: Timeline, target: Path, formats: list[str]) -> list[Path]:
             with published(picture) as temporary:
                 timeline_figure(timeline).savefig(temporary, dpi=110, format="png")
             written.append(picture)
+        elif name == "html":
+            page = target.with_name(f"{target.name}.html")
+            write_timeline(timeline, page)
+            written.append(page)
         else:
             written += WRITERS[name](timeline, target)
     return written

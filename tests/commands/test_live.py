@@ -66,7 +66,7 @@ def test_timeline_writes_every_format_and_agrees_with_live(
     found = json.loads(captured.out)
     assert "s per hour of video" in captured.err
     stem = Path(video).stem
-    endings = ["frames.csv", "frames.parquet", "json", "png", "segments.csv", "srt", "vtt"]
+    endings = ["frames.csv", "frames.parquet", "html", "json", "png", "segments.csv", "srt", "vtt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{stem}.{e}" for e in endings]
     live = [list(x["probabilities"].values()) for x in lines if x["event"] == "scores"]
     assert found["probabilities"] == [pytest.approx(row, abs=2e-5) for row in live]
