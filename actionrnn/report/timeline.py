@@ -97,8 +97,8 @@ def _segments(axis: "Axes", timeline: Timeline, shown: list[int]) -> None:
 
 def _probabilities(axis: "Axes", timeline: Timeline, shown: list[int]) -> None:
     axis.imshow(
-        columns_of(timeline, shown), aspect="auto", interpolation="nearest", vmin=0, vmax=1, cmap="viridis",
-        extent=(*ends_of(timeline), len(shown) - 0.5, -0.5),
+        columns_of(timeline, shown), aspect="auto", interpolation="nearest",
+        vmin=0, vmax=1, cmap="viridis", extent=(*ends_of(timeline), len(shown) - 0.5, -0.5),
     )  # fmt: skip
     _classes(axis, timeline, shown)
     axis.set(title="probability (dark 0, bright 1)", xlabel="seconds")
