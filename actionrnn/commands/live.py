@@ -11,9 +11,14 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.live_outputs import Outputs, add_outputs, check_outputs
-from actionrnn.commands.watch_settings import add_watch_settings, data_of, watch_settings
+from actionrnn.commands.watch_settings import (
+    add_thresholds,
+    add_watch_settings,
+    data_of,
+    predictor_of,
+    watch_settings,
+)
 from actionrnn.errors import usage_errors
-from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.live.events import Event
 from actionrnn.live.timeline import Stretches, Watching
 from actionrnn.live.watch import Scored, WatchStatistics, watch
@@ -34,8 +39,7 @@ def main(arguments: list[str]) -> int:
     options = _parse(arguments)
     settings = watch_settings(options)
     quiet_libraries()
-    weights = options["features.backbone.weights"]
-    predictor = ActionPredictor.load(options.ckpt_path, options.device, weights)
+    predictor = predictor_of(options)
     predictor.batch_size = 1 if predictor.device == "cpu" else None
     settings.rules.check_classes(predictor.class_names)
     with _terminates():
@@ -81,6 +85,7 @@ def _parse(arguments: list[str]) -> Any:
         "--raw", type=str | None, default=None, help="640x480@25: stdin brings bare rgb24 pictures"
     )
     add_watch_settings(parser)
+    add_thresholds(parser)
     parser.add_argument(
         "--realtime",
         action="store_true",

@@ -8,9 +8,14 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.parsing import output_targets
-from actionrnn.commands.watch_settings import add_watch_settings, data_of, watch_settings
+from actionrnn.commands.watch_settings import (
+    add_thresholds,
+    add_watch_settings,
+    data_of,
+    predictor_of,
+    watch_settings,
+)
 from actionrnn.errors import UsageError, near_miss, usage_errors
-from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.files import published
 from actionrnn.live.timeline import Timeline, timeline_of
 from actionrnn.live.timeline_files import WRITERS
@@ -32,8 +37,7 @@ def main(arguments: list[str]) -> int:
     settings = watch_settings(options)
     quiet_libraries()
     folder = Path(options.output_dir or run_folder_of(options.ckpt_path) / "timelines")
-    weights = options["features.backbone.weights"]
-    predictor = ActionPredictor.load(options.ckpt_path, options.device, weights)
+    predictor = predictor_of(options)
     settings.rules.check_classes(predictor.class_names)
     data = data_of(options.ckpt_path)
     failures = 0
@@ -61,6 +65,7 @@ def _parse(arguments: list[str]) -> Any:
     parser = ArgumentParser(prog="actionrnn timeline", exit_on_error=False, allow_abbrev=False)
     parser.add_argument("videos", type=str, nargs="+", help="video files, of any length")
     add_watch_settings(parser)
+    add_thresholds(parser)
     parser.add_argument("--output_dir", type=str | None, default=None, help="RUN/timelines")
     parser.add_argument(
         "--formats", type=str | None, default=None, help=f"default: {','.join(FORMATS)}"

@@ -222,12 +222,36 @@ def false_alarms_per_hour(
     """
     if not sum(seconds) > 0:
         raise ValueError("false alarms per hour: no time was watched")
-    false = sum(
-        not any(_reports(alarm, segment, tolerance_seconds) for segment in true)
-        for raised, true in zip(alarms, truth, strict=True)
-        for alarm in raised
-    )
+    pairs = zip(alarms, truth, strict=True)
+    false = sum(count_alarms(raised, true, tolerance_seconds).num_false for raised, true in pairs)
     return false * SECONDS_PER_HOUR / sum(seconds)
+
+
+class AlarmCounts(NamedTuple):
+    """Of a recording: its true segments that were reported, and alarms that report none."""
+
+    num_found: int
+    num_false: int
+
+
+def count_alarms(
+    raised: Sequence[Alarm], true: Recording, tolerance_seconds: float = 0.0
+) -> AlarmCounts:
+    """What the alarms of one recording are worth.
+
+    Args:
+        raised: its alarms.
+        true: its true segments.
+        tolerance_seconds: an alarm so soon after a segment's end is still its own.
+    """
+
+    def reports(alarm: Alarm, segment: Segment) -> bool:
+        return _reports(alarm, segment, tolerance_seconds)
+
+    return AlarmCounts(
+        sum(any(reports(alarm, segment) for alarm in raised) for segment in true),
+        sum(not any(reports(alarm, segment) for segment in true) for alarm in raised),
+    )
 
 
 def _reports(alarm: Alarm, segment: Segment, tolerance_seconds: float = 0.0) -> bool:

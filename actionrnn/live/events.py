@@ -146,7 +146,5 @@ class EventDetector:
 
     def _event(self, kind: Literal["begin", "end"], j: int, seconds: float) -> Event:
         mean = float(self._total_J[j] / self._samples_J[j])
-        segment = Segment(
-            self._labels[j], float(self._start_J[j]), float(self._end_J[j]), mean
-        )
+        segment = Segment(self._labels[j], float(self._start_J[j]), float(self._end_J[j]), mean)
         return Event(kind, segment, seconds, float(self._peak_J[j]))

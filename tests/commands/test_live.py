@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from actionrnn.cli import main
 from actionrnn.datasets.manifest import Manifest
+from actionrnn.diagnosis.calibration import store_temperature
 from actionrnn.evaluation.segments import Segment
 from actionrnn.live.timeline_files import segments_csv, srt, webvtt
 from actionrnn.video.reader import open_video
@@ -127,6 +129,39 @@ def test_wrong_words_are_refused(
 ) -> None:
     assert main(["live", video, "--ckpt_path", ckpt, *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_fitted_thresholds_are_found_in_the_run_and_given_ones_win(
+    tiny_run: Path, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt = str(shutil.copytree(tiny_run, tmp_path / "run") / "checkpoints" / "best.ckpt")
+    label = Manifest.load(Path(video).parents[2]).class_names[0]
+    table = tmp_path / "streams.csv"
+    table.write_text(f"video,start,end,label\n{video},0.1,0.5,{label}\n")
+    quick = ["--fps", "10", "--device", "cpu", "--min_seconds", "0"]
+    words = ["--ckpt_path", ckpt, "--streams", str(table), "--alarms_per_hour", "2", *quick]
+    assert main(["calibrate", "--events", *words]) == 0
+    captured = capsys.readouterr()
+    assert "too little for 2 false" in captured.out
+    assert "A single recording" in captured.out
+    fitted = json.loads((tmp_path / "run" / "events.json").read_text())
+    assert {each["label"] for each in fitted["classes"]} >= {label}
+    assert fitted["fps"] == 10.0
+    live = ["live", video, "--ckpt_path", ckpt, "--device", "cpu"]
+    assert main([*live, "--scores"]) == 0
+    captured = capsys.readouterr()
+    assert "fitted for 2 false alarms per hour" in captured.err
+    assert "10 of " in captured.err, "watched as in the fit"
+    assert main([*live, "--history", "whole"]) == 0
+    assert "fitted with other settings" in capsys.readouterr().err
+    assert main([*live, "--on", "0.9"]) == 0
+    assert "fitted" not in capsys.readouterr().err
+    store_temperature(ckpt, 1.3)
+    assert main([*live, "--fps", "10"]) == 0
+    assert "for another checkpoint" in capsys.readouterr().err
+    assert main([*live, "--events", str(tmp_path / "run" / "events.json")]) == 2
+    assert main([*live, "--events", "gone.json"]) == 2
+    assert "no such file" in capsys.readouterr().err
 
 
 def test_the_video_that_is_watched_is_not_written_over(
