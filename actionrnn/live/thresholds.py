@@ -112,11 +112,12 @@ def candidates(score_N: NDArray[np.floating]) -> NDArray[np.float64]:
     """Falling thresholds between the peaks of a class; the first is above all scores, if any is."""
     before, after = np.append(-1.0, score_N[:-1]), np.append(score_N[1:], -1.0)
     peaks = np.unique(score_N[(score_N >= before) & (score_N >= after)]).astype(float)
-    between = (peaks[1:] + peaks[:-1]) / 2
+    between = ((peaks[1:] + peaks[:-1]) / 2)[::-1]
     if len(between) > NUM_CANDIDATES:
-        places = np.linspace(0, len(between) - 1, NUM_CANDIDATES).round().astype(int)
-        between = between[places]
-    return np.append(between, (1 + peaks[-1]) / 2)[::-1]
+        # Close together where few peaks are above: there a threshold will be.
+        places = np.geomspace(1, len(between), NUM_CANDIDATES).round().astype(int) - 1
+        between = between[np.unique(places)]
+    return np.append((1 + peaks[-1]) / 2, between)
 
 
 def _watched(

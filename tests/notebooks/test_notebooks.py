@@ -17,12 +17,13 @@ def code_of(path: Path) -> list[str]:
     return [cell.source for cell in cells if cell.cell_type == "code"]
 
 
-def test_there_are_four() -> None:
+def test_there_are_five() -> None:
     assert [path.stem for path in NOTEBOOKS] == [
         "01_predictions",
         "02_lstm_vs_gru",
         "03_inside_the_gates",
         "04_bias_and_order",
+        "05_timelines",
     ]
 
 
