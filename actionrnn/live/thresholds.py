@@ -16,7 +16,8 @@ from actionrnn.evaluation.segments import Segment
 from actionrnn.evaluation.timelines import SECONDS_PER_HOUR, Alarm, count_alarms, segment_f1
 from actionrnn.live.events import EventDetector, EventRules
 
-NUM_CANDIDATES = 64
+# By rank of the peaks, the more the fewer are above; and evenly from 0 to 1, for wide gaps.
+NUM_BY_RANK, NUM_EVEN = 48, 16
 # An event ends when its probability falls below one of these shares of the threshold to begin.
 OFF_SHARES = (1 / 3, 1 / 2, 2 / 3, 5 / 6)
 LEAST_OVERLAP = 0.25  # of a segment with a true one, where shares are compared
@@ -113,11 +114,12 @@ def candidates(score_N: NDArray[np.floating]) -> NDArray[np.float64]:
     before, after = np.append(-1.0, score_N[:-1]), np.append(score_N[1:], -1.0)
     peaks = np.unique(score_N[(score_N >= before) & (score_N >= after)]).astype(float)
     between = ((peaks[1:] + peaks[:-1]) / 2)[::-1]
-    if len(between) > NUM_CANDIDATES:
-        # Close together where few peaks are above: there a threshold will be.
-        places = np.geomspace(1, len(between), NUM_CANDIDATES).round().astype(int) - 1
-        between = between[np.unique(places)]
-    return np.append((1 + peaks[-1]) / 2, between)
+    if len(between) > NUM_BY_RANK:
+        places = np.geomspace(1, len(between), NUM_BY_RANK).round().astype(int) - 1
+        between = between[places]
+    even = np.arange(1, NUM_EVEN) / NUM_EVEN
+    found = np.concatenate([between, even[even < peaks[-1]], [(1 + peaks[-1]) / 2]])
+    return np.unique(found)[::-1]
 
 
 def _watched(

@@ -41,7 +41,7 @@ class StreamSource:
 
     Attributes:
         num_losses: how often the connection was lost.
-        num_damaged: packets that could not be decoded.
+        num_damaged: packets that could not be decoded, or not without faults.
 
     Raises:
         VideoUnreadable: if it cannot be opened now.
@@ -145,13 +145,14 @@ class StreamSource:
             yield Frame(seconds, self._pixels_of(frame, size), self._stretch)
 
     def _decoded(self, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-        """What can be decoded; damaged packets are counted and left out."""
+        """What can be decoded; damaged packets are counted, and left out where nothing comes."""
         for packet in self._container.demux(stream):
             try:
                 frames = packet.decode()
             except av.InvalidDataError:
                 self.num_damaged += 1
                 continue
+            self.num_damaged += packet.is_corrupt or any(frame.is_corrupt for frame in frames)
             yield from frames
 
 
