@@ -119,7 +119,7 @@ class EventDetector:
         stops_J = self._runs_J & (score_J < self._off_J)
         starts_J = ~self._runs_J & (score_J >= self._on_J) & (start >= self._silent_until_J)
         ends_J = stops_J & self._reported_J
-        events = {j: self._event("end", j, seconds) for j in np.flatnonzero(ends_J)}
+        events = {j: self._event("end", j, seconds) for j in np.flatnonzero(ends_J).tolist()}
         self._silent_until_J[ends_J] = self._end_J[ends_J] + self._rules.cooldown_seconds
         self._runs_J = (self._runs_J & ~stops_J) | starts_J
         self._reported_J &= self._runs_J & ~starts_J
@@ -133,12 +133,12 @@ class EventDetector:
         lasted_J = self._runs_J & (end - self._start_J >= self._rules.least_seconds - 1e-9)
         begins_J = lasted_J & ~self._reported_J
         self._reported_J |= lasted_J
-        events |= {j: self._event("begin", j, seconds) for j in np.flatnonzero(begins_J)}
+        events |= {j: self._event("begin", j, seconds) for j in np.flatnonzero(begins_J).tolist()}
         return [events[j] for j in sorted(events)]
 
     def finish(self) -> list[Event]:
         """The stream is over, or broken off: whatever lasts ends with the last moment seen."""
-        lasting = np.flatnonzero(self._runs_J & self._reported_J)
+        lasting = np.flatnonzero(self._runs_J & self._reported_J).tolist()
         events = [self._event("end", j, float(self._end_J[j])) for j in lasting]
         self._runs_J[:] = False
         self._reported_J[:] = False
