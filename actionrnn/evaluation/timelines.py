@@ -222,9 +222,17 @@ def false_alarms_per_hour(
     """
     if not sum(seconds) > 0:
         raise ValueError("false alarms per hour: no time was watched")
-    pairs = zip(alarms, truth, strict=True)
-    false = sum(count_alarms(raised, true, tolerance_seconds).num_false for raised, true in pairs)
+    false = sum(
+        not any(_reports(alarm, segment, tolerance_seconds) for segment in true)
+        for raised, true in zip(alarms, truth, strict=True)
+        for alarm in raised
+    )
     return false * SECONDS_PER_HOUR / sum(seconds)
+
+
+def _reports(alarm: Alarm, segment: Segment, tolerance_seconds: float = 0.0) -> bool:
+    end = segment.end_seconds + tolerance_seconds
+    return alarm.label == segment.label and segment.start_seconds <= alarm.seconds <= end
 
 
 class AlarmCounts(NamedTuple):
@@ -252,8 +260,3 @@ def count_alarms(
         sum(any(reports(alarm, segment) for alarm in raised) for segment in true),
         sum(not any(reports(alarm, segment) for segment in true) for alarm in raised),
     )
-
-
-def _reports(alarm: Alarm, segment: Segment, tolerance_seconds: float = 0.0) -> bool:
-    end = segment.end_seconds + tolerance_seconds
-    return alarm.label == segment.label and segment.start_seconds <= alarm.seconds <= end

@@ -6,7 +6,7 @@ Each of these gives scores that are exactly those of the head for some sequence 
 """
 
 from collections import deque
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -154,6 +154,8 @@ def make_history(head: Head, name: HistoryName, num_frames: int) -> History:
             f"which a stream has not got yet. Train one that looks back: actionrnn fit ... "
             f"--model.inputs {back}"
         )
+    if name not in (names := get_args(HistoryName)):
+        raise UsageError(f"there is no history {name!r}; known: {', '.join(names)}")
     if name == "whole":
         return WholeHistory(head)
     if num_frames < 1:

@@ -118,5 +118,7 @@ def test_heads_that_cannot_watch_are_refused_with_what_to_do() -> None:
     largest, _ = make(HeadConfig(hidden_size=8, pooling="max"))
     with pytest.raises(UsageError, match="--history restart"):
         make_history(largest, "forget", 6)
+    with pytest.raises(UsageError, match="known: restart, window, forget, whole"):
+        make_history(largest, "last", 6)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="at least one frame"):
         make_history(largest, "window", 0)
