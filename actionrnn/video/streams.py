@@ -1,5 +1,6 @@
 """Cameras, addresses and containers on a pipe: what may stall, break off and come back."""
 
+import glob
 import os
 import re
 import sys
@@ -212,9 +213,15 @@ def _camera(number: int) -> tuple[str, str]:
 
     Raises:
         UsageError: on a system whose cameras have no numbers.
+        VideoUnreadable: if there is none of this number.
     """
     if sys.platform.startswith("linux"):
-        return f"/dev/video{number}", "v4l2"
+        device = f"/dev/video{number}"
+        if not os.path.exists(device):
+            others = ", ".join(sorted(glob.glob("/dev/video*")))
+            there = f"here are {others}" if others else "no camera is connected, or none allowed"
+            raise VideoUnreadable(f"camera {number}", f"there is no {device}; {there}")
+        return device, "v4l2"
     if sys.platform == "darwin":
         return str(number), "avfoundation"
     raise UsageError(

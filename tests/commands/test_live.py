@@ -17,6 +17,7 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.diagnosis.calibration import store_temperature
 from actionrnn.evaluation.segments import Segment
 from actionrnn.live.timeline_files import segments_csv, srt, webvtt
+from actionrnn.models.config import HeadConfig
 from actionrnn.video.reader import open_video
 
 LOW = ["--on", "0.01", "--min_seconds", "0", "--fps", "10", "--device", "cpu"]
@@ -162,6 +163,32 @@ def test_fitted_thresholds_are_found_in_the_run_and_given_ones_win(
     assert main([*live, "--events", str(tmp_path / "run" / "events.json")]) == 2
     assert main([*live, "--events", "gone.json"]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("97", "camera 97"),
+        ("rtsp://user:secret@127.0.0.1:9/x", "rtsp://127.0.0.1:9/x"),
+        ("nothing.mp4", "no such file"),
+    ],
+)
+def test_a_source_that_is_not_there(
+    ckpt: str, place: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["live", place, "--ckpt_path", ckpt]) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert "secret" not in said
+
+
+def test_a_head_that_cannot_step_names_what_to_train(
+    ckpt: str, video: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(HeadConfig, "reads_both_ways", True)
+    for verb in ("live", "timeline"):
+        assert main([verb, video, "--ckpt_path", ckpt, "--fps", "10", "--device", "cpu"]) == 2
+        assert "actionrnn fit ... --model.bidirectional false" in capsys.readouterr().err
 
 
 def test_the_video_that_is_watched_is_not_written_over(
