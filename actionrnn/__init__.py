@@ -6,8 +6,9 @@ from actionrnn.version import __version__
 
 if TYPE_CHECKING:
     from actionrnn.evaluation.predictor import ActionPredictor
+    from actionrnn.live.timeline import Timeline
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "load", "timeline"]
 
 
 def load(
@@ -41,3 +42,52 @@ def load(
         folder = download(ckpt_path) if str(ckpt_path).startswith("hf:") else Path(ckpt_path)
         return load_shared(folder, device)
     return ActionPredictor.load(ckpt_path, device=device, weights=weights, backbone=backbone)
+
+
+def timeline(
+    ckpt_path: str,
+    video: str,
+    *,
+    fps: float | None = None,
+    history: str = "restart",
+    history_seconds: float | None = None,
+    on: float = 0.6,
+    off: float | None = None,
+    min_seconds: float = 0.5,
+    background: tuple[str, ...] = (),
+    device: str = "auto",
+    weights: str | None = None,
+) -> "Timeline":
+    """What happens when in a long video, as `actionrnn timeline` finds it.
+
+    Args:
+        ckpt_path: a checkpoint written by `actionrnn fit`.
+        video: a file, or a folder of numbered pictures.
+        fps: samples per second; None is the rate of the training.
+        history: how far back a score looks: `restart`, `window`, `forget` or `whole`.
+        history_seconds: how far; None is as long as the clips of the training.
+        on, off: an event begins at this probability and lasts until it falls below the other one;
+            None is two thirds of `on`.
+        min_seconds: shorter events are none.
+        background: classes that stand for nothing happening.
+        device: `auto` takes a GPU where there is one.
+        weights: the backbone's weights file, where it has moved since.
+
+    Raises:
+        ActionRNNError: if checkpoint or video cannot be read, or the head cannot watch a stream.
+        ValueError: for thresholds outside 0..1, or an `off` above its `on`.
+    """
+    from typing import cast
+
+    from actionrnn.evaluation.predictor import ActionPredictor
+    from actionrnn.live.events import EventRules
+    from actionrnn.live.history import HistoryName
+    from actionrnn.live.timeline import WatchSettings, timeline_of
+    from actionrnn.training.checkpoint import read_checkpoint
+    from actionrnn.training.recognizer import CHECKPOINT_KEY
+
+    rules = EventRules(on, off, least_seconds=min_seconds, background=background)
+    settings = WatchSettings(cast(HistoryName, history), history_seconds, fps, rules)
+    predictor = ActionPredictor.load(ckpt_path, device, weights)
+    data = read_checkpoint(ckpt_path)[CHECKPOINT_KEY]["data"]
+    return timeline_of(predictor, video, settings, data)

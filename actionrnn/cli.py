@@ -72,7 +72,7 @@ VERBS = {
     ),
     "calibrate": Verb(
         "calibrate",
-        "fit a temperature on validation clips, kept in the checkpoint",
+        "fit a temperature on validation clips; thresholds of events on streams",
         "calibrate --ckpt_path RUN/checkpoints/best.ckpt",
     ),
     "diagnose": Verb(

@@ -4,6 +4,7 @@ import json
 
 from jsonargparse import ArgumentParser
 
+from actionrnn.commands import calibrate_events
 from actionrnn.diagnosis.calibration import store_temperature
 from actionrnn.errors import DataRejected, usage_errors
 from actionrnn.evaluation.calibration import calibration_figures, fit_temperature
@@ -18,10 +19,20 @@ TAKES_VERB = False
 
 
 def main(arguments: list[str]) -> int:
-    """Fit, store, and show what changed; `--reset` takes the temperature away again."""
+    """Fit, store, and show what changed; `--reset` takes the temperature away again.
+
+    With `--events` thresholds are fitted instead; see `calibrate_events`.
+    """
+    if "--events" in arguments:
+        return calibrate_events.main([word for word in arguments if word != "--events"])
     parser = ArgumentParser(prog="actionrnn calibrate", exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
     parser.add_argument("--data.root", type=str | None, default=None, help="data moved here")
+    parser.add_argument(
+        "--events",
+        action="store_true",
+        help="fit thresholds of events on streams instead: actionrnn calibrate --events --help",
+    )
     parser.add_argument("--reset", action="store_true", help="store a temperature of 1")
     parser.add_argument(
         "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"

@@ -10,9 +10,15 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.watch_settings import add_watch_settings, data_of, watch_settings
+from actionrnn.commands.live_outputs import Outputs, add_outputs, check_outputs
+from actionrnn.commands.watch_settings import (
+    add_thresholds,
+    add_watch_settings,
+    data_of,
+    predictor_of,
+    watch_settings,
+)
 from actionrnn.errors import usage_errors
-from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.live.events import Event
 from actionrnn.live.timeline import Stretches, Watching
 from actionrnn.live.watch import Scored, WatchStatistics, watch
@@ -33,8 +39,7 @@ def main(arguments: list[str]) -> int:
     options = _parse(arguments)
     settings = watch_settings(options)
     quiet_libraries()
-    weights = options["features.backbone.weights"]
-    predictor = ActionPredictor.load(options.ckpt_path, options.device, weights)
+    predictor = predictor_of(options)
     predictor.batch_size = 1 if predictor.device == "cpu" else None
     settings.rules.check_classes(predictor.class_names)
     with _terminates():
@@ -44,12 +49,15 @@ def main(arguments: list[str]) -> int:
         backbone = predictor.backbone
         sampler = watching.sampler
         tell(f"watching {source.name}: {sampler.rate:.3g} of {source.fps:.3g} frames per second")
+        drops = source.goes_on or options.realtime
+        names = predictor.class_names
+        outputs = Outputs(options, names, source, watching, settings, drops)
         scores = watch(
             *(source, sampler, watching.scorer, statistics),
-            drops=source.goes_on or options.realtime,
-            least=1, most=backbone.batch_size * backbone.num_threads, paced=options.realtime,
+            drops=drops, least=1, most=backbone.batch_size * backbone.num_threads,
+            paced=options.realtime, seen=outputs.see,
         )  # fmt: skip
-        shown = _Shown(predictor.class_names, options.scores)
+        shown = _Shown(names, options.scores, outputs)
         code = 0
         try:
             with contextlib.closing(scores):
@@ -57,8 +65,12 @@ def main(arguments: list[str]) -> int:
         except KeyboardInterrupt as stop:
             code = 143 if isinstance(stop, _Terminated) else 130
         finally:
-            shown.events(watching.detector.finish())
-            tell(_summary(source, statistics, shown.num_begun))
+            events = watching.detector.finish()
+            try:
+                outputs.close(events)  # first: stdout may be what went wrong
+            finally:
+                shown.events(events)
+                tell(_summary(source, statistics, shown.num_begun, outputs))
     return code
 
 
@@ -73,22 +85,26 @@ def _parse(arguments: list[str]) -> Any:
         "--raw", type=str | None, default=None, help="640x480@25: stdin brings bare rgb24 pictures"
     )
     add_watch_settings(parser)
+    add_thresholds(parser)
     parser.add_argument(
         "--realtime",
         action="store_true",
         help="play a file, or a pipe, by the clock, as a camera: what comes too fast is dropped",
     )
+    add_outputs(parser)
     parser.add_argument("--scores", action="store_true", help="a line for every sample too")
     parser.add_argument("--retries", type=int, default=10, help="attempts to connect again")
     with usage_errors(parser):
-        return parser.parse_args(arguments)
+        options = parser.parse_args(arguments)
+    check_outputs(options)
+    return options
 
 
 class _Shown:
     """Prints lines of JSON on stdout, and now and then how it goes on stderr."""
 
-    def __init__(self, class_names: list[str], scores: bool) -> None:
-        self._class_names, self._scores = class_names, scores
+    def __init__(self, class_names: list[str], scores: bool, outputs: Outputs) -> None:
+        self._class_names, self._scores, self._outputs = class_names, scores, outputs
         self._last_line = time.monotonic()
         self.num_begun = 0
 
@@ -98,7 +114,9 @@ class _Shown:
             if self._scores:
                 probs = scored.probs_K.round(6).tolist()
                 self._line("scores", scored.seconds, probabilities=dict(self._named(probs)))
-            self.events(stretches.add(scored))
+            events = stretches.add(scored)
+            self.events(events)
+            self._outputs.judge(scored, events)
             if time.monotonic() - self._last_line > SECONDS_PER_LINE:
                 self._last_line = time.monotonic()
                 label, probability = max(self._named(scored.probs_K), key=lambda each: each[1])
@@ -114,6 +132,7 @@ class _Shown:
                 event.kind, event.seconds, label=segment.label,
                 start=round(segment.start_seconds, 3), **end,
                 score=round(segment.score, 4), peak=round(event.peak, 4),
+                **self._outputs.clip_of(event),
             )  # fmt: skip
 
     def _named(self, probs: Any) -> Iterator[tuple[str, float]]:
@@ -123,7 +142,7 @@ class _Shown:
         print(json.dumps({"event": kind, "seconds": round(seconds, 3), **values}), flush=True)
 
 
-def _summary(source: Source, statistics: WatchStatistics, num_events: int) -> str:
+def _summary(source: Source, statistics: WatchStatistics, num_events: int, outputs: Outputs) -> str:
     done = statistics
     words = [
         f"{done.video_seconds:.1f} s of {source.name} in {done.wall_seconds:.1f} s: "
@@ -137,6 +156,8 @@ def _summary(source: Source, statistics: WatchStatistics, num_events: int) -> st
         words.append(
             f"connection lost {source.num_losses} times, {source.num_damaged} packets damaged"
         )
+    if outputs.recorder and outputs.recorder.num_dropped:
+        words.append(f"{outputs.recorder.num_dropped} frames were not recorded")
     return "; ".join(words)
 
 

@@ -8,21 +8,27 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.parsing import output_targets
-from actionrnn.commands.watch_settings import add_watch_settings, data_of, watch_settings
+from actionrnn.commands.watch_settings import (
+    add_thresholds,
+    add_watch_settings,
+    data_of,
+    predictor_of,
+    watch_settings,
+)
 from actionrnn.errors import UsageError, near_miss, usage_errors
-from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.files import published
 from actionrnn.live.timeline import Timeline, timeline_of
 from actionrnn.live.timeline_files import WRITERS
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
+from actionrnn.report.html.timeline import write_timeline
 from actionrnn.report.terminal import print_screen
 from actionrnn.report.timeline import timeline_figure, timeline_screen
 from actionrnn.training.run_folder import run_folder_of
 from actionrnn.video.errors import VideoError
 
 TAKES_VERB = False
-FORMATS = (*WRITERS, "png")
+FORMATS = (*WRITERS, "html", "png")
 
 
 def main(arguments: list[str]) -> int:
@@ -31,8 +37,7 @@ def main(arguments: list[str]) -> int:
     settings = watch_settings(options)
     quiet_libraries()
     folder = Path(options.output_dir or run_folder_of(options.ckpt_path) / "timelines")
-    weights = options["features.backbone.weights"]
-    predictor = ActionPredictor.load(options.ckpt_path, options.device, weights)
+    predictor = predictor_of(options)
     settings.rules.check_classes(predictor.class_names)
     data = data_of(options.ckpt_path)
     failures = 0
@@ -60,6 +65,7 @@ def _parse(arguments: list[str]) -> Any:
     parser = ArgumentParser(prog="actionrnn timeline", exit_on_error=False, allow_abbrev=False)
     parser.add_argument("videos", type=str, nargs="+", help="video files, of any length")
     add_watch_settings(parser)
+    add_thresholds(parser)
     parser.add_argument("--output_dir", type=str | None, default=None, help="RUN/timelines")
     parser.add_argument(
         "--formats", type=str | None, default=None, help=f"default: {','.join(FORMATS)}"
@@ -77,7 +83,7 @@ def _formats(words: str | None) -> list[str]:
         if find_spec("matplotlib") is not None:
             return list(FORMATS)
         tell("note: no picture, for that needs: pip install 'actionrnn[explain]'")
-        return list(WRITERS)
+        return [name for name in FORMATS if name != "png"]
     formats = [word.strip() for word in words.split(",") if word.strip()]
     for word in formats:
         if word not in FORMATS:
@@ -94,6 +100,10 @@ def _write(timeline: Timeline, target: Path, formats: list[str]) -> list[Path]:
             with published(picture) as temporary:
                 timeline_figure(timeline).savefig(temporary, dpi=110, format="png")
             written.append(picture)
+        elif name == "html":
+            page = target.with_name(f"{target.name}.html")
+            write_timeline(timeline, page)
+            written.append(page)
         else:
             written += WRITERS[name](timeline, target)
     return written

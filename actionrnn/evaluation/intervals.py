@@ -150,6 +150,28 @@ def difference_interval(
     return Interval(max(least, value - half), min(most, value + half))
 
 
+def rate_interval(count: int, seconds: float, draws_R: Tensor, num_groups: int) -> Interval | None:
+    """The interval of events per hour: at least that of Poisson counts (Garwood, 1936).
+
+    Where recordings differ by more than chance it is as wide as they differ. None with fewer than
+    `MIN_GROUPS` groups.
+
+    Args:
+        count: events.
+        seconds: watched.
+        draws_R: events per hour in each bootstrap sample.
+        num_groups: how many recordings there are.
+    """
+    spread = difference_interval(count * 3600 / seconds, draws_R, num_groups, 0.0, float("inf"))
+    if spread is None:
+        return None
+    tail = (1 - LEVEL) / 2
+    hours = seconds / 3600
+    low = float(stats.chi2.ppf(tail, 2 * count)) / 2 / hours if count else 0.0
+    high = float(stats.chi2.ppf(1 - tail, 2 * count + 2)) / 2 / hours
+    return Interval(min(spread.low, low), max(spread.high, high))
+
+
 def _as_if_t(effective: float, num_groups: int) -> float:
     """So many clips fewer that a normal quantile becomes that of t with G degrees."""
     return effective * (float(stats.norm.ppf((1 + LEVEL) / 2)) / _t(num_groups)) ** 2

@@ -233,3 +233,30 @@ def false_alarms_per_hour(
 def _reports(alarm: Alarm, segment: Segment, tolerance_seconds: float = 0.0) -> bool:
     end = segment.end_seconds + tolerance_seconds
     return alarm.label == segment.label and segment.start_seconds <= alarm.seconds <= end
+
+
+class AlarmCounts(NamedTuple):
+    """Of a recording: its true segments that were reported, and alarms that report none."""
+
+    num_found: int
+    num_false: int
+
+
+def count_alarms(
+    raised: Sequence[Alarm], true: Recording, tolerance_seconds: float = 0.0
+) -> AlarmCounts:
+    """What the alarms of one recording are worth.
+
+    Args:
+        raised: its alarms.
+        true: its true segments.
+        tolerance_seconds: an alarm so soon after a segment's end is still its own.
+    """
+
+    def reports(alarm: Alarm, segment: Segment) -> bool:
+        return _reports(alarm, segment, tolerance_seconds)
+
+    return AlarmCounts(
+        sum(any(reports(alarm, segment) for alarm in raised) for segment in true),
+        sum(not any(reports(alarm, segment) for segment in true) for alarm in raised),
+    )

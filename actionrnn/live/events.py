@@ -86,25 +86,8 @@ class Event(NamedTuple):
     peak: float
 
 
-class _Running(NamedTuple):
-    """A class above its threshold: since when, and its scores so far."""
-
-    start_seconds: float
-    end_seconds: float
-    total: float = 0.0
-    num_samples: int = 0
-    peak: float = 0.0
-    reported: bool = False
-
-    def event(self, kind: Literal["begin", "end"], label: str, seconds: float) -> Event:
-        segment = Segment(
-            label, self.start_seconds, self.end_seconds, self.total / self.num_samples
-        )
-        return Event(kind, segment, seconds, self.peak)
-
-
 class EventDetector:
-    """Watches the probabilities of every class, each by itself.
+    """Watches the probabilities of every class, each by itself (J: the classes that are watched).
 
     Args:
         class_names: in the order of the scores.
@@ -118,52 +101,50 @@ class EventDetector:
     def __init__(self, class_names: Sequence[str], rules: EventRules, span_seconds: float) -> None:
         rules.check_classes(class_names)
         self._rules, self._half_span = rules, span_seconds / 2
-        self._labels = [
-            (k, label) for k, label in enumerate(class_names) if label not in rules.background
-        ]
-        self._thresholds = {label: rules.thresholds(label) for _, label in self._labels}
-        self._running: dict[str, _Running] = {}
-        self._silent_until: dict[str, float] = {}
+        watched = [k for k, label in enumerate(class_names) if label not in rules.background]
+        self._labels = [class_names[k] for k in watched]
+        self._watched_J = np.array(watched, dtype=int)
+        pairs = [rules.thresholds(label) for label in self._labels]
+        self._on_J, self._off_J = np.array(pairs, dtype=float).reshape(-1, 2).T
+        count = len(watched)
+        self._runs_J, self._reported_J = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+        self._start_J, self._end_J = np.zeros(count), np.zeros(count)
+        self._total_J, self._samples_J, self._peak_J = (np.zeros(count) for _ in range(3))
+        self._silent_until_J = np.zeros(count)
 
     def add(self, seconds: float, probs_K: NDArray[np.floating]) -> list[Event]:
         """What begins or ends with the scores of a moment; moments rise."""
-        events = []
-        for k, label in self._labels:
-            event = self._watch(label, seconds, float(probs_K[k]))
-            events += [event] if event else []
-        return events
+        score_J = np.asarray(probs_K, dtype=float)[self._watched_J]
+        start, end = seconds - self._half_span, seconds + self._half_span
+        stops_J = self._runs_J & (score_J < self._off_J)
+        starts_J = ~self._runs_J & (score_J >= self._on_J) & (start >= self._silent_until_J)
+        ends_J = stops_J & self._reported_J
+        events = {j: self._event("end", j, seconds) for j in np.flatnonzero(ends_J).tolist()}
+        self._silent_until_J[ends_J] = self._end_J[ends_J] + self._rules.cooldown_seconds
+        self._runs_J = (self._runs_J & ~stops_J) | starts_J
+        self._reported_J &= self._runs_J & ~starts_J
+        self._start_J[starts_J] = start
+        for sums_J in (self._total_J, self._samples_J, self._peak_J):
+            sums_J[starts_J] = 0.0
+        self._end_J[self._runs_J] = end
+        self._total_J += np.where(self._runs_J, score_J, 0.0)
+        self._samples_J += self._runs_J
+        self._peak_J = np.where(self._runs_J, np.maximum(self._peak_J, score_J), self._peak_J)
+        lasted_J = self._runs_J & (end - self._start_J >= self._rules.least_seconds - 1e-9)
+        begins_J = lasted_J & ~self._reported_J
+        self._reported_J |= lasted_J
+        events |= {j: self._event("begin", j, seconds) for j in np.flatnonzero(begins_J).tolist()}
+        return [events[j] for j in sorted(events)]
 
     def finish(self) -> list[Event]:
         """The stream is over, or broken off: whatever lasts ends with the last moment seen."""
-        events = [
-            running.event("end", label, running.end_seconds)
-            for label, running in self._running.items()
-            if running.reported
-        ]
-        self._running.clear()
+        lasting = np.flatnonzero(self._runs_J & self._reported_J).tolist()
+        events = [self._event("end", j, float(self._end_J[j])) for j in lasting]
+        self._runs_J[:] = False
+        self._reported_J[:] = False
         return events
 
-    def _watch(self, label: str, seconds: float, probability: float) -> Event | None:
-        on, off = self._thresholds[label]
-        start, end = seconds - self._half_span, seconds + self._half_span
-        running = self._running.get(label)
-        if running is None:
-            if probability < on or start < self._silent_until.get(label, 0.0):
-                return None
-            running = _Running(start, end)
-        elif probability < off:
-            del self._running[label]
-            if not running.reported:
-                return None
-            self._silent_until[label] = running.end_seconds + self._rules.cooldown_seconds
-            return running.event("end", label, seconds)
-        lasted = end - running.start_seconds >= self._rules.least_seconds - 1e-9
-        begins = lasted and not running.reported
-        self._running[label] = running = running._replace(
-            end_seconds=end,
-            total=running.total + probability,
-            num_samples=running.num_samples + 1,
-            peak=max(running.peak, probability),
-            reported=lasted or running.reported,
-        )
-        return running.event("begin", label, seconds) if begins else None
+    def _event(self, kind: Literal["begin", "end"], j: int, seconds: float) -> Event:
+        mean = float(self._total_J[j] / self._samples_J[j])
+        segment = Segment(self._labels[j], float(self._start_J[j]), float(self._end_J[j]), mean)
+        return Event(kind, segment, seconds, float(self._peak_J[j]))

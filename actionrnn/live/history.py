@@ -6,7 +6,7 @@ Each of these gives scores that are exactly those of the head for some sequence 
 """
 
 from collections import deque
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -102,7 +102,7 @@ class FadingHistory:
     """
 
     def __init__(self, head: Head, num_frames: int) -> None:
-        if head.config.head == "recurrent" and head.config.pooling == "max":
+        if head.config.recurs and head.config.pooling == "max":
             raise UsageError(
                 "--history forget: a maximum does not fade, and this head pools by max; "
                 "use --history restart"
@@ -142,11 +142,20 @@ def make_history(head: Head, name: HistoryName, num_frames: int) -> History:
     Raises:
         UsageError: if the head cannot watch a stream, with what to train instead.
     """
-    if head.config.head == "recurrent" and head.config.bidirectional:
+    if head.config.reads_both_ways:
         raise UsageError(
             "this head is bidirectional: it reads a clip from its end too, and a stream has none. "
             "Train one that reads forward: actionrnn fit ... --model.bidirectional false"
         )
+    if head.config.looks_ahead:
+        back = ",".join(kind.replace("ahead", "delta") for kind in head.config.input_kinds)
+        raise UsageError(
+            f"this head compares frames with later ones ({','.join(head.config.input_kinds)}), "
+            f"which a stream has not got yet. Train one that looks back: actionrnn fit ... "
+            f"--model.inputs {back}"
+        )
+    if name not in (names := get_args(HistoryName)):
+        raise UsageError(f"there is no history {name!r}; known: {', '.join(names)}")
     if name == "whole":
         return WholeHistory(head)
     if num_frames < 1:

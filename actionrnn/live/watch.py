@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from actionrnn.features.extract import stored_features
 from actionrnn.live.history import History, HistoryName, make_history
 from actionrnn.live.sampler import RateSampler, Sample
 from actionrnn.live.waiting import WaitingLine
-from actionrnn.video.sources import Source
+from actionrnn.video.sources import Frame, Source
 
 # Samples that may wait for the backbone: less than a second of most streams.
 ROOM = 8
@@ -129,6 +129,7 @@ def watch(
     least: int,
     most: int,
     paced: bool = False,
+    seen: Callable[[Frame], None] | None = None,
 ) -> Generator[Scored, None, None]:
     """Scores of a source as they come; leaving the loop stops it.
 
@@ -140,6 +141,7 @@ def watch(
         drops: the oldest waiting samples go where scoring does not keep up; else the source waits.
         least, most: samples that are scored at once.
         paced: a frame comes when its time has, as from a camera.
+        seen: is told every frame before it is sampled, in the source's thread.
 
     Raises:
         VideoError: if the source cannot be read, after the scores of what came before.
@@ -148,7 +150,7 @@ def watch(
 
     def bring() -> None:
         try:
-            for samples in _samples(source, sampler, statistics, paced):
+            for samples in _samples(source, sampler, statistics, paced, seen):
                 if not all(map(line.put, samples)):
                     return
             line.close()
@@ -172,12 +174,18 @@ def watch(
 
 
 def _samples(
-    source: Source, sampler: RateSampler, statistics: WatchStatistics, paced: bool
+    source: Source,
+    sampler: RateSampler,
+    statistics: WatchStatistics,
+    paced: bool,
+    seen: Callable[[Frame], None] | None,
 ) -> Iterator[list[Sample]]:
     started = time.monotonic()
     for frame in source.frames():
         if paced and source.stopped.wait(max(0.0, started + frame.seconds - time.monotonic())):
             return
         statistics.num_frames += 1
+        if seen is not None:
+            seen(frame)
         yield sampler.add(frame)
     yield sampler.finish()

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from actionrnn.explain.evidence import ExplainedClip
+from actionrnn.live.overlay import Line, with_lines
 from actionrnn.report.plots import new_figure
 from actionrnn.report.sheet import COLORS, best_classes, overlaid, short
 from actionrnn.video.decode import read_chosen
@@ -72,15 +73,11 @@ def _with_probabilities(
     clip: ExplainedClip, picture_HWC: NDArray[np.uint8], frame: int
 ) -> NDArray[np.uint8]:
     """The picture with the probabilities of the moment, in the colours of their curves."""
-    image = Image.fromarray(picture_HWC)
-    draw = ImageDraw.Draw(image, "RGBA")
-    labels = best_classes(clip)
-    top = image.height - 20 * len(labels) - 4
-    draw.rectangle((0, top, image.width, image.height), fill=(255, 255, 255, 200))
-    for row, (label, color) in enumerate(zip(labels, COLORS, strict=False)):
-        said = f"{clip.evidence_TK[frame, label]:4.0%}  {short(clip.class_names[label], 30)}"
-        draw.text((6, top + 3 + 20 * row), said, fill=color, font_size=15)
-    return np.asarray(image)
+    lines = [
+        Line(f"{clip.evidence_TK[frame, k]:4.0%}  {short(clip.class_names[k], 30)}", color)
+        for k, color in zip(best_classes(clip), COLORS, strict=False)
+    ]
+    return with_lines(picture_HWC, lines)
 
 
 def _panels(

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actionrnn.live.timeline import Timeline
 from actionrnn.report.plots import BLUE, new_rows
@@ -46,12 +47,7 @@ def timeline_figure(timeline: Timeline) -> "Figure":
     Raises:
         ActionRNNError: if matplotlib is not installed.
     """
-    found = {segment.label for segment in timeline.segments}
-    order = sorted(
-        range(len(timeline.class_names)),
-        key=lambda k: (timeline.class_names[k] not in found, -timeline.probs_TK[:, k].max()),
-    )
-    shown = sorted(order[:MAX_CLASSES])
+    shown = shown_classes(timeline)
     height = 0.8 + 0.3 * len(shown)
     figure, (bars, maps) = new_rows([(height, [1.0]), (height + 0.4, [1.0])], width=13.0)
     count = len(timeline.segments)
@@ -63,7 +59,26 @@ def timeline_figure(timeline: Timeline) -> "Figure":
     return figure
 
 
-def _ends(timeline: Timeline) -> tuple[float, float]:
+def shown_classes(timeline: Timeline) -> list[int]:
+    """Those that were found, then those that came nearest to it; at most `MAX_CLASSES`."""
+    found = {segment.label for segment in timeline.segments}
+    order = sorted(
+        range(len(timeline.class_names)),
+        key=lambda k: (timeline.class_names[k] not in found, -timeline.probs_TK[:, k].max()),
+    )
+    return sorted(order[:MAX_CLASSES])
+
+
+def columns_of(timeline: Timeline, shown: list[int]) -> NDArray[np.float64]:
+    """Probabilities as columns of a picture, (classes, columns); see `MAX_COLUMNS`."""
+    step = -(-len(timeline.seconds_T) // MAX_COLUMNS)
+    starts = np.arange(0, len(timeline.seconds_T), step)
+    columns: NDArray[np.float64] = np.maximum.reduceat(timeline.probs_TK[:, shown], starts, axis=0)
+    return columns.T
+
+
+def ends_of(timeline: Timeline) -> tuple[float, float]:
+    """Begin and end of what was watched, in seconds."""
     half = timeline.span_seconds / 2
     return float(timeline.seconds_T[0]) - half, float(timeline.seconds_T[-1]) + half
 
@@ -81,12 +96,9 @@ def _segments(axis: "Axes", timeline: Timeline, shown: list[int]) -> None:
 
 
 def _probabilities(axis: "Axes", timeline: Timeline, shown: list[int]) -> None:
-    step = -(-len(timeline.seconds_T) // MAX_COLUMNS)
-    starts = np.arange(0, len(timeline.seconds_T), step)
-    columns = np.maximum.reduceat(timeline.probs_TK[:, shown], starts, axis=0).T
     axis.imshow(
-        columns, aspect="auto", interpolation="nearest", vmin=0, vmax=1, cmap="viridis",
-        extent=(*_ends(timeline), len(shown) - 0.5, -0.5),
+        columns_of(timeline, shown), aspect="auto", interpolation="nearest",
+        vmin=0, vmax=1, cmap="viridis", extent=(*ends_of(timeline), len(shown) - 0.5, -0.5),
     )  # fmt: skip
     _classes(axis, timeline, shown)
     axis.set(title="probability (dark 0, bright 1)", xlabel="seconds")
@@ -94,4 +106,4 @@ def _probabilities(axis: "Axes", timeline: Timeline, shown: list[int]) -> None:
 
 def _classes(axis: "Axes", timeline: Timeline, shown: list[int]) -> None:
     axis.set_yticks(range(len(shown)), [short(timeline.class_names[k], 30) for k in shown])
-    axis.set_xlim(*_ends(timeline))
+    axis.set_xlim(*ends_of(timeline))

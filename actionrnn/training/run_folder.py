@@ -17,8 +17,8 @@ from actionrnn.files import is_unfinished, publish_json
 
 LOCK = ".lock"
 RESULTS = ("fit.json", "seeds.json", "folds.json", "compare.json", "sweep.json")
-PARTS = {"checkpoints", "tensorboard", "diagnostics", "explanations"}
-PARTS |= {"config.yaml", "env.json", "fit.json", "report.html"}
+PARTS = {"checkpoints", "tensorboard", "diagnostics", "explanations", "timelines"}
+PARTS |= {"config.yaml", "env.json", "fit.json", "report.html", "events.json"}
 RUN_FOLDER_VARIABLE = "ACTIONRNN_RUN_FOLDER"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "decord", "av", "numpy")
 

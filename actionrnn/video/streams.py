@@ -1,5 +1,6 @@
 """Cameras, addresses and containers on a pipe: what may stall, break off and come back."""
 
+import glob
 import os
 import re
 import sys
@@ -41,7 +42,7 @@ class StreamSource:
 
     Attributes:
         num_losses: how often the connection was lost.
-        num_damaged: packets that could not be decoded.
+        num_damaged: packets that could not be decoded, or not without faults.
 
     Raises:
         VideoUnreadable: if it cannot be opened now.
@@ -145,13 +146,14 @@ class StreamSource:
             yield Frame(seconds, self._pixels_of(frame, size), self._stretch)
 
     def _decoded(self, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-        """What can be decoded; damaged packets are counted and left out."""
+        """What can be decoded; damaged packets are counted, and left out where nothing comes."""
         for packet in self._container.demux(stream):
             try:
                 frames = packet.decode()
             except av.InvalidDataError:
                 self.num_damaged += 1
                 continue
+            self.num_damaged += packet.is_corrupt or any(frame.is_corrupt for frame in frames)
             yield from frames
 
 
@@ -211,9 +213,15 @@ def _camera(number: int) -> tuple[str, str]:
 
     Raises:
         UsageError: on a system whose cameras have no numbers.
+        VideoUnreadable: if there is none of this number.
     """
     if sys.platform.startswith("linux"):
-        return f"/dev/video{number}", "v4l2"
+        device = f"/dev/video{number}"
+        if not os.path.exists(device):
+            others = ", ".join(sorted(glob.glob("/dev/video*")))
+            there = f"here are {others}" if others else "no camera is connected, or none allowed"
+            raise VideoUnreadable(f"camera {number}", f"there is no {device}; {there}")
+        return device, "v4l2"
     if sys.platform == "darwin":
         return str(number), "avfoundation"
     raise UsageError(

@@ -31,7 +31,7 @@ WINDOWS = (16, 64)
 def ways(args: argparse.Namespace, pictures_NCHW: Tensor) -> dict[str, Callable[[], object]]:
     """One more frame, in every way, its past being there already."""
     config = BackboneConfig(args.backbone, weights="random")
-    one = FrozenBackbone(config, args.device, batch_size=1)
+    one = FrozenBackbone(config, args.device, args.runtime, batch_size=1)
     head = build_head(HeadConfig(cell=args.cell), one.feature_dim, args.classes)
     head = head.to(args.device).eval()
     picture = pictures_NCHW[:1]
@@ -46,7 +46,7 @@ def ways(args: argparse.Namespace, pictures_NCHW: Tensor) -> dict[str, Callable[
     }
     for length in WINDOWS:
         found[f"window {length}"] = stepping(make_history(head, "window", length))
-        many = FrozenBackbone(config, args.device, batch_size=min(length, 16))
+        many = FrozenBackbone(config, args.device, args.runtime, batch_size=min(length, 16))
         found[f"re-run {length}"] = re_run(many, head, pictures_NCHW[:length], args.device)
     return found
 
@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--runtime", default="torch", help="or openvino")
     args = parser.parse_args()
     torch.manual_seed(0)
     side = 224
@@ -107,7 +108,9 @@ def main() -> None:
         wall, cores = (1000 * statistics.median(each) for each in zip(*times, strict=True))
         rows.append({"way": name, "ms": wall, "core_ms": cores, "mega_macs": work[name]})
         print(json.dumps(rows[-1]), flush=True)
-    print(f"\n{args.backbone}, {args.cell}, {args.device}; in brackets: times `whole`")
+    print(
+        f"\n{args.backbone}, {args.cell}, {args.device}, {args.runtime}; in brackets: times `whole`"
+    )
     print("| way | ms per frame | ms of all cores | M multiply-adds |\n|---|---|---|---|")
     for row in rows:
         cells = [

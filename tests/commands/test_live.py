@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,11 @@ import pytest
 
 from actionrnn.cli import main
 from actionrnn.datasets.manifest import Manifest
+from actionrnn.diagnosis.calibration import store_temperature
 from actionrnn.evaluation.segments import Segment
 from actionrnn.live.timeline_files import segments_csv, srt, webvtt
+from actionrnn.models.config import HeadConfig
+from actionrnn.video.reader import open_video
 
 LOW = ["--on", "0.01", "--min_seconds", "0", "--fps", "10", "--device", "cpu"]
 
@@ -30,9 +34,11 @@ def video(tiny_data: Path) -> str:
 
 
 def test_live_prints_events_and_scores_and_says_how_it_went(
-    ckpt: str, video: str, capsys: pytest.CaptureFixture[str]
+    ckpt: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["live", video, "--ckpt_path", ckpt, "--scores", *LOW]) == 0
+    files = ["--save", str(tmp_path / "clips"), "--annotate", str(tmp_path / "film.mp4")]
+    words = ["live", video, "--ckpt_path", ckpt, "--scores", "--preview", "0", *files, *LOW]
+    assert main(words) == 0
     captured = capsys.readouterr()
     lines = [json.loads(line) for line in captured.out.splitlines()]
     by_kind = {
@@ -43,7 +49,12 @@ def test_live_prints_events_and_scores_and_says_how_it_went(
     for end in by_kind["end"]:
         assert end["start"] < end["end"]
         assert 0 < end["score"] <= end["peak"] <= 1
+        assert Path(end["clip"]).is_file()
     assert f"{len(by_kind['scores'])} scored, 0 dropped" in captured.err
+    assert len(list((tmp_path / "clips").iterdir())) == len(by_kind["end"])
+    with open_video(tmp_path / "film.mp4") as film, open_video(video) as watched:
+        assert film.num_frames == watched.num_frames
+    assert "preview: http://127.0.0.1:" in captured.err
     assert "latency p50" in captured.err
 
 
@@ -58,7 +69,7 @@ def test_timeline_writes_every_format_and_agrees_with_live(
     found = json.loads(captured.out)
     assert "s per hour of video" in captured.err
     stem = Path(video).stem
-    endings = ["frames.csv", "frames.parquet", "json", "png", "segments.csv", "srt", "vtt"]
+    endings = ["frames.csv", "frames.parquet", "html", "json", "png", "segments.csv", "srt", "vtt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{stem}.{e}" for e in endings]
     live = [list(x["probabilities"].values()) for x in lines if x["event"] == "scores"]
     assert found["probabilities"] == [pytest.approx(row, abs=2e-5) for row in live]
@@ -110,6 +121,8 @@ def test_nothing_found_says_what_came_nearest(
         (["--history_seconds", "0.01", "--fps", "10"], "one frame needs 0.1"),
         (["--histroy", "whole"], "did you mean history"),
         (["--raw", "6x4@10"], "give - instead"),
+        (["--annotate", "film.txt"], "ends in .mp4, .mkv, .mov"),
+        (["--preview", "99999"], "0 takes any port"),
     ],
 )
 def test_wrong_words_are_refused(
@@ -117,6 +130,72 @@ def test_wrong_words_are_refused(
 ) -> None:
     assert main(["live", video, "--ckpt_path", ckpt, *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_fitted_thresholds_are_found_in_the_run_and_given_ones_win(
+    tiny_run: Path, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt = str(shutil.copytree(tiny_run, tmp_path / "run") / "checkpoints" / "best.ckpt")
+    label = Manifest.load(Path(video).parents[2]).class_names[0]
+    table = tmp_path / "streams.csv"
+    table.write_text(f"video,start,end,label\n{video},0.1,0.5,{label}\n")
+    quick = ["--fps", "10", "--device", "cpu", "--min_seconds", "0"]
+    words = ["--ckpt_path", ckpt, "--streams", str(table), "--alarms_per_hour", "2", *quick]
+    assert main(["calibrate", "--events", *words]) == 0
+    captured = capsys.readouterr()
+    assert "too little for 2 false" in captured.out
+    assert "A single recording" in captured.out
+    fitted = json.loads((tmp_path / "run" / "events.json").read_text())
+    assert {each["label"] for each in fitted["classes"]} >= {label}
+    assert fitted["fps"] == 10.0
+    live = ["live", video, "--ckpt_path", ckpt, "--device", "cpu"]
+    assert main([*live, "--scores"]) == 0
+    captured = capsys.readouterr()
+    assert "fitted for 2 false alarms per hour" in captured.err
+    assert "10 of " in captured.err, "watched as in the fit"
+    assert main([*live, "--history", "whole"]) == 0
+    assert "fitted with other settings" in capsys.readouterr().err
+    assert main([*live, "--on", "0.9"]) == 0
+    assert "fitted" not in capsys.readouterr().err
+    store_temperature(ckpt, 1.3)
+    assert main([*live, "--fps", "10"]) == 0
+    assert "for another checkpoint" in capsys.readouterr().err
+    assert main([*live, "--events", str(tmp_path / "run" / "events.json")]) == 2
+    assert main([*live, "--events", "gone.json"]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("97", "camera 97"),
+        ("rtsp://user:secret@127.0.0.1:9/x", "rtsp://127.0.0.1:9/x"),
+        ("nothing.mp4", "no such file"),
+    ],
+)
+def test_a_source_that_is_not_there(
+    ckpt: str, place: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["live", place, "--ckpt_path", ckpt]) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert "secret" not in said
+
+
+def test_a_head_that_cannot_step_names_what_to_train(
+    ckpt: str, video: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(HeadConfig, "reads_both_ways", True)
+    for verb in ("live", "timeline"):
+        assert main([verb, video, "--ckpt_path", ckpt, "--fps", "10", "--device", "cpu"]) == 2
+        assert "actionrnn fit ... --model.bidirectional false" in capsys.readouterr().err
+
+
+def test_the_video_that_is_watched_is_not_written_over(
+    ckpt: str, video: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["live", video, "--ckpt_path", ckpt, "--annotate", video]) == 2
+    assert "would replace the video" in capsys.readouterr().err
 
 
 def test_a_format_that_there_is_not(

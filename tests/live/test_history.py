@@ -109,8 +109,16 @@ def test_heads_that_cannot_watch_are_refused_with_what_to_do() -> None:
     for history in ("whole", "restart", "window", "forget"):
         with pytest.raises(UsageError, match=r"--model\.bidirectional false"):
             make_history(both, history, 6)
+    ahead, _ = make(HeadConfig(hidden_size=8, inputs="features,abs_ahead2"))
+    with pytest.raises(UsageError, match=r"--model\.inputs features,abs_delta2$"):
+        make_history(ahead, "restart", 6)
+    places = HeadConfig(head="attend_recur", hidden_size=8, bidirectional=True)
+    with pytest.raises(UsageError, match=r"--model\.bidirectional false"):
+        make_history(build_head(places, 16, 3, num_cells=4), "restart", 6)
     largest, _ = make(HeadConfig(hidden_size=8, pooling="max"))
     with pytest.raises(UsageError, match="--history restart"):
         make_history(largest, "forget", 6)
+    with pytest.raises(UsageError, match="known: restart, window, forget, whole"):
+        make_history(largest, "last", 6)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="at least one frame"):
         make_history(largest, "window", 0)

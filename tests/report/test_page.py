@@ -151,6 +151,17 @@ def test_a_folder_without_predictions_is_told_what_to_run(tmp_path: Path) -> Non
         newest_run(tmp_path)
 
 
+def browsed(probe: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
+    """A page after five seconds in a browser: its elements on stdout, its errors on stderr."""
+    command = [
+        *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
+        *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
+        *("--disable-sync", f"--user-data-dir={probe.parent / 'profile'}", "--dump-dom"),
+        *("--enable-logging=stderr", "--virtual-time-budget=5000", *flags, probe.as_uri()),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.parametrize("width", [1280, 390])
@@ -161,13 +172,7 @@ def test_a_browser_shows_it_without_errors_or_sideways_scrolling(
     page = render(run).replace("<head>", f"<head>{CATCH}", 1)
     probe = tmp_path / "probe.html"
     probe.write_text(PROBE.format(width=width, page=html.escape(page, quote=True)))
-    command = [
-        *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
-        *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
-        *("--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"),
-        *("--enable-logging=stderr", "--virtual-time-budget=5000", probe.as_uri()),
-    ]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    shown = browsed(probe)
     title = re.search(r"<title>(width .*?)</title>", shown.stdout)
     assert title, shown.stderr[-2000:]
     words = title[1].split()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from actionrnn.errors import UsageError
+from actionrnn.video import streams
 from actionrnn.video.errors import VideoError, VideoUnreadable
 from actionrnn.video.reader import open_video
 from actionrnn.video.sources import FileSource, Frame, RawSource
@@ -139,6 +140,8 @@ def test_damaged_packets_are_left_out_and_counted(transport: Path) -> None:
     source = open_source("-", pipe=io.BytesIO(bytes(content)))
     frames = list(source.frames())
     assert 10 < len(frames) <= 30
+    assert isinstance(source, StreamSource)
+    assert source.num_damaged > 0
     assert (np.diff([frame.seconds for frame in frames]) > 0).all()
 
 
@@ -161,6 +164,15 @@ def test_what_cannot_be_opened_says_why_and_no_password() -> None:
     assert shown_address("rtsp://u:p@host/a@b") == "rtsp://host/a@b"
     with pytest.raises(VideoError, match="stdin"):
         list(open_source("-", pipe=io.BytesIO(b"no video" * 100)).frames())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cameras are /dev/video*")
+def test_a_camera_that_is_not_there_says_which_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(VideoUnreadable, match="there is no /dev/video97; "):
+        open_source("97")
+    monkeypatch.setattr(streams.glob, "glob", lambda _: ["/dev/video2", "/dev/video0"])
+    with pytest.raises(VideoUnreadable, match="here are /dev/video0, /dev/video2"):
+        open_source("97")
 
 
 def test_an_mp4_that_a_pipe_cannot_bring_is_refused_with_a_way(tmp_path: Path) -> None:
