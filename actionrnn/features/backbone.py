@@ -15,6 +15,7 @@ from actionrnn.features.published import FLAG
 from actionrnn.features.spec import BackboneConfig
 from actionrnn.features.weights import (
     build_model,
+    built_for_one_size,
     has_classifier,
     preprocessing_of,
     true_identity,
@@ -45,6 +46,8 @@ class FrozenBackbone:
         runtime: see FeatureSettings.
         batch_size: pictures per batch; None chooses by device. Another size may change the last
             bits of a feature (measured: 2e-5 of values of some 1).
+        side: of the pictures, in pixels, which transformers must know; None is what the weights
+            were trained on.
 
     Attributes:
         feature_dim: D.
@@ -52,7 +55,8 @@ class FrozenBackbone:
         busy: what its threads do with their time.
         pipeline: the module from uint8 pictures to features.
         mean, std: per-channel normalisation of pictures scaled to 0..1.
-        input_size: side of the pictures that the weights were trained on, in pixels.
+        input_size: side of the pictures that the weights were trained on, or that a network
+            which takes one size alone was built for, in pixels.
 
     Raises:
         ActionRNNError: if the network, its weights or the layer cannot be had.
@@ -64,6 +68,7 @@ class FrozenBackbone:
         device: str = "cpu",
         runtime: str = "torch",
         batch_size: int | None = None,
+        side: int | None = None,
     ) -> None:
         self.config = config
         self.device = torch.device(device)
@@ -79,9 +84,11 @@ class FrozenBackbone:
                 f"is {self.weights_sha256[:12]}..., not {str(config.sha256)[:12]}...; give the "
                 f"original file: {FLAG} FILE"
             )
-        model = build_model(config).eval().requires_grad_(False)
+        model = build_model(config, side).eval().requires_grad_(False)
         wanted = preprocessing_of(config)
         self.mean, self.std, self.input_size = wanted.mean, wanted.std, wanted.size
+        if side is not None and built_for_one_size(config):
+            self.input_size = side
         network = cut(
             model, config.layer, self.input_size, config.name, has_classifier(config, model)
         )

@@ -127,8 +127,8 @@ def ensure_features(
             explain_missing(folder, spec, len(todo), len(clips))
         workers = min(num_workers or num_cores(), len(todo))
         with closing(DecoderPool(workers)) as decoders:
-            runtime = spec.settings.runtime
-            backbone = FrozenBackbone(settings.backbone, chosen, runtime, batch_size)
+            runtime, side = spec.settings.runtime, settings.transform.side
+            backbone = FrozenBackbone(settings.backbone, chosen, runtime, batch_size, side)
             with closing(backbone):
                 FeatureStore.create(folder, spec)
                 stages = {"decoding": decoders.busy, "the backbone": backbone.busy}

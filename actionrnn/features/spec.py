@@ -18,7 +18,8 @@ class BackboneConfig:
     """Which network, which weights, which layer.
 
     Args:
-        name: a torchvision classification model (`resnet18`), `timm:NAME` (needs
+        name: a preset (`dinov2_small`; `actionrnn recipes` lists them), a torchvision
+            classification model (`resnet18`), `timm:NAME` (needs
             `pip install 'actionrnn[timm]'`), `module:factory` of your own that returns an
             nn.Module of images (N, 3, H, W) whose output is the feature, or `import:NAME` for
             features made elsewhere.
@@ -96,8 +97,9 @@ class FeatureSpec:
     """The settings, and what they meant when the features were made.
 
     Attributes:
-        settings: what was asked, with the runtime that `auto` stood for, and the size, mean and
-            std of the pictures that the weights were trained on.
+        settings: what was asked, with the network that a preset stands for, the runtime that
+            `auto` stood for, and the size, mean, std and interpolation of the pictures that the
+            weights were trained on.
         reader: decoder and version that `settings.reader` stands for.
         weights_sha256: identity of the backbone's weights, see `weights_identity`.
         runtime: version of the runtime, where its numbers depend on it.
@@ -127,7 +129,8 @@ class FeatureSpec:
                 f"not a feature spec of this version: fields {sorted(values)}, wanted "
                 f"{sorted(known)}; extract the features, and train, again"
             )
-        settings = FeatureSettings.from_dict(values["settings"])
+        transform = {"interpolation": "bilinear", **values["settings"]["transform"]}
+        settings = FeatureSettings.from_dict({**values["settings"], "transform": transform})
         return cls(**{**values, "settings": settings})
 
     @property
@@ -146,6 +149,9 @@ class FeatureSpec:
         for name in ("weights", "seed", "sha256"):
             del values["settings"]["backbone"][name]
         del values["settings"]["reader"]
+        # Bilinear is how pictures were resized before there was a choice.
+        if values["settings"]["transform"]["interpolation"] in (None, "bilinear"):
+            del values["settings"]["transform"]["interpolation"]
         return values
 
     def difference(self, other: "FeatureSpec") -> list[str]:

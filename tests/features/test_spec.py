@@ -25,6 +25,7 @@ CHANGES: dict[str, Any] = {
     "settings.transform.resize_to": 300,
     "settings.transform.spatial_views": 3,
     "settings.transform.flip": True,
+    "settings.transform.interpolation": "bicubic",
     "settings.dtype": "float16",
     "settings.runtime": "openvino",
     "reader": "decord 0.6.0, pyav 18.2",
