@@ -13,6 +13,7 @@ from actionrnn.diagnosis.cost import cells_by_length
 from actionrnn.diagnosis.heads import HeadResult, check_names, compare_heads
 from actionrnn.errors import UsageError, when_interrupted
 from actionrnn.evaluation.experiment import folder_of_many, seeds_of
+from actionrnn.features.spec import BackboneConfig
 from actionrnn.files import publish_json
 from actionrnn.models.config import HEADS, HeadConfig
 from actionrnn.progress import tell
@@ -62,8 +63,13 @@ def train_heads(options: argparse.Namespace, words: list[str]) -> dict[str, Any]
 
 def _all_names(settings: Settings) -> list[str]:
     """Every head that the features have places for."""
-    has_places = settings.features.backbone.grid > 1
-    return [name for name, choice in HEADS.items() if has_places or not choice.needs_places]
+    backbone = BackboneConfig(**settings.features.backbone.as_dict())
+    is_square = backbone.tokens is None or not backbone.tokens.has_class
+    return [
+        name
+        for name, choice in HEADS.items()
+        if (backbone.num_cells > 1 or not choice.needs_places) and (is_square or name != "conv_gru")
+    ]
 
 
 def _row(head: HeadResult) -> dict[str, Any]:

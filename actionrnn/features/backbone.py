@@ -12,7 +12,8 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.features.machine import Busy, num_cores
 from actionrnn.features.network import Pipeline, cut
 from actionrnn.features.published import FLAG
-from actionrnn.features.spec import BackboneConfig
+from actionrnn.features.spec import POOLED, BackboneConfig
+from actionrnn.features.tokens import token_network
 from actionrnn.features.weights import (
     build_model,
     built_for_one_size,
@@ -89,13 +90,16 @@ class FrozenBackbone:
         self.mean, self.std, self.input_size = wanted.mean, wanted.std, wanted.size
         if side is not None and built_for_one_size(config):
             self.input_size = side
-        network = cut(
-            model, config.layer, self.input_size, config.name, has_classifier(config, model)
-        )
+        if config.tokens:
+            network = token_network(model, config, config.tokens, self.input_size)
+        else:
+            layer = None if config.layer == POOLED else config.layer
+            has_head = has_classifier(config, model)
+            network = cut(model, layer, self.input_size, config.name, has_head)
         if runtime == "openvino" and not isinstance(network, GraphModule):
             raise ActionRNNError(f"{config.name} cannot be traced: it runs with torch only")
-        self.pipeline = Pipeline(network, self.mean, self.std, config.grid).eval()
-        self.feature_dim = self._probe()
+        self.pipeline = Pipeline(network, self.mean, self.std, config.cells_a_side).eval()
+        self.feature_dim = self._probe(side if side and config.tokens else self.input_size)
         self.num_threads = 2 if on_gpu else num_cores()
         self.busy = Busy(self.num_threads)
         self._compute = self._compiled()
@@ -114,17 +118,25 @@ class FrozenBackbone:
         return pipeline
 
     @torch.inference_mode()
-    def _probe(self) -> int:
+    def _probe(self, side: int) -> int:
         """D, from a single picture."""
-        found = self.pipeline.network(torch.zeros(1, 3, self.input_size, self.input_size))
+        found = self.pipeline.feature_maps(torch.zeros(1, 3, side, side, dtype=torch.uint8))
+        config, grid = self.config, self.config.cells_a_side
+        smallest = min(found.shape[2:], default=0)
+        if found.ndim == 4 and config.tokens and smallest < grid:
+            raise ActionRNNError(
+                f"layer {config.layer} of {config.name} has {smallest}x{smallest} places in "
+                f"pictures of {side} px, fewer than a {grid}x{grid} grid: use "
+                f"--features.backbone.grid {smallest}, or larger pictures"
+            )
         if found.ndim == 4:
-            return int(found.shape[1]) * self.config.grid**2
-        if found.ndim == 2 and self.config.grid == 1:
+            return int(found.shape[1]) * config.num_cells
+        if found.ndim == 2 and grid == 1:
             return int(found.shape[1])
         raise ActionRNNError(
-            f"layer {self.config.layer or '(the last)'} of {self.config.name} gives a tensor of "
-            f"shape {tuple(found.shape)}, which cannot be pooled on a {self.config.grid}x"
-            f"{self.config.grid} grid; choose another with --features.backbone.layer"
+            f"layer {config.layer} of {config.name} gives a tensor of shape {tuple(found.shape)}, "
+            f"which cannot be pooled on a {grid}x{grid} grid; choose another with "
+            f"--features.backbone.layer (`tokens` keeps the places of transformers)"
         )
 
     def _start_threads(self) -> None:

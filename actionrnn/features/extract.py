@@ -45,7 +45,7 @@ def stored_features(
     backbone: FrozenBackbone, frames_VTCHW: Tensor, settings: FeatureSettings
 ) -> Tensor:
     """The same in the store's dtype, as `ensure_features` keeps them."""
-    return compute(backbone, frames_VTCHW).to(getattr(torch, settings.dtype))
+    return compute(backbone, frames_VTCHW).to(getattr(torch, settings.stored_dtype))
 
 
 def extract_clip(
@@ -132,7 +132,7 @@ def ensure_features(
             with closing(backbone):
                 FeatureStore.create(folder, spec)
                 stages = {"decoding": decoders.busy, "the backbone": backbone.busy}
-                engine = Engine(backbone, decoders, settings.dtype, on_bad_video)
+                engine = Engine(backbone, decoders, settings.stored_dtype, on_bad_video)
                 shown = ExtractionProgress(len(todo), stages, progress, shard)
                 about = f"{runtime} {torch.__version__} on {chosen}"
                 publish(store.folder, engine.run(todo), shown, about)

@@ -58,7 +58,7 @@ def resolved(settings: FeatureSettings) -> FeatureSettings:
             size=transform.size or wanted.size,
             interpolation=transform.interpolation or wanted.interpolation,
         )
-    return replace(settings, backbone=backbone, transform=transform)
+    return replace(settings, backbone=backbone, transform=transform, dtype=settings.stored_dtype)
 
 
 def settings_of(spec: FeatureSpec, weights: str | None = None) -> FeatureSettings:
