@@ -30,6 +30,7 @@ def choose(
     space: dict[str, Any],
     num_trials: int,
     num_inner: int,
+    quiet: bool = False,
 ) -> FoldChoice:
     """The settings that do best in cross-validation over a fold's train and val clips.
 
@@ -43,6 +44,7 @@ def choose(
         space: what to choose, see `search_space.parse_space`.
         num_trials: see `search`.
         num_inner: inner folds, by group.
+        quiet: print no table of the trials (one of many).
 
     Raises:
         UsageError: if the folder holds a choice by other settings.
@@ -57,7 +59,8 @@ def choose(
     publish_json(file, asdict(sweep))
     tell(f"{column}: choosing settings by {num_inner} inner folds")
     study = search(sweep, num_trials)
-    print_top(trials_table(study), [f"{num_inner} inner folds of {column}"], OBJECTIVE)
+    if not quiet:
+        print_top(trials_table(study), [f"{num_inner} inner folds of {column}"], OBJECTIVE)
     best = best_trial(study)
     tell(f"{column} takes {' '.join(f'--{key}={value}' for key, value in best.params.items())}")
     return FoldChoice(best.params, best.value)

@@ -8,22 +8,38 @@ from typing import Any
 import pandas as pd
 
 from actionrnn.commands.config import names_data, settings_of
+from actionrnn.commands.parsing import import_function
 from actionrnn.commands.split_columns import chosen_columns
 from actionrnn.diagnosis.cost import cells_by_length
 from actionrnn.diagnosis.heads import HeadResult, check_names, compare_heads
+from actionrnn.diagnosis.recurrence import does_recurrence_help
 from actionrnn.errors import UsageError, when_interrupted
 from actionrnn.evaluation.experiment import folder_of_many, seeds_of
+from actionrnn.evaluation.predictions import Predictions
+from actionrnn.features.spec import BackboneConfig
 from actionrnn.files import publish_json
 from actionrnn.models.config import HEADS, HeadConfig
 from actionrnn.progress import tell
 from actionrnn.report.run_tables import print_heads, print_lengths
+from actionrnn.training.run_folder import run_folder_of
 from actionrnn.training.settings import Settings
+
+AS_THEY_ARE = (
+    "all with the settings of the recipe: if they were searched for one of the heads, it had the "
+    "greater effort; --backbones gives every head as many trials"
+)
 
 
 def main(arguments: list[str]) -> int:
     """Train and test the heads, measure them; or measure cells at some lengths; or both."""
     options, words = _parser().parse_known_args(arguments)
     has_data = names_data(words)
+    if options.backbones:
+        # Only this needs Optuna.
+        result = import_function("actionrnn.commands.backbones:make_table")(options, words)
+        if options.json:
+            print(json.dumps(result))
+        return 0
     if not has_data and not options.lengths:
         raise UsageError("compare what? Give two run folders, --config FILE, or --lengths 16,64")
     result = train_heads(options, words) if has_data else {}
@@ -37,7 +53,7 @@ def main(arguments: list[str]) -> int:
 def train_heads(options: argparse.Namespace, words: list[str]) -> dict[str, Any]:
     """Train, test and measure every head; plain data, printed as a table unless JSON is wanted."""
     settings = settings_of("fit", words)
-    names = options.heads.split(",") if options.heads else _all_names(settings)
+    names = options.heads.split(",") if options.heads else head_names(settings)
     check_names(names)
     seeds_of(settings)
     columns = chosen_columns(options.splits, settings)
@@ -50,23 +66,39 @@ def train_heads(options: argparse.Namespace, words: list[str]) -> dict[str, Any]
         "columns": columns,
         "subset": "test",
         "reference": reference,
-        "heads": [_row(head) for head in heads],
+        "heads": [row_of(head) for head in heads],
     }
+    result["does_recurrence_help"] = answers_of(heads, AS_THEY_ARE)
     if not options.json:
         print_heads(result, options.device)
+        print("\n".join(result["does_recurrence_help"]))
     publish_json(folder / "compare.json", result)
     pd.DataFrame(result["heads"]).to_csv(folder / "compare.csv", index=False)
     tell(f"written: {folder / 'compare.json'}, {folder / 'compare.csv'}")
     return result
 
 
-def _all_names(settings: Settings) -> list[str]:
+def answers_of(heads: list[HeadResult], effort: str) -> list[str]:
+    """Does recurrence help? In words, where there are recurrent heads and controls."""
+    tables = {
+        head.head: [Predictions.load(run_folder_of(file)) for file in head.checkpoints]
+        for head in heads
+    }
+    return [answer.sentence for answer in does_recurrence_help(tables, effort)]
+
+
+def head_names(settings: Settings) -> list[str]:
     """Every head that the features have places for."""
-    has_places = settings.features.backbone.grid > 1
-    return [name for name, choice in HEADS.items() if has_places or not choice.needs_places]
+    backbone = BackboneConfig(**settings.features.backbone.as_dict())
+    is_square = backbone.tokens is None or not backbone.tokens.has_class
+    return [
+        name
+        for name, choice in HEADS.items()
+        if (backbone.num_cells > 1 or not choice.needs_places) and (is_square or name != "conv_gru")
+    ]
 
 
-def _row(head: HeadResult) -> dict[str, Any]:
+def row_of(head: HeadResult) -> dict[str, Any]:
     """One row of `compare.json` and `compare.csv`."""
     figures: dict[str, Any] = {}
     for key, figure in head.figures.items():
@@ -105,17 +137,27 @@ def _parser() -> argparse.ArgumentParser:
         prog="actionrnn compare",
         usage="actionrnn compare RUN_A RUN_B ...\n"
         "       actionrnn compare --config FILE [--heads ...] [every setting of fit]\n"
+        "       actionrnn compare --config FILE --backbones NAME[=WEIGHTS],... [--trials N]\n"
         "       actionrnn compare --lengths 16,64,256,1024 [--model... settings]",
         description=(
             "Of run folders: is B better than A by more than noise? With a config: trains and "
             "tests heads on one feature store, one run folder each, and prints parameters, "
             "multiply-adds, ms per clip, epochs, and accuracy with a 95 % interval over groups. "
+            "With --backbones: the same over several backbones, where every head chooses its "
+            "settings in every fold by itself, with as many trials; broken off, it goes on with "
+            "the same --run.folder. "
             "With --lengths: ms per clip of every cell on synthetic features."
         ),
         allow_abbrev=False,
     )
     parser.add_argument("--heads", help=f"a part of: {','.join(HEADS)} (all that fit the features)")
     parser.add_argument("--splits", help="the mean over these columns: all, or split1,split2")
+    parser.add_argument(
+        "--backbones", help="NAME[=WEIGHTS],...: of torchvision, timm: or `actionrnn recipes`"
+    )
+    parser.add_argument("--space", help="with --backbones, what each fold chooses (table)")
+    parser.add_argument("--trials", type=int, default=24, help="with --backbones, a fold (24)")
+    parser.add_argument("--inner", type=int, default=4, help="with --backbones, inner folds (4)")
     parser.add_argument("--lengths", help="frames a clip, as in 16,64,256,1024")
     parser.add_argument("--feature_dim", type=int, default=512, help="of --lengths (512)")
     parser.add_argument("--clips", type=int, default=16, help="a batch of --lengths (16)")

@@ -10,6 +10,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from actionrnn.errors import ActionRNNError, near_miss, usage_errors
+from actionrnn.features.presets import preset_lines
 
 TAKES_VERB = False
 PACKAGE = Path(__file__).parents[1]
@@ -90,4 +91,6 @@ def main(arguments: list[str]) -> int:
     for each in found:
         print(f"{each['flag'] + ' ' + each['name']:<28} {each['purpose']}")
     print(f"\nfiles: {config_folder()}    (copy one and change it: --config my.yaml)")
+    print("\n--features.backbone.name NAME: weights' licence, cost of a picture of 224 px, feature")
+    print("\n".join(f"  {line}" for line in preset_lines()))
     return 0

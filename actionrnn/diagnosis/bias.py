@@ -122,7 +122,9 @@ def diagnose_bias(
     scored = run.predictions(subset, whole_NVK)
     single = train_head(run, head="single_frame").model
     settings = run.data.features
-    backbone = FrozenBackbone(settings.backbone, choose_device(device), settings.runtime)
+    backbone = FrozenBackbone(
+        settings.backbone, choose_device(device), settings.runtime, side=settings.transform.side
+    )
     static = compare_scores(run, subset, single.score(subset), whole_NVK)
     parts: list[Subset] = ["val", subset] if subset != "val" else ["val"]
     unread: dict[str, str] = {}

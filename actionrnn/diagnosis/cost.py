@@ -3,12 +3,16 @@
 import copy
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from actionrnn.features.backbone import FrozenBackbone
+from actionrnn.features.resolve import resolved
+from actionrnn.features.spec import FeatureSettings, is_imported
 from actionrnn.models.config import CELLS, HeadConfig
 from actionrnn.models.heads import Head, build_head
 
@@ -100,6 +104,23 @@ def cells_by_length(
     return found
 
 
+def picture_milliseconds(settings: FeatureSettings, device: str, repeats: int = 3) -> float | None:
+    """What the backbone takes for a picture in batches of its own size, the median of repeats.
+
+    None of imported features, whose network is not known.
+    """
+    if is_imported(settings.backbone.name):
+        return None
+    settings = resolved(settings)
+    runtime = settings.runtime if settings.runtime != "auto" else "torch"
+    side = settings.transform.side
+    backbone = FrozenBackbone(settings.backbone, device, runtime, side=side)
+    pictures = torch.zeros(backbone.batch_size, 3, side, side, dtype=torch.uint8)
+    with closing(backbone):
+        seconds = _medians({"": lambda: backbone(pictures)}, torch.device("cpu"), repeats)[""]
+    return 1000 * seconds / len(pictures)
+
+
 def _training_step(
     head: Head, features_BTD: Tensor, lengths_B: Tensor, target_B: Tensor
 ) -> Callable[[], None]:
@@ -126,7 +147,7 @@ def _inference(head: Head, features_BTD: Tensor, lengths_B: Tensor) -> Callable[
 
 
 def _medians(
-    actions: dict[str, Callable[[], None]], device: torch.device, repeats: int
+    actions: Mapping[str, Callable[[], object]], device: torch.device, repeats: int
 ) -> dict[str, float]:
     """Median seconds of each action over rounds in which each has one turn."""
     seconds: dict[str, list[float]] = {name: [] for name in actions}

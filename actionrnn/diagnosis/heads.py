@@ -1,7 +1,7 @@
 """Several heads on the features of one recipe: accuracy, cost, and whether they differ."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,9 @@ from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.models.config import CELLS, HEADS, name_of_head
 from actionrnn.progress import tell
 from actionrnn.training.settings import Settings, changed
+
+Train = Callable[[Settings, Path, str], list[Tested]]
+"""Fits and tests a head on a split column, with every seed: settings, folder, column."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def compare_heads(
     folder: Path,
     device: str = "cpu",
     quiet: bool = False,
+    train: Train | None = None,
 ) -> tuple[list[HeadResult], str]:
     """Train and test heads on one feature store, all else as in the settings.
 
@@ -69,6 +73,7 @@ def compare_heads(
         folder: one run folder for each head, split and seed goes below it.
         device: where costs are measured.
         quiet: say nothing of the runs.
+        train: None is `fit` and `test` with the settings as they are.
 
     Returns:
         A result for each name, and the head they are compared with: the recipe's own if it is
@@ -79,10 +84,11 @@ def compare_heads(
     """
     check_names(names)
     runs = {}
+    train = train or partial(_as_they_are, quiet=quiet)
     for name in names:
         if not quiet:
             tell(f"\n{name}")
-        runs[name] = _train(name, settings, columns, folder / name, quiet)
+        runs[name] = _train(name, settings, columns, folder / name, quiet, train)
     tables = {name: [Predictions.load(run.folder) for run in found] for name, found in runs.items()}
     own = name_of_head(settings.model.head, settings.model.cell)
     reference = own if own in names else names[0]
@@ -120,8 +126,12 @@ def check_names(names: Sequence[str]) -> None:
             raise UsageError(f"--heads {name}: one of {', '.join(HEADS)}{hint}")
 
 
+def _as_they_are(settings: Settings, folder: Path, column: str, quiet: bool) -> list[Tested]:
+    return over_seeds(settings, folder, partial(fit_and_test, quiet=quiet))
+
+
 def _train(
-    name: str, settings: Settings, columns: Sequence[str], folder: Path, quiet: bool
+    name: str, settings: Settings, columns: Sequence[str], folder: Path, quiet: bool, train: Train
 ) -> list[Tested]:
     """Fit and test one head on every split column with every seed."""
     chosen = {f"model.{key}": value for key, value in HEADS[name].settings.items()}
@@ -131,7 +141,7 @@ def _train(
             tell(f"\n{column}")
         where = folder / column if len(columns) > 1 else folder
         fold = changed(settings, {"data.split": column, **chosen})
-        runs += over_seeds(fold, where, partial(fit_and_test, quiet=quiet))
+        runs += train(fold, where, column)
     return runs
 
 

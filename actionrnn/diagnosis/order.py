@@ -1,10 +1,11 @@
 """Does the model use the order of the frames, and which classes need it?
 
 The same clips are scored again with their frames shuffled, reversed, frozen and thinned out, and
-two heads that cannot use order are trained on the same features. Figures are macro accuracies:
+the heads that cannot use order are trained on the same features. Figures are macro accuracies:
 every class counts the same, and guessing gives 1 / K.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from actionrnn.diagnosis.baselines import train_head
 from actionrnn.diagnosis.frame_order import frames_in_span, freeze, reverse, shuffle, subsample
+from actionrnn.diagnosis.recurrence import in_words
 from actionrnn.evaluation.figures import GroupedScores
 from actionrnn.evaluation.intervals import (
     MIN_GROUPS_FOR_VERDICT,
@@ -23,14 +25,16 @@ from actionrnn.evaluation.intervals import (
 from actionrnn.evaluation.paired import Difference, Verdict, paired_differences
 from actionrnn.evaluation.scoring import Change
 from actionrnn.evaluation.trained import TrainedModel
+from actionrnn.models.config import HEADS, NUM_PROBE_HEADS, HeadConfig
 from actionrnn.training.data import Subset
 from actionrnn.training.metrics import predictions
 
 NUM_SHUFFLES = 5
-ORDER_BLIND = {
-    "mean_pool": "order-blind: mean of frames",
-    "single_frame": "order-blind: middle frame",
-}
+EFFORT = (
+    "each control was trained once, with the settings of this run: if those were searched for it, "
+    "it had the greater effort; `actionrnn compare --backbones` gives every head as many trials"
+)
+OPPOSITE: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
 _MACRO = ""  # no class is called so
 
 
@@ -110,13 +114,22 @@ def diagnose_order(run: TrainedModel, subset: Subset = "test") -> OrderDiagnosis
     if inside_NVT is not None:
         scored["inside"] = ("shuffled in the decisive span", _spans(run, subset, inside_NVT))
         scored["outside"] = ("shuffled outside of the span", _spans(run, subset, ~inside_NVT))
-    for head, title in ORDER_BLIND.items():
+    for head in order_blind_heads(run.recognizer.head_config, run.data.store.spec.num_cells):
+        title = f"order-blind: {HEADS[head].title}"
         scored[head] = (title, [train_head(run, head=head).model.score(subset)])
     titles = {key: title for key, (title, _) in scored.items()}
     runs = {
         key: [run.grouped(subset, each) for each in logits] for key, (_, logits) in scored.items()
     }
-    return judge_order(runs, titles, run.class_names, subset, run.data.leaked)
+    recurs = run.recognizer.head_config.recurs
+    return judge_order(runs, titles, run.class_names, subset, run.data.leaked, recurs)
+
+
+def order_blind_heads(config: HeadConfig, num_cells: int) -> list[str]:
+    """The controls that are blind to order and can be trained with the settings of a run."""
+    has_queries = config.hidden_size % NUM_PROBE_HEADS == 0
+    wanted = {"attentive_probe": has_queries, "token_probe": has_queries and num_cells > 1}
+    return [name for name, each in HEADS.items() if each.order_blind and wanted.get(name, True)]
 
 
 def _spans(run: TrainedModel, subset: Subset, among_NVT: Tensor) -> list[Tensor]:
@@ -130,6 +143,7 @@ def judge_order(
     class_names: list[str],
     subset: str,
     leaked: bool,
+    recurs: bool = True,
 ) -> OrderDiagnosis:
     """What the scores say.
 
@@ -139,6 +153,7 @@ def judge_order(
         class_names: in the order of the scores.
         subset: name of the part.
         leaked: clips were trained on.
+        recurs: the model is recurrent, so that it is asked whether that helps.
     """
     (ordered,) = runs["ordered"]
     groups_K = (ordered.tallies.support_GK > 0).sum(dim=0).tolist()
@@ -176,7 +191,7 @@ def judge_order(
         chance=1 / len(class_names),
         conditions=conditions,
         per_class=per_class,
-        verdict=verdict(conditions, per_class, ordered.num_groups),
+        verdict=verdict(conditions, per_class, ordered.num_groups, recurs),
     )
 
 
@@ -188,7 +203,7 @@ def _condition(key: str, title: str, runs: Sequence[GroupedScores], found: Diffe
     return Condition(
         key=key,
         title=title,
-        order_blind=key in ORDER_BLIND,
+        order_blind=key in HEADS,
         macro_accuracy=found.second,
         interval=value.interval,
         difference=found.difference,
@@ -228,8 +243,35 @@ def _class_order(
     )
 
 
-def verdict(conditions: Sequence[Condition], per_class: Sequence[ClassOrder], groups: int) -> str:
-    """What the figures say, in words."""
+def verdict(
+    conditions: Sequence[Condition], per_class: Sequence[ClassOrder], groups: int, recurs: bool
+) -> str:
+    """What the figures say, in words: is order used, and does recurrence help?"""
+    said = [_use_of_order(conditions, per_class, groups)]
+    blind = [each for each in conditions if each.order_blind]
+    if recurs and blind:
+        said.append(_help_of_recurrence(max(blind, key=lambda each: each.macro_accuracy), groups))
+    return "\n".join(said)
+
+
+def _help_of_recurrence(control: Condition, groups: int) -> str:
+    bounds = control.difference_interval
+    found = Difference(
+        first=control.macro_accuracy,
+        second=control.macro_accuracy - control.difference,
+        difference=-control.difference,
+        interval=Interval(-bounds.high, -bounds.low) if bounds else None,
+        p=math.nan,
+        num_groups=groups,
+        verdict=OPPOSITE.get(control.verdict, control.verdict),
+    )
+    name = control.title.rpartition(": ")[2]
+    return f"{in_words(found, 'the model', name, figure='macro accuracy')}; {EFFORT}"
+
+
+def _use_of_order(
+    conditions: Sequence[Condition], per_class: Sequence[ClassOrder], groups: int
+) -> str:
     shuffled = next(each for each in conditions if each.key == "shuffled")
     if shuffled.verdict == "?":
         return (
@@ -242,13 +284,5 @@ def verdict(conditions: Sequence[Condition], per_class: Sequence[ClassOrder], gr
         f"the order of the frames is used: shuffling them costs {-shuffled.difference:.3f} of "
         f"macro accuracy"
     )
-    blind = [each for each in conditions if each.order_blind]
-    if blind:
-        best = max(blind, key=lambda each: each.macro_accuracy)
-        sure = {"noise": "no more than noise", "?": "too few groups to tell"}
-        said += (
-            f", and the model is {-best.difference:+.3f} against the better order-blind head "
-            f"({sure.get(best.verdict, 'more than noise')})"
-        )
     needy = [each for each in per_class if each.needs_time == "yes"]
     return f"{said}; {len(needy)} of {len(per_class)} classes need time by more than noise"

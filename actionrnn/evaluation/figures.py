@@ -116,15 +116,35 @@ def mean_figures(runs: Sequence[GroupedScores], num_clips: int) -> dict[str, Fig
     each = [run.figures(weights_RG) for run in runs]
     found = {}
     for key in (key for key in each[0] if all(key in other for other in each)):
-        mean_R = torch.stack([values[key] for values in each]).mean(dim=0)
+        mean_R = mean_over_runs(runs, [values[key] for values in each], weights_RG)
         value, draws_R = mean_R[0].item(), mean_R[1:]
         if key == "ece":
-            noise_R = torch.stack([run.tallies.calibration_noise(draws_RG) for run in runs])
-            found[key] = error_figure(value, draws_R, noise_R.mean(dim=0), num_groups)
+            noises = [run.tallies.calibration_noise(draws_RG) for run in runs]
+            noise_R = mean_over_runs(runs, noises, draws_RG)
+            found[key] = error_figure(value, draws_R, noise_R, num_groups)
         else:
             is_share = key not in _NO_SHARES
             found[key] = figure(value, draws_R, num_groups, num_clips, is_share)
     return found
+
+
+def mean_over_runs(
+    runs: Sequence[GroupedScores], values: Sequence[Tensor], weights_RG: Tensor
+) -> Tensor:
+    """The mean over runs of a figure, (R,).
+
+    A run counts as often as its groups were drawn: where each fold tests one group, those of them
+    that were not drawn have no figure and no weight, and the rest are the sample.
+
+    Args:
+        runs: with the same numbering of groups.
+        values: of each run the figure under every weighting, (R,).
+        weights_RG: how often each group counts.
+    """
+    own_FG = torch.stack([run.tallies.clips_G > 0 for run in runs]).to(weights_RG)
+    counts_FR = own_FG @ weights_RG.T / own_FG.sum(dim=1, keepdim=True)
+    values_FR = torch.stack(list(values)).where(counts_FR > 0, 0.0)
+    return (values_FR * counts_FR).sum(dim=0) / counts_FR.sum(dim=0)
 
 
 def grouped(tables: Sequence[Predictions]) -> list[GroupedScores]:

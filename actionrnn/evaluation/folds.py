@@ -15,8 +15,9 @@ def mean_over_folds(folds: Sequence[Predictions]) -> dict[str, Figure]:
     """The mean of every headline figure over folds, with a 95 % interval over groups.
 
     Groups are drawn once for all folds: a recording that is tested in several folds (UCF101), or
-    in one fold with several seeds, is in or out of all of them together. A draw in which a fold
-    has no figure is left out. Figures that a fold does not have are left out.
+    in one fold with several seeds, is in or out of all of them together. In a draw a fold counts
+    as often as its groups were drawn; one in which a fold that was drawn has no figure is left out.
+    Figures that a fold does not have are left out.
     """
     # Seeds of the same clips are no more clips.
     num_clips = len({name for fold in folds for name in fold.table["video_id"]})

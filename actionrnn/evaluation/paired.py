@@ -16,7 +16,12 @@ import torch
 from torch import Tensor
 
 from actionrnn.errors import DataRejected
-from actionrnn.evaluation.figures import LOWER_IS_BETTER, GroupedScores, grouped
+from actionrnn.evaluation.figures import (
+    LOWER_IS_BETTER,
+    GroupedScores,
+    grouped,
+    mean_over_runs,
+)
 from actionrnn.evaluation.intervals import (
     LEVEL,
     MIN_GROUPS_FOR_VERDICT,
@@ -144,7 +149,7 @@ def paired_differences(
         weights = torch.cat([weights_RG, other_RG], dim=1)
         each = [figures(scores, weights) for scores in both]
         keys = [key for key in each[0] if all(key in other for other in each)]
-        return {key: torch.stack([values[key] for values in each]).mean(dim=0) for key in keys}
+        return {key: mean_over_runs(both, [v[key] for v in each], weights) for key in keys}
 
     pairs = [(one_1G, 0 * one_1G), (draws_RG, 0 * draws_RG), (kept_SG, exchanged_SG)]
     of_first = [mean(here, there) for here, there in pairs]

@@ -81,7 +81,8 @@ class ActionPredictor:
             ActionRNNError: if its weights are others than those the checkpoint was trained on.
         """
         settings = settings_of(self.spec, self.weights)
-        return FrozenBackbone(settings.backbone, self.device, settings.runtime, self.batch_size)
+        runtime, side = settings.runtime, settings.transform.side
+        return FrozenBackbone(settings.backbone, self.device, runtime, self.batch_size, side)
 
     def features(self, video: str | Path) -> Tensor:
         """Frozen features of every view of a video, float32 (V, T, D).

@@ -32,11 +32,14 @@ def heat_maps(
     maps_TChw = backbone.feature_maps(frames_TCHW)
     if maps_TChw.ndim != 4:
         return None
+    grid = backbone.config.cells_a_side
     with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(False):
         features_1TD = features_TD.detach().clone()[None].requires_grad_()
         logit = class_logits(head, features_1TD, label)[0]
         gradient_TD = torch.autograd.grad(logit, features_1TD)[0][0]
         leaf = maps_TChw.clone().requires_grad_()
-        pooled_TD = nn.functional.adaptive_avg_pool2d(leaf, backbone.config.grid).flatten(1)
-        gradient_TChw = torch.autograd.grad(pooled_TD, leaf, gradient_TD)[0]
+        pooled_TCG = nn.functional.adaptive_avg_pool2d(leaf, grid).flatten(2)
+        # A class token, behind the cells of the grid, has no place in the picture.
+        gradient_TCG = gradient_TD.unflatten(1, (leaf.shape[1], -1))[..., : grid**2]
+        gradient_TChw = torch.autograd.grad(pooled_TCG, leaf, gradient_TCG)[0]
     return (gradient_TChw * maps_TChw).sum(dim=1).relu().detach()

@@ -127,7 +127,7 @@ def _read(
         video, settings.sampling, settings.transform, settings.reader, start, end
     ).frames
     features_VTD = compute(predictor.backbone, pictures)
-    features_VTD = features_VTD.to(getattr(torch, settings.dtype)).float()
+    features_VTD = features_VTD.to(getattr(torch, settings.stored_dtype)).float()
     if inputs == "features":
         return RealClip(video, features_VTD, features_VTD)
     if inputs == "frames":

@@ -45,7 +45,7 @@ class ToFeatures(nn.Module):
         self.inputs = inputs
         self.pictures = Pictures(spec.settings.transform)
         self.pipeline = pipeline
-        self.dtype = getattr(torch, spec.settings.dtype)
+        self.dtype = getattr(torch, spec.settings.stored_dtype)
 
     def forward(self, values: Tensor) -> Tensor:
         """uint8 (N, H, W, 3), uint8 (N, 3, side, side) or float32 (N, D)."""

@@ -1,6 +1,6 @@
 """Resizing and cropping as tensor arithmetic, so that a graph takes frames of any size.
 
-The same weights as torch's antialiased bilinear resizing of bytes: computed in float64, rounded to
+The same weights as torch's antialiased resizing of bytes: computed in float64, rounded to
 16-bit integers, the picture rounded to bytes between its two passes (measured: the same bytes, but
 for one value in 10,000, by one, where 720p becomes 64 x 64).
 """
@@ -75,11 +75,24 @@ class Pictures(nn.Module):
         )
         centres = ((wanted + 0.5) * scale)[:, None]
         pixels = torch.arange(number, dtype=torch.float64) + 0.5
-        share = (1 - (pixels - centres).abs() / reach).clamp(min=0)
+        distance = (pixels - centres).abs() / reach
+        kernel = _cubic if self.transform.interpolation == "bicubic" else _triangle
+        share = kernel(distance)
         share = share / share.sum(dim=1, keepdim=True)
         places = ((_LARGEST_WEIGHT / share.max()).log() / math.log(2)).ceil() - 1
         unit = 2 ** places.clamp(max=_MOST_PLACES)
         return ((share[1:] * unit + 0.5).floor() / unit).to(torch.float32)
+
+
+def _triangle(distance: Tensor) -> Tensor:
+    return (1 - distance).clamp(min=0)
+
+
+def _cubic(distance: Tensor) -> Tensor:
+    """Keys (1981) with a = -0.5, as torch has it where it resizes without aliasing."""
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
+    return torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
 
 
 def _to_bytes(values: Tensor) -> Tensor:

@@ -12,9 +12,11 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.features.machine import Busy, num_cores
 from actionrnn.features.network import Pipeline, cut
 from actionrnn.features.published import FLAG
-from actionrnn.features.spec import BackboneConfig
+from actionrnn.features.spec import POOLED, BackboneConfig
+from actionrnn.features.tokens import token_network
 from actionrnn.features.weights import (
     build_model,
+    built_for_one_size,
     has_classifier,
     preprocessing_of,
     true_identity,
@@ -45,6 +47,8 @@ class FrozenBackbone:
         runtime: see FeatureSettings.
         batch_size: pictures per batch; None chooses by device. Another size may change the last
             bits of a feature (measured: 2e-5 of values of some 1).
+        side: of the pictures, in pixels, which transformers must know; None is what the weights
+            were trained on.
 
     Attributes:
         feature_dim: D.
@@ -52,7 +56,8 @@ class FrozenBackbone:
         busy: what its threads do with their time.
         pipeline: the module from uint8 pictures to features.
         mean, std: per-channel normalisation of pictures scaled to 0..1.
-        input_size: side of the pictures that the weights were trained on, in pixels.
+        input_size: side of the pictures that the weights were trained on, or that a network
+            which takes one size alone was built for, in pixels.
 
     Raises:
         ActionRNNError: if the network, its weights or the layer cannot be had.
@@ -64,6 +69,7 @@ class FrozenBackbone:
         device: str = "cpu",
         runtime: str = "torch",
         batch_size: int | None = None,
+        side: int | None = None,
     ) -> None:
         self.config = config
         self.device = torch.device(device)
@@ -79,16 +85,21 @@ class FrozenBackbone:
                 f"is {self.weights_sha256[:12]}..., not {str(config.sha256)[:12]}...; give the "
                 f"original file: {FLAG} FILE"
             )
-        model = build_model(config).eval().requires_grad_(False)
+        model = build_model(config, side).eval().requires_grad_(False)
         wanted = preprocessing_of(config)
         self.mean, self.std, self.input_size = wanted.mean, wanted.std, wanted.size
-        network = cut(
-            model, config.layer, self.input_size, config.name, has_classifier(config, model)
-        )
+        if side is not None and built_for_one_size(config):
+            self.input_size = side
+        if config.tokens:
+            network = token_network(model, config, config.tokens, self.input_size)
+        else:
+            layer = None if config.layer == POOLED else config.layer
+            has_head = has_classifier(config, model)
+            network = cut(model, layer, self.input_size, config.name, has_head)
         if runtime == "openvino" and not isinstance(network, GraphModule):
             raise ActionRNNError(f"{config.name} cannot be traced: it runs with torch only")
-        self.pipeline = Pipeline(network, self.mean, self.std, config.grid).eval()
-        self.feature_dim = self._probe()
+        self.pipeline = Pipeline(network, self.mean, self.std, config.cells_a_side).eval()
+        self.feature_dim = self._probe(side if side and config.tokens else self.input_size)
         self.num_threads = 2 if on_gpu else num_cores()
         self.busy = Busy(self.num_threads)
         self._compute = self._compiled()
@@ -107,17 +118,25 @@ class FrozenBackbone:
         return pipeline
 
     @torch.inference_mode()
-    def _probe(self) -> int:
+    def _probe(self, side: int) -> int:
         """D, from a single picture."""
-        found = self.pipeline.network(torch.zeros(1, 3, self.input_size, self.input_size))
+        found = self.pipeline.feature_maps(torch.zeros(1, 3, side, side, dtype=torch.uint8))
+        config, grid = self.config, self.config.cells_a_side
+        smallest = min(found.shape[2:], default=0)
+        if found.ndim == 4 and config.tokens and smallest < grid:
+            raise ActionRNNError(
+                f"layer {config.layer} of {config.name} has {smallest}x{smallest} places in "
+                f"pictures of {side} px, fewer than a {grid}x{grid} grid: use "
+                f"--features.backbone.grid {smallest}, or larger pictures"
+            )
         if found.ndim == 4:
-            return int(found.shape[1]) * self.config.grid**2
-        if found.ndim == 2 and self.config.grid == 1:
+            return int(found.shape[1]) * config.num_cells
+        if found.ndim == 2 and grid == 1:
             return int(found.shape[1])
         raise ActionRNNError(
-            f"layer {self.config.layer or '(the last)'} of {self.config.name} gives a tensor of "
-            f"shape {tuple(found.shape)}, which cannot be pooled on a {self.config.grid}x"
-            f"{self.config.grid} grid; choose another with --features.backbone.layer"
+            f"layer {config.layer} of {config.name} gives a tensor of shape {tuple(found.shape)}, "
+            f"which cannot be pooled on a {grid}x{grid} grid; choose another with "
+            f"--features.backbone.layer (`tokens` keeps the places of transformers)"
         )
 
     def _start_threads(self) -> None:

@@ -46,7 +46,7 @@ def stored_features(
     backbone: FrozenBackbone, frames_VTCHW: Tensor, settings: FeatureSettings
 ) -> Tensor:
     """The same in the store's dtype, as `ensure_features` keeps them."""
-    return compute(backbone, frames_VTCHW).to(getattr(torch, settings.dtype))
+    return compute(backbone, frames_VTCHW).to(getattr(torch, settings.stored_dtype))
 
 
 def extract_clip(
@@ -128,12 +128,12 @@ def ensure_features(
             explain_missing(folder, spec, len(todo), len(clips))
         workers = min(num_workers or num_cores(), len(todo))
         with closing(DecoderPool(workers)) as decoders:
-            runtime = spec.settings.runtime
-            backbone = FrozenBackbone(settings.backbone, chosen, runtime, batch_size)
+            runtime, side = spec.settings.runtime, settings.transform.side
+            backbone = FrozenBackbone(settings.backbone, chosen, runtime, batch_size, side)
             with closing(backbone):
                 FeatureStore.create(folder, spec)
                 stages = {"decoding": decoders.busy, "the backbone": backbone.busy}
-                engine = Engine(backbone, decoders, settings.dtype, on_bad_video)
+                engine = Engine(backbone, decoders, settings.stored_dtype, on_bad_video)
                 shown = ExtractionProgress(len(todo), stages, progress, shard)
                 about = f"{runtime} {torch.__version__} on {chosen}"
                 publish(store.folder, engine.run(todo), shown, about)

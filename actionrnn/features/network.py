@@ -20,6 +20,7 @@ _POOLING = (
     nn.Dropout,
     nn.Identity,
 )
+UNTRACEABLE = (torch.fx.proxy.TraceError, TypeError, AttributeError, NotImplementedError)
 _POOLING_NAMES = ("flatten", "mean", "adaptive_avg_pool2d", "avg_pool2d", "dropout", "max_pool2d")
 
 
@@ -27,7 +28,8 @@ class Pipeline(nn.Module):
     """Pictures of bytes in, pooled features out: normalise, network, pool.
 
     Args:
-        network: float pictures (N, 3, H, W) to a map (N, C, h, w) or features (N, C).
+        network: float pictures (N, 3, H, W) to a map (N, C, h, w) or features (N, C); or to a map
+            and a class token (N, C), which becomes one more place.
         mean, std: per-channel normalisation of pictures scaled to 0..1.
         grid: cells a side that the map is averaged over.
     """
@@ -44,17 +46,22 @@ class Pipeline(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
     def forward(self, pictures_NCHW: Tensor) -> Tensor:
-        """uint8 (N, 3, H, W) to float32 (N, C * grid^2)."""
-        found = self.feature_maps(pictures_NCHW)
+        """uint8 (N, 3, H, W) to float32 (N, C * places), places fastest."""
+        found, *class_NC = self._found(pictures_NCHW)
         if found.ndim == 4:
-            return nn.functional.adaptive_avg_pool2d(found, self.grid).flatten(1)
+            cells_NCG = nn.functional.adaptive_avg_pool2d(found, self.grid).flatten(2)
+            return torch.cat([cells_NCG, *(each[..., None] for each in class_NC)], dim=2).flatten(1)
         return found
 
     def feature_maps(self, pictures_NCHW: Tensor) -> Tensor:
         """What the network gives before it is pooled, float32 (N, C, h, w) or (N, C)."""
+        return self._found(pictures_NCHW)[0]
+
+    def _found(self, pictures_NCHW: Tensor) -> tuple[Tensor, ...]:
         scaled = (pictures_NCHW.to(torch.float32) - self.mean) / self.std
-        found: Tensor = self.network(scaled.contiguous(memory_format=torch.channels_last))
-        return found.float()
+        found = self.network(scaled.contiguous(memory_format=torch.channels_last))
+        several = found if isinstance(found, tuple) else (found,)
+        return tuple(each.float() for each in several)
 
 
 def cut(
@@ -84,7 +91,7 @@ def cut(
             graph = _graph_before_head(model, example)
         else:
             graph = symbolic_trace(model)
-    except (torch.fx.proxy.TraceError, TypeError, AttributeError, NotImplementedError):
+    except UNTRACEABLE:
         if layer is None and not has_classifier:
             return model
         return Hooked(model, layer or head_of(model, example), inputs=layer is None)

@@ -7,6 +7,7 @@ import PIL
 
 from actionrnn.features.clip_sources import MISSING, PICTURES, Clip
 from actionrnn.features.openvino import runtime_version
+from actionrnn.features.presets import PRESET_SIDE, PRESETS
 from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
 from actionrnn.features.weights import preprocessing_of, weights_identity
 from actionrnn.video.reader import reader_names, reader_version, resolve_reader
@@ -38,18 +39,26 @@ def spec_of(
 
 
 def resolved(settings: FeatureSettings) -> FeatureSettings:
-    """The settings with the pictures that the weights were trained on, where none are given.
+    """The settings with the network that a preset stands for, and its pictures.
 
-    Settings that say everything (a checkpoint's) need no weights for it.
+    Pictures are those that the weights were trained on, where the settings do not say, but of
+    `PRESET_SIDE` for presets. Settings that say everything (a checkpoint's) need no weights.
     """
     backbone, transform = settings.backbone, settings.transform
     if is_imported(backbone.name):
         return settings
-    if transform.size is None or backbone.mean is None or backbone.std is None:
+    if backbone.name in PRESETS:
+        backbone = replace(backbone, name=PRESETS[backbone.name].network)
+        transform = replace(transform, size=transform.size or PRESET_SIDE)
+    if None in (transform.size, transform.interpolation, backbone.mean, backbone.std):
         wanted = preprocessing_of(backbone)
         backbone = replace(backbone, mean=wanted.mean, std=wanted.std)
-        transform = replace(transform, size=transform.size or wanted.size)
-    return replace(settings, backbone=backbone, transform=transform)
+        transform = replace(
+            transform,
+            size=transform.size or wanted.size,
+            interpolation=transform.interpolation or wanted.interpolation,
+        )
+    return replace(settings, backbone=backbone, transform=transform, dtype=settings.stored_dtype)
 
 
 def settings_of(spec: FeatureSpec, weights: str | None = None) -> FeatureSettings:

@@ -71,7 +71,7 @@ class FeatureStore:
         for shard in shards:
             if shard.num_rows:
                 clips[_shape(shard)] += len(shard.index.video_ids)
-        wanted = (self.spec.settings.num_views, self.spec.settings.dtype)
+        wanted = (self.spec.settings.num_views, self.spec.settings.stored_dtype)
         usual = max(  # the oldest of equals
             clips, key=lambda shape: ((shape[0], shape[2]) == wanted, clips[shape]), default=None
         )

@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from actionrnn.errors import ActionRNNError, near_miss
+from actionrnn.features.presets import PRESETS
 from actionrnn.features.published import (
     FLAG,
     TIMM,
@@ -30,6 +31,7 @@ from actionrnn.features.published import (
 from actionrnn.features.spec import BackboneConfig, Channels, is_imported, three
 from actionrnn.files import sha256_of_text
 from actionrnn.progress import tell
+from actionrnn.video.transform import Interpolation
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # torchvision's own loader renames `denselayer1.norm.1.weight` of its published files too.
@@ -43,19 +45,45 @@ class Preprocessing:
     Attributes:
         mean, std: of each channel of pictures scaled to 0..1.
         size: side in pixels.
+        interpolation: how they were resized.
     """
 
     mean: Channels = IMAGENET_MEAN
     std: Channels = IMAGENET_STD
     size: int = 224
+    interpolation: Interpolation = "bilinear"
 
 
-def build_model(config: BackboneConfig) -> nn.Module:
+def build_model(config: BackboneConfig, side: int | None = None) -> nn.Module:
     """The whole network with its weights.
+
+    Args:
+        config: which.
+        side: of the pictures that it is for, in pixels; None is what the weights were trained on.
+            Position embeddings of a transformer are interpolated.
 
     Raises:
         ActionRNNError: if the network or its weights cannot be had, saying what to do.
     """
+    model = _with_weights(config)
+    if side is not None and built_for_one_size(config):
+        resize = getattr(model, "set_input_size", None)
+        if resize is None:
+            raise ActionRNNError(
+                f"{config.name} takes pictures of {preprocessing_of(config).size} px alone; "
+                f"leave out --features.transform.size {side}"
+            )
+        resize(img_size=(side, side))
+    return model
+
+
+def built_for_one_size(config: BackboneConfig) -> bool:
+    """Whether a network of timm takes pictures of that size alone for which it was built."""
+    known = timm_settings(config) if config.name.startswith(TIMM) else None
+    return known is not None and bool(known.fixed_input_size)
+
+
+def _with_weights(config: BackboneConfig) -> nn.Module:
     if config.weights == "random":
         tell(
             f"warning: backbone {config.name} has RANDOM weights (seed {config.seed}); it was "
@@ -111,7 +139,10 @@ def is_own(name: str) -> bool:
 def _require_torchvision(name: str) -> None:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise ActionRNNError(f"torchvision has no model {name!r}{near_miss(name, known)}")
+        raise ActionRNNError(
+            f"torchvision has no model {name!r}{near_miss(name, [*known, *PRESETS])}; of timm's "
+            f"models the name is timm:NAME, and `actionrnn recipes` lists those with a short name"
+        )
 
 
 def _architecture(config: BackboneConfig) -> nn.Module:
@@ -199,7 +230,7 @@ def preprocessing_of(config: BackboneConfig) -> Preprocessing:
         ActionRNNError: if the weights cannot be had.
     """
     found = _preprocessing_of_weights(config)
-    return Preprocessing(config.mean or found.mean, config.std or found.std, found.size)
+    return replace(found, mean=config.mean or found.mean, std=config.std or found.std)
 
 
 def _preprocessing_of_weights(config: BackboneConfig) -> Preprocessing:
@@ -212,7 +243,8 @@ def _preprocessing_of_weights(config: BackboneConfig) -> Preprocessing:
         known = timm_settings(config)
         if known is None:
             return Preprocessing()
-        return Preprocessing(three(known.mean), three(known.std), known.input_size[-1])
+        size, how = known.input_size[-1], _interpolation(known.interpolation)
+        return Preprocessing(three(known.mean), three(known.std), size, how)
     if config.weights == "random" or is_own(config.name):
         return Preprocessing()
     if path is None:
@@ -223,7 +255,13 @@ def _preprocessing_of_weights(config: BackboneConfig) -> Preprocessing:
     if published is None:
         return Preprocessing()
     preset = published.transforms()
-    return Preprocessing(three(preset.mean), three(preset.std), preset.crop_size[0])
+    how = _interpolation(preset.interpolation.value)
+    return Preprocessing(three(preset.mean), three(preset.std), preset.crop_size[0], how)
+
+
+def _interpolation(name: str) -> Interpolation:
+    """A publisher's word; of those that cannot be had here, bilinear is the nearest."""
+    return "bicubic" if name == "bicubic" else "bilinear"
 
 
 def _preprocessing_in(path: Path) -> Preprocessing | None:

@@ -90,7 +90,10 @@ class ConvGRUCell(nn.Module):
         super().__init__()
         self.side = math.isqrt(num_cells)
         if self.side**2 != num_cells:
-            raise ValueError(f"a ConvGRU needs a square of places; {num_cells} is none")
+            raise ValueError(
+                f"a ConvGRU needs a square of places; {num_cells} is none "
+                f"(--features.backbone.layer tokens has no class token beside them)"
+            )
         self.hidden_size = num_cells * hidden_size
         self.from_input = _conv(input_size, 3 * hidden_size)
         self.from_state = _conv(hidden_size, 3 * hidden_size)

@@ -19,6 +19,7 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import carve_val
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.extract import ensure_features
+from actionrnn.features.resolve import resolved
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
 from actionrnn.features.weights import weights_identity
@@ -388,10 +389,11 @@ class ActionDataModule(pl.LightningDataModule):
         """
         self._check_before()
         options = self.extraction
-        weights_identity(self.features.backbone)  # is there, before minutes of decoding
+        features = resolved(self.features)
+        weights_identity(features.backbone)  # is there, before minutes of decoding
         self._store = ensure_features(
             self.manifest,
-            self.features,
+            features,
             self.features_dir,
             device=options.device,
             num_workers=options.num_workers,

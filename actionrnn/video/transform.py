@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+Interpolation = Literal["bilinear", "bicubic"]
 USUAL_SIDE = 224  # of ImageNet networks
 
 
@@ -25,6 +26,8 @@ class Transform:
         resize_to: shorter side before the crop; null is 256/224 of `size`.
         spatial_views: squares cut out: 1 (centre) or 3 (start, centre, end of the longer side).
         flip: add every view mirrored left to right.
+        interpolation: between pixels; null is what the backbone's weights were trained with
+            (`bilinear` where they do not say).
 
     Raises:
         ValueError: if `resize_to` is smaller than `size`, or a size is not positive.
@@ -35,6 +38,7 @@ class Transform:
     resize_to: int | None = None
     spatial_views: Literal[1, 3] = 1
     flip: bool = False
+    interpolation: Interpolation | None = None
 
     def __post_init__(self) -> None:
         if self.side < 1:
@@ -64,12 +68,12 @@ class Transform:
 
     def _squares(self, frames_NCHW: Tensor) -> list[Tensor]:
         if self.resize == "squash":
-            return [_resized(frames_NCHW, [self.side, self.side])]
+            return [self._resized(frames_NCHW, [self.side, self.side])]
         height, width = frames_NCHW.shape[-2:]
         shorter = self.resize_to or round(self.side * 256 / 224)
         scale = shorter / min(height, width)
         new = [max(self.side, round(height * scale)), max(self.side, round(width * scale))]
-        resized = _resized(frames_NCHW, new)
+        resized = self._resized(frames_NCHW, new)
         top, left = (new[0] - self.side) // 2, (new[1] - self.side) // 2
         if self.spatial_views == 1:
             corners = [(top, left)]
@@ -79,7 +83,7 @@ class Transform:
             corners = [(y, left) for y in (0, top, new[0] - self.side)]
         return [resized[..., y : y + self.side, x : x + self.side] for y, x in corners]
 
-
-def _resized(frames_NCHW: Tensor, size: list[int]) -> Tensor:
-    """Antialiased bilinear in uint8: the fast kernel for pictures whose channels lie together."""
-    return interpolate(frames_NCHW, size, mode="bilinear", antialias=True)
+    def _resized(self, frames_NCHW: Tensor, size: list[int]) -> Tensor:
+        """Antialiased, in uint8: the fast kernel for pictures whose channels lie together."""
+        mode = self.interpolation or "bilinear"
+        return interpolate(frames_NCHW, size, mode=mode, antialias=True)

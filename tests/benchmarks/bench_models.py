@@ -8,10 +8,15 @@ that a busy moment of the machine hits all alike; the fastest round is reported,
 Gradients that vanish through time reach denormal numbers, which a CPU multiplies many times slower
 (T=256, 1 thread, ms per clip of training: rnn 56 -> 7, mingru 33 -> 6 once flushed to zero), so
 they are flushed here, in ours and in the library's alike; `--denormals` keeps them.
+
+`--tokens 300 --head attend_recur` trains a head over tokens for an epoch of so many clips (16
+frames of 7x7 places with 384 channels in float16, 128 units, batches of 32) and prints its seconds
+and the peak memory of the process, imports and features included.
 """
 
 import argparse
 import json
+import resource
 import time
 from collections.abc import Callable
 from functools import partial
@@ -118,6 +123,30 @@ def time_heads(args: argparse.Namespace, num_frames: int) -> list[dict[str, Any]
     return [row(name, heads[name], num_frames, *seconds[name]) for name in heads]
 
 
+def train_on_tokens(name: str, num_clips: int) -> dict[str, Any]:
+    """One epoch of a head over tokens: seconds of clock and of all cores, GiB at the peak."""
+    num_frames, side, channels, batch_size = 16, 7, 384, 32
+    torch.manual_seed(0)
+    config = HeadConfig(head=name, cell="gru", hidden_size=128)  # type: ignore[arg-type]
+    head = build_head(config, channels * side**2, 10, side**2)
+    optimizer = torch.optim.AdamW(head.parameters(), fused=True)
+    features_NTD = torch.randn(num_clips, num_frames, channels * side**2).half()
+    start = time.perf_counter(), time.process_time()
+    for features_BTD in features_NTD.split(batch_size):
+        lengths_B = torch.full((len(features_BTD),), num_frames)
+        target_B = torch.arange(len(features_BTD)) % 10
+        train_step(head, optimizer, features_BTD, lengths_B, target_B)
+    return {
+        "head": name,
+        "clips": num_clips,
+        "epoch_seconds": round(time.perf_counter() - start[0], 1),
+        "epoch_cpu_seconds": round(time.process_time() - start[1], 1),
+        "features_gib": round(features_NTD.nbytes / 2**30, 2),
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "parameters": sum(p.numel() for p in head.parameters()),
+    }
+
+
 def row(
     name: str, head: nn.Module, num_frames: int, train_ms: list[float], infer_ms: list[float]
 ) -> dict[str, Any]:
@@ -153,9 +182,14 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=101)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--tokens", type=int, metavar="CLIPS", help="train a head over tokens")
+    parser.add_argument("--head", default="attend_recur", help="of --tokens")
     parser.add_argument("--denormals", action="store_true", help="do not flush them to zero")
     args = parser.parse_args()
     torch.set_flush_denormal(not args.denormals)
+    if args.tokens:
+        print(json.dumps(train_on_tokens(args.head, args.tokens)))
+        return
     rows = []
     for num_frames in args.frames:
         for line in time_heads(args, num_frames):

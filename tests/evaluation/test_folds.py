@@ -1,5 +1,6 @@
 """Several tested runs together: means, their intervals, paired differences."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from actionrnn.errors import DataRejected
 from actionrnn.evaluation.folds import ensemble, mean_over_folds
+from actionrnn.evaluation.paired import compare
+from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.summary import summarise
 from tests.conftest import MakePredictions
 
@@ -56,3 +59,30 @@ def test_an_ensemble_is_the_mean_of_probabilities(make_predictions: MakePredicti
     assert summarise(found).metrics["accuracy"] == pytest.approx(found.table["correct"].mean())
     with pytest.raises(DataRejected, match="the first run and another scored different clips"):
         ensemble([runs[0], make_predictions(num_clips=100)])
+
+
+def test_folds_of_one_group_each_have_the_interval_of_their_groups(
+    make_predictions: MakePredictions,
+) -> None:
+    """Leave one recording out: hardly a draw holds every fold."""
+    names = [f"g{number}" for number in range(10)]
+    first, second = (make_predictions(num_groups=10, skill=skill) for skill in (0.5, 3.0))
+
+    def folds(whole: Predictions) -> list[Predictions]:
+        table = whole.table
+        return [
+            replace(whole, table=table[table["group"] == name].reset_index(drop=True))
+            for name in names
+        ]
+
+    found, expected = mean_over_folds(folds(first)), mean_over_folds([first])
+    assert found["accuracy"].value == pytest.approx(expected["accuracy"].value)
+    assert found["accuracy"].interval == pytest.approx(expected["accuracy"].interval)
+    for each in found.values():
+        assert each.interval is not None
+        assert all(map(math.isfinite, each.interval))
+    pair = compare(folds(first), folds(second), ("a", "b"))
+    whole = compare([first], [second], ("a", "b"))
+    assert pair.figures["accuracy"].interval == pytest.approx(whole.figures["accuracy"].interval)
+    assert {each.verdict for each in pair.figures.values()} <= {"better", "worse", "noise"}
+    assert pair.figures["accuracy"].verdict == "better"

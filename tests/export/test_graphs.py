@@ -130,6 +130,7 @@ def test_the_description_is_inside_the_file(tmp_path: Path) -> None:
         Transform(size=64, resize="squash"),
         Transform(size=64, resize_to=100, spatial_views=3, flip=True),
         Transform(size=224),
+        Transform(size=224, interpolation="bicubic"),
     ],
 )
 @pytest.mark.parametrize("size", [(240, 320), (320, 240), (64, 64), (50, 31), (333, 517)])

@@ -72,7 +72,7 @@ def test_pictures_have_the_size_of_the_weights_unless_another_is_given(tmp_path:
     path = tmp_path / "w.safetensors"
     save_file({"w": torch.zeros(1)}, path, {"input_size": "160"})
     settings = FeatureSettings(BackboneConfig("squeezenet1_1", str(path)))
-    assert spec_of(settings).settings.transform == Transform(160)
+    assert spec_of(settings).settings.transform == Transform(160, interpolation="bilinear")
     assert spec_of(replace(settings, transform=Transform(96))).settings.transform.size == 96
     inception = FeatureSettings(BackboneConfig("inception_v3", sha256="ab" * 32))
     assert spec_of(inception).settings.transform.size == 299

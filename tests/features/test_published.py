@@ -10,6 +10,7 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
+from torchvision.transforms._presets import ImageClassification
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.features import published, weights
@@ -34,7 +35,7 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True)
     torch.save(build_model(BackboneConfig(NAME, "random", seed=3)).state_dict(), folder / "w")
     path = (folder / "w").rename(folder / f"{NAME}-{sha256(folder / 'w')[:8]}.pth")
-    preset = SimpleNamespace(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), crop_size=[160])
+    preset = ImageClassification(crop_size=160, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     entry = SimpleNamespace(url=f"https://example.org/{path.name}", transforms=lambda: preset)
     for module in (published, weights):
         monkeypatch.setattr(module, "torchvision_weights", lambda name, weights: entry)

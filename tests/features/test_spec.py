@@ -8,7 +8,8 @@ import pytest
 
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 
-SPEC = FeatureSpec(FeatureSettings(), "decord 0.6.0, pyav 18.1", "ab" * 32, "openvino 2026.4")
+SETTINGS = FeatureSettings(dtype="float32")
+SPEC = FeatureSpec(SETTINGS, "decord 0.6.0, pyav 18.1", "ab" * 32, "openvino 2026.4")
 CHANGES: dict[str, Any] = {
     "settings.backbone.name": "resnet18",
     "settings.backbone.layer": "features",
@@ -25,6 +26,7 @@ CHANGES: dict[str, Any] = {
     "settings.transform.resize_to": 300,
     "settings.transform.spatial_views": 3,
     "settings.transform.flip": True,
+    "settings.transform.interpolation": "bicubic",
     "settings.dtype": "float16",
     "settings.runtime": "openvino",
     "reader": "decord 0.6.0, pyav 18.2",
