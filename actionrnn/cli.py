@@ -163,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(verb: str, words: list[str]) -> int:
     prepare_process()
     module = importlib.import_module(f"actionrnn.commands.{VERBS[verb].module}")
-    words = importlib.import_module("actionrnn.commands.named_runs").with_checkpoints(verb, words)
+    words = importlib.import_module("actionrnn.training.named_runs").with_checkpoints(verb, words)
     code: int = module.main(verb, words) if module.TAKES_VERB else module.main(words)
     sys.stdout.flush()
     return code
