@@ -35,10 +35,12 @@ frame.addEventListener("load", () => {{
   const inside = frame.contentDocument;
   inside.querySelectorAll("th button").forEach((button) => button.click());
   const clips = inside.getElementById("clips");
-  const [words, least] = clips.querySelectorAll(".filter");
-  words.value = "wrong class_1";
-  least.value = "0.1";
-  for (const field of [words, least]) field.dispatchEvent(new Event("input"));
+  const fields = [...clips.querySelectorAll(".filter")];
+  const by = (label) => fields.find((field) => field.ariaLabel === label);
+  by("filter clips").value = "class_1";
+  by("confidence from").value = "0.1";
+  by("result").value = "wrong";
+  for (const field of fields) field.dispatchEvent(new Event("input"));
   const rows = [...clips.querySelectorAll("tbody tr")];
   const shown = rows.filter((row) => !row.hidden);
   inside.getElementById("theme").click();

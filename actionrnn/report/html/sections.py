@@ -79,9 +79,10 @@ def _facts(run: Run) -> dict[str, str]:
         "classes": str(len(run.predictions.class_names)),
         "macro accuracy by chance": f"{1 / len(run.predictions.class_names):.3f}",
     }
-    for row in run.order.conditions if run.order else []:
-        if row.order_blind:
-            facts[row.title] = f"{row.macro_accuracy:.3f} macro"
+    controls = [row for row in run.order.conditions if row.order_blind] if run.order else []
+    facts |= {row.title: f"{row.macro_accuracy:.3f} macro" for row in controls}
+    if not controls:
+        facts["order-blind controls"] = "not measured yet (see Order)"
     facts |= {"views": str(summary.num_views), "head": _head(run)}
     if summary.num_parameters:
         facts["parameters"] = f"{summary.num_parameters:,}"
