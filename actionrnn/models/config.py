@@ -239,7 +239,7 @@ class HeadConfig:
         found = names[names.index("cell") :]
         if self.architecture in ("mean_pool", "single_frame"):
             found.append("hidden_size")
-        if self.input_kinds == ("features",):
+        if HEADS[self.head].order_blind:
             found.append("inputs")
         return tuple(found)
 

@@ -28,12 +28,10 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> Complaint:
     return run
 
 
-def test_videos_beside_class_folders(
-    complaint: Complaint, make_video: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_videos_beside_class_folders(complaint: Complaint, tiny_data: Path, tmp_path: Path) -> None:
     source = tmp_path / "mine"
     source.mkdir()
-    make_video().rename(source / "a.mp4")
+    (source / "a.mp4").write_bytes(next(tiny_data.rglob("*.mp4")).read_bytes())
     said = complaint(["prepare", "folder", "--source", str(source), "--root", "out"], 1)
     assert "holds 1 videos, and no folder of a class around them (a.mp4)" in said
     assert "my_videos/jump/a.mp4" in said
