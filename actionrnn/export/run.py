@@ -34,9 +34,8 @@ def read_frames(path: str, sampling: dict[str, Any]) -> Any:
     while True:  # again, where other frames are decoded than the file promises
         views, found, shown = frame_indices(sampling, times or [0.0]), {}, []
         with av.open(path) as file:
-            stream: Any = file.streams.best("video")
-            stream.thread_type = "AUTO"  # several frames at a time
-            for number, frame in enumerate(file.decode(stream)):
+            frames: Any = file.decode(file.streams.best("video"))
+            for number, frame in enumerate(frames):
                 shown.append(number / 25 if frame.time is None else frame.time)
                 if any(number in view for view in views):
                     found[number] = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)

@@ -150,11 +150,11 @@ def confusion_section(run: Run) -> Screen:
         for pair in pairs[:MAX_CONFUSIONS]
     ]
     which = f"the {MAX_CLASSES} most confused classes" if len(names) > MAX_CLASSES else "classes"
-    many = f"{len(pairs)} pairs of classes are" if len(pairs) > 1 else "one pair of classes is"
+    many = f"{len(pairs)} kinds of confusion occur" if len(pairs) > 1 else "one kind occurs"
     return Screen(
         "confusion",
         "Confusion",
-        verdict=f"{many} confused; the most frequent is {pairs[0].label} taken for "
+        verdict=f"{many}; the most frequent is {pairs[0].label} taken for "
         f"{pairs[0].pred} ({pairs[0].share:.0%} of its clips)",
         blocks=[
             Matrix(
