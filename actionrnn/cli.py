@@ -6,7 +6,15 @@ import sys
 import traceback
 from typing import NamedTuple
 
-from actionrnn.errors import ActionRNNError, DataRejected, UsageError, near_miss, own_fault, shown
+from actionrnn.errors import (
+    ActionRNNError,
+    DataRejected,
+    UsageError,
+    near_miss,
+    of_the_system,
+    own_fault,
+    shown,
+)
 from actionrnn.process import interruptible, prepare_process
 from actionrnn.version import __version__
 
@@ -156,14 +164,13 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        is_known = isinstance(error, ActionRNNError | ValueError | OSError)
-        return _fail(str(error) if is_known else own_fault(error), _exit_code(error))
+        return _fail(_said(error), _exit_code(error))
 
 
 def _run(verb: str, words: list[str]) -> int:
     prepare_process()
     module = importlib.import_module(f"actionrnn.commands.{VERBS[verb].module}")
-    words = importlib.import_module("actionrnn.commands.named_runs").with_checkpoints(verb, words)
+    words = importlib.import_module("actionrnn.training.named_runs").with_checkpoints(verb, words)
     code: int = module.main(verb, words) if module.TAKES_VERB else module.main(words)
     sys.stdout.flush()
     return code
@@ -192,6 +199,12 @@ def help_text() -> str:
         "an error in full, with its traceback: add --debug",
     ]
     return "\n".join(lines)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, ActionRNNError | ValueError):
+        return str(error)
+    return of_the_system(error) if isinstance(error, OSError) else own_fault(error)
 
 
 def _exit_code(error: Exception) -> int:

@@ -6,6 +6,7 @@ wrong, where (file, line, key), what is allowed, and the next step.
 
 import argparse
 import difflib
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,19 @@ def when_interrupted(message: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         raise Interrupted(f"interrupted; {message}") from stop
+
+
+def of_the_system(error: OSError) -> str:
+    """The line about a file or folder that the system refuses."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    said = f"{error.filename}: {error.strerror}"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        said += (
+            "; name a place that you may write to or read from (--run.root, --root, --output), or "
+            "change its permissions"
+        )
+    return said
 
 
 def own_fault(error: Exception) -> str:

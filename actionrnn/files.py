@@ -1,5 +1,6 @@
 """Files that are whole or not there: published by renaming, told apart by their SHA-256."""
 
+import errno
 import hashlib
 import json
 import os
@@ -43,6 +44,17 @@ def published(target: Path, ending: str = "") -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     sync(target.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Say before long work that its result could not be written; a folder may be made.
+
+    Raises:
+        PermissionError: naming the folder.
+    """
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def publish_bytes(target: Path, content: bytes) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.named_runs import run_of
 from actionrnn.commands.parsing import import_function
 from actionrnn.errors import UsageError, usage_errors
 from actionrnn.evaluation.paired import compare, short_names
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.report.run_screens import comparison_screen
 from actionrnn.report.terminal import print_screen
+from actionrnn.training.named_runs import run_of
 
 TAKES_VERB = False
 

@@ -13,7 +13,7 @@ from actionrnn.errors import usage_errors
 
 TAKES_VERB = False
 _HELP = """Put it where your shell reads it:
-  bash: eval "$(actionrnn completion bash)"                   in ~/.bashrc
+  bash: actionrnn completion bash > ~/.local/share/bash-completion/completions/actionrnn
   zsh:  actionrnn completion zsh > DIR/_actionrnn             with DIR in $fpath
   fish: actionrnn completion fish > ~/.config/fish/completions/actionrnn.fish"""
 

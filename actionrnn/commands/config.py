@@ -5,6 +5,7 @@ files come first and single settings after them, wherever they stand; a later fi
 `--data FILE` (likewise `--model`, `--features`, `--trainer`) replaces that whole group.
 """
 
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from actionrnn.commands.checkpoint_settings import checkpoint_settings
 from actionrnn.commands.recipes import found_config
 from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.files import safe_yaml
+from actionrnn.models.config import HeadConfig
 from actionrnn.training.settings import Settings, parsed
 
 GROUPS = ("data", "features", "model", "trainer")
+HEAD_SETTINGS = tuple(each.name for each in fields(HeadConfig))
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str], list[str]]:
@@ -154,7 +157,26 @@ def settings_of(verb: str, arguments: list[str]) -> Settings:
     """
     ckpt_path = option_value("--ckpt_path", arguments)
     base = checkpoint_settings(verb, ckpt_path, named(arguments)) if ckpt_path else {}
-    return parsed(*compose(arguments, base))
+    config, words = compose(arguments, base)
+    settings = parsed(config, words)
+    refuse_unused(settings, words)
+    return settings
+
+
+def refuse_unused(settings: Settings, words: list[str]) -> None:
+    """Refuse a setting, typed as a word, that the chosen head ignores; in files it may stand.
+
+    Raises:
+        UsageError: naming both.
+    """
+    model = {key: value for key, value in settings.model.items() if key in HEAD_SETTINGS}
+    head = HeadConfig(**model)
+    for name in head.unused:
+        if (value := option_value(f"--model.{name}", words)) is not None:
+            raise UsageError(
+                f"--model.{name} {value}: a {head.head} head ignores it; leave it out, or take "
+                f"another --model.head"
+            )
 
 
 def named(arguments: list[str]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         prepare(None, root)
     results = {name: train_and_test(name, root, options.runs) for name in HEADS}
     print_comparison(results, time.perf_counter() - started)
-    print_next_steps(root, results["demo_lstm"].best)
+    print_next_steps(root, results["demo_lstm"].folder)
     return 0
 
 
@@ -82,14 +82,15 @@ def print_comparison(results: dict[str, Tested], seconds: float) -> None:
     tell(f"\nall of it took {seconds:.0f} s")
 
 
-def print_next_steps(root: Path, checkpoint: Path) -> None:
-    """The three commands to try now."""
-    video = sorted((root / "videos").rglob("*.mp4"))[0]
+def print_next_steps(root: Path, run: Path) -> None:
+    """The commands to try now."""
+    video = shlex.quote(str(sorted((root / "videos").rglob("*.mp4"))[0]))
     binary = ".venv/bin/actionrnn" if Path(".venv/bin/actionrnn").is_file() else "actionrnn"
+    where = shlex.quote(str(run))
     print(
         "\nNext, try:\n"
-        f"  {binary} predict --ckpt_path {checkpoint} --videos {video}\n"
-        f"  {binary} fit --config demo_lstm --model.cell gru "
-        "--model.bidirectional true\n"
-        f"  {binary} prepare folder --source YOUR_VIDEOS --root data/mine"
+        f"  {binary} report {where}\n"
+        f"  {binary} explain {video} --ckpt_path {where}\n"
+        f"  {binary} predict {video} --ckpt_path {where}\n"
+        f"  {binary} prepare folder --source my_videos --root data/mine"
     )

@@ -2,46 +2,27 @@
 
 import json
 import sys
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.parsing import import_function
 from actionrnn.errors import UsageError, near_miss, usage_errors
 from actionrnn.evaluation.records import save_record, to_plain
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.process import quiet_libraries
+from actionrnn.report.diagnoses import DIAGNOSES, screen_of
 from actionrnn.report.plots import empty_figure, screen_figure
-from actionrnn.report.screen import Screen
 from actionrnn.report.terminal import print_screen
 
 TAKES_VERB = False
 Part = Literal["val", "test", "train"]
 
 
-class Kind(NamedTuple):
-    """A diagnosis: what it asks, the function that makes it, and the one that shows it."""
-
-    question: str
-    diagnose: str
-    screen: str
-
-
 KINDS = {
-    name: Kind(
-        question,
-        f"actionrnn.diagnosis.{name}:diagnose_{name}",
-        f"actionrnn.report.diagnosis_screens:{name}_screen",
-    )
-    for name, question in (
-        ("order", "does the model use the order of the frames, and which classes need it?"),
-        (
-            "bias",
-            "does it need the action, or only the scene? where does it fail? which labels are odd?",
-        ),
-        ("calibration", "is a probability of 0.8 right in 8 of 10?"),
-        ("gradients", "does the learning signal reach the first frame?"),
-    )
+    "order": "does the model use the order of the frames, and which classes need it?",
+    "bias": "does it need the action, or only the scene? where does it fail? which labels are odd?",
+    "calibration": "is a probability of 0.8 right in 8 of 10?",
+    "gradients": "does the learning signal reach the first frame?",
 }
 
 
@@ -49,7 +30,7 @@ def main(arguments: list[str]) -> int:
     """Make one diagnosis: a table on stdout, JSON and a figure in the run folder."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: actionrnn diagnose KIND --ckpt_path CKPT ...\n\nKIND is one of")
-        print("\n".join(f"  {name:<12} {kind.question}" for name, kind in KINDS.items()))
+        print("\n".join(f"  {name:<12} {question}" for name, question in KINDS.items()))
         return 0 if arguments else 2
     name, rest = arguments[0], arguments[1:]
     if name not in KINDS:
@@ -69,7 +50,7 @@ def main(arguments: list[str]) -> int:
         backbone=options["features.backbone.name"],
     )
     extra = {"columns": options.columns, "device": options.device} if name == "bias" else {}
-    result = import_function(KINDS[name].diagnose)(run, options["data.subset"], **extra)
+    result = DIAGNOSES[name](run, options["data.subset"], **extra)
     _write(name, result, run, options.json)
     return 0
 
@@ -79,7 +60,7 @@ def _write(name: str, result: Any, run: TrainedModel, as_json: bool) -> None:
     folder = run.folder / "diagnostics"
     folder.mkdir(exist_ok=True)
     save_record(folder / f"{name}.json", result)
-    screen: Screen = import_function(KINDS[name].screen)(result)
+    screen = screen_of(result)
     if as_json:
         print(json.dumps(to_plain(result)))
     else:

@@ -35,7 +35,7 @@ def main(verb: str, arguments: list[str]) -> int:
         raise UsageError(
             "fit what? Try actionrnn demo; or prepare your videos and train on them:\n"
             "  actionrnn prepare folder --source my_videos --root data/mine\n"
-            "  actionrnn fit --config configs/experiment/own.yaml --data.root data/mine"
+            "  actionrnn fit --config own --data.root data/mine"
         )
     if verb == "fit" and len(seeds_of(settings)) > 1:
         return fit_seeds(settings)

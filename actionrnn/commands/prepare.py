@@ -11,6 +11,7 @@ from actionrnn.datasets import PREPARERS
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.source.locate import SourceNeeded
 from actionrnn.errors import UsageError, near_miss, usage_errors
+from actionrnn.files import check_writable
 from actionrnn.progress import tell
 
 TAKES_VERB = False
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> int:
     prepare: Callable[..., Manifest] = import_function(PREPARERS[name])
     options = parse_options(name, prepare, rest)
     root = options.pop("root")
+    check_writable(root)
     try:
         manifest = prepare(root=root, **options)
     except SourceNeeded as needed:

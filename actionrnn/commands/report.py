@@ -4,9 +4,9 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.named_runs import run_of
 from actionrnn.errors import usage_errors
 from actionrnn.report.html.page import write_report
+from actionrnn.training.named_runs import run_of
 
 TAKES_VERB = False
 

@@ -5,6 +5,7 @@ name per line; the line number, from 0, is the label id). Dataset modules write 
 else only reads it, so what is checked here need not be checked anywhere else.
 """
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from actionrnn.datasets import PREPARERS
 from actionrnn.datasets.errors import ManifestError, ManifestNotFound
 from actionrnn.datasets.leaks import Leak, find_leaks, leak_error
 from actionrnn.datasets.manifest_table import (
@@ -73,10 +75,10 @@ class Manifest:
         csv_path = path if path.suffix.lower() == ".csv" else path / MANIFEST_NAME
         root = csv_path.parent
         if not csv_path.is_file():
+            name = root.name if root.name in PREPARERS else "folder --source VIDEOS"
             raise ManifestNotFound(
-                f"no manifest at {csv_path}. Write one first, for example: "
-                f"actionrnn prepare synthetic --root {root}   or, for your own videos: "
-                f"actionrnn prepare folder --source VIDEOS --root {root}"
+                f"no manifest at {csv_path}: the dataset is not prepared. Do it first: "
+                f"actionrnn prepare {name} --root {shlex.quote(str(root))}"
             )
         class_names = read_class_names(root / CLASSES_NAME)
         raw, lines = read_table(csv_path)

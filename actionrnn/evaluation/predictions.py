@@ -23,6 +23,7 @@ SCHEMA_VERSION = 1
 METADATA_KEY = b"actionrnn"
 COLUMNS = ["video_id", "path", "group", "split", "label", "pred", "correct", "error"]
 COLUMNS += ["probs", "logits", "view_logits"]
+UNREADABLE = "(unreadable)"
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,28 @@ class Predictions:
         """Class indices, int64 (N,)."""
         index = {name: number for number, name in enumerate(self.class_names)}
         return torch.tensor([index[label] for label in self.table["label"]])
+
+    @property
+    def probabilities(self) -> pd.DataFrame:
+        """A row for each clip by `video_id`, a column for each class; NaN for unreadable clips."""
+        probs = _stacked(self.table["probs"], len(self.class_names)).numpy()
+        return pd.DataFrame(probs, index=self.table["video_id"], columns=self.class_names)
+
+    def confusions(self) -> pd.DataFrame:
+        """How many clips of each class (rows) were taken for which, (K, K + 1).
+
+        The last column is those that could not be read.
+        """
+        num_classes = len(self.class_names)
+        counts = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
+        np.add.at(counts, (self.targets().numpy(), predictions(self.logits()).numpy()), 1)
+        return pd.DataFrame(counts, index=self.class_names, columns=[*self.class_names, UNREADABLE])
+
+    def figures(self) -> pd.DataFrame:
+        """The headline figures with 95 % intervals over groups: columns `value, low, high`."""
+        from actionrnn.evaluation.summary import summarise  # which reads this table
+
+        return summarise(self).frame()
 
     def metrics(self) -> dict[str, float]:
         """The headline figures; see `classification_metrics`."""

@@ -1,7 +1,10 @@
 """Everything `metrics.json` says of a predictions table."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import pandas as pd
 
 from actionrnn.evaluation.calibration import expected_calibration_error
 from actionrnn.evaluation.figures import GroupedScores, grouped, mean_figures
@@ -68,6 +71,14 @@ class Summary:
     def num_unreadable(self) -> int:
         """Clips that could not be read and are counted wrong."""
         return int(self.metrics["num_unreadable"])
+
+    def frame(self) -> pd.DataFrame:
+        """The headline figures: columns `value, low, high` (the interval; NaN without one)."""
+        rows = {
+            key: (each.value, *(each.interval or (math.nan, math.nan)))
+            for key, each in self.figures.items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as in `metrics.json`; `intervals` are `[low, high]` or null."""

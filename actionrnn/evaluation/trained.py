@@ -1,8 +1,12 @@
 """A trained model together with the data it was trained on, rebuilt from its checkpoint."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from actionrnn.errors import ActionRNNError
@@ -109,6 +113,15 @@ class TrainedModel:
     def score(self, subset: Subset, change: Change | None = None) -> Tensor:
         """Scores of every view of a part's clips, (N, V, K); see `score_part`."""
         return score_part(self.recognizer, self.data, subset, change)
+
+    def embeddings(self, video_ids: Sequence[str]) -> NDArray[np.float32]:
+        """What the head's classifier reads of clips (their first view), (N, H)."""
+        found = []
+        with torch.inference_mode():
+            for part in self.data.store.positions(video_ids).split(self.data.batch_size):
+                output = self.recognizer.head(*self.data.store.gather(part))
+                found.append(output.pooled_BH.float().numpy())
+        return np.concatenate(found)
 
     def predictions(self, subset: Subset, logits_NVK: Tensor | None = None) -> Predictions:
         """The predictions table of a part, from `score` or from the scores given."""

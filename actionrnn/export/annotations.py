@@ -14,6 +14,8 @@ Tool = Literal["labelstudio", "cvat"]
 TOOLS: tuple[str, ...] = get_args(Tool)
 # The names that Label Studio's template "Video classification" gives its parts.
 FROM_NAME, TO_NAME = "choice", "video"
+# A file of any kind, in Datumaro's list of media; without it images are expected, and refused.
+DATUMARO_MEDIA = 1
 
 
 def write_annotations(predictions: Predictions, tool: Tool, target: Path, prefix: str) -> int:
@@ -78,6 +80,7 @@ def _datumaro(rows: list[dict[str, Any]], class_names: list[str]) -> dict[str, A
     labels = [{"name": name, "parent": "", "attributes": []} for name in class_names]
     return {
         "info": {},
+        "media_type": DATUMARO_MEDIA,
         "categories": {"label": {"labels": labels, "attributes": []}},
         "items": [
             {

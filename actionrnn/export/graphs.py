@@ -6,32 +6,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from actionrnn.errors import ActionRNNError
 from actionrnn.export.pictures import Pictures
-from actionrnn.export.scan import with_scans
+from actionrnn.export.scan import stack_of, with_scans
 from actionrnn.features.spec import FeatureSpec
-from actionrnn.models.config import TOKEN_HEADS
 from actionrnn.models.heads import Head, HeadState
 from actionrnn.models.inputs import InputState
-from actionrnn.models.stack import RecurrentStack
+from actionrnn.models.stack import StackState
+from actionrnn.models.tokens import TokenFrames
 from actionrnn.training.recognizer import ActionRecognizer, clip_logits
 
 Inputs = Literal["frames", "pictures", "features"]
 # Sizes of the examples that graphs are traced with; all of them but D, S and V may then vary.
 _CLIPS, _FRAMES, _HEIGHT, _WIDTH = 3, 5, 90, 120
-
-
-@dataclass(frozen=True)
-class StateTensor:
-    """One tensor of a step's state: (streams * spatial views, size).
-
-    Attributes:
-        name: of the input; the output is `new_` and the name.
-        initial: its value before the first frame, everywhere.
-    """
-
-    name: str
-    initial: float
 
 
 class ToFeatures(nn.Module):
@@ -97,7 +83,7 @@ class Step(nn.Module):
     """One more frame of every stream and the state, to the probabilities so far and the new state.
 
     Attributes:
-        state: the tensors of the state, in order.
+        state: names of the tensors of the state, in order.
     """
 
     def __init__(self, recognizer: ActionRecognizer, to_features: ToFeatures) -> None:
@@ -105,7 +91,7 @@ class Step(nn.Module):
         self.to_features = to_features
         self.head = with_scans(recognizer.head)
         self.temperature = recognizer.temperature
-        self.state = state_tensors(self.head)
+        self.state = state_names(self.head)
 
     def forward(self, values: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Probabilities (streams, K), then the new state.
@@ -129,10 +115,21 @@ class Step(nn.Module):
         else:
             frames_BLD = torch.zeros_like(features_BD)[:, None].expand(-1, lag, -1)
             inputs = InputState(frames_BLD, torch.zeros_like(features_BD[:, 0], dtype=torch.int64))
+        layers: StackState
+        if _counts_frames(self.head):
+            layers = tuple((next(waiting)[:, 0].long(),) for _ in self.head.members)
+            pooled = self.head.initial_state(features_BD.shape[0]).pooled
+            # What the global token adds before the first frame; elsewhere nothing.
+            first_B1 = (layers[0][0] == 0)[:, None]
+            return HeadState(
+                inputs,
+                layers,
+                tuple(each + first_B1 * start for each, start in zip(waiting, pooled, strict=True)),
+            )
         layers = tuple(
             tuple(next(waiting) for _ in names)
-            for head in self.head.members
-            for names in _layer_states(head)
+            for member in self.head.members
+            for names in _layer_states(member)
         )
         return HeadState(inputs, layers, tuple(waiting))
 
@@ -141,39 +138,46 @@ class Step(nn.Module):
         if self._differs:
             seen_B1 = state.inputs.num_frames_B[:, None].to(torch.float32)
             inputs = [state.inputs.frames_BLD.flatten(1), seen_B1]
-        return [*inputs, *(part for layer in state.layers for part in layer), *state.pooled]
+        parts = [part for layer in state.layers for part in layer]
+        if _counts_frames(self.head):
+            parts = [part[:, None].to(torch.float32) for part in parts]
+        return [*inputs, *parts, *state.pooled]
 
     @property
     def _differs(self) -> bool:
         return self.head.inputs.kinds != ("features",)
 
 
-def state_tensors(head: Head) -> list[StateTensor]:
-    """The state of `Step`: features alone need no memory of the last frame."""
+def state_names(head: Head) -> list[str]:
+    """The tensors of `Step`'s state, (streams * spatial views, size) each.
+
+    All but maxima are zero before the first frame. Features alone need no memory of the last one.
+    """
     found = []
     if head.inputs.kinds != ("features",):
-        found = [StateTensor("last_frames", 0.0), StateTensor("frames_seen", 0.0)]
-    several = len(head.members) > 1
-    found += [
-        StateTensor(f"{f'seed{place}_' if several else ''}layer{layer}_{name}", 0.0)
-        for place, member in enumerate(head.members)
-        for layer, names in enumerate(_layer_states(member))
-        for name in names
-    ]
-    pooled = head.initial_state(1).pooled
-    return found + [
-        StateTensor(f"pooled{place}", float(tensor.flatten()[0]))
-        for place, tensor in enumerate(pooled)
-    ]
+        found = ["last_frames", "frames_seen"]
+    for place, member in enumerate(head.members):
+        prefix = f"seed{place}_" if len(head.members) > 1 else ""
+        if _counts_frames(member):
+            found.append(f"{prefix}frames_read")
+        found += [
+            f"{prefix}layer{layer}_{name}"
+            for layer, names in enumerate(_layer_states(member))
+            for name in names
+        ]
+    return found + [f"pooled{place}" for place, _ in enumerate(head.initial_state(1).pooled)]
 
 
 def _layer_states(head: Head) -> list[tuple[str, ...]]:
-    """What each layer of a head keeps from frame to frame, by name."""
-    encoder = head.encoder
-    if not isinstance(encoder, RecurrentStack):
+    """What each recurrent layer of a head keeps from frame to frame, by name."""
+    if (stack := stack_of(head)) is None:
         return []
-    layers = range(encoder.num_layers)
-    return [tuple(encoder.cell(layer, "forward").state_names) for layer in layers]
+    return [tuple(stack.cell(n, "forward").state_names) for n in range(stack.num_layers)]
+
+
+def _counts_frames(head: Head) -> bool:
+    """Whether the state holds how many frames were read, where others keep states of layers."""
+    return isinstance(head.members[0].encoder, TokenFrames)
 
 
 def _probabilities(logits_BK: Tensor, num_views: int, temperature: float) -> Tensor:
@@ -228,9 +232,11 @@ def step_graph(
     num_views = spec.settings.transform.num_views if inputs == "frames" else 1
     state = module.head.initial_state(_CLIPS * num_views)
     tensors = tuple(tensor.clone() for tensor in module._flat(state))
+    if _counts_frames(module.head):  # the graph adds what stands in it
+        tensors = tuple(torch.zeros_like(tensor) for tensor in tensors)
     # With several views a stream's state has as many rows, and rows cannot be named by streams.
     rows = "streams" if num_views == 1 else "rows"
-    names = [tensor.name for tensor in module.state]
+    names = module.state
     return Traceable(
         "step",
         module,
@@ -243,24 +249,11 @@ def step_graph(
 
 def why_no_step(head: Head) -> str:
     """Why a head cannot go frame by frame; empty where it can."""
-    if head.config.head == "recurrent" and head.config.bidirectional:
+    if head.config.reads_both_ways:
         return "a bidirectional head reads clips from their end and cannot go on frame by frame"
     if head.config.looks_ahead:
         return "inputs that look ahead need frames that are not there yet"
     return ""
-
-
-def require_exportable(head: Head) -> None:
-    """Refuse a head whose loops cannot be written into a graph for any number of frames.
-
-    Raises:
-        ActionRNNError: saying why.
-    """
-    if head.config.head in TOKEN_HEADS:
-        raise ActionRNNError(
-            f"a {head.config.head} head cannot be exported: its layers over places are written "
-            f"into a graph for one number of frames only; export a recurrent head, or a control"
-        )
 
 
 def _example(

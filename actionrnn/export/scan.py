@@ -23,13 +23,20 @@ from actionrnn.models.trace import zero_state
 def with_scans(head: Head) -> Head:
     """A copy of a head, in eval mode, that can be exported with any number of frames."""
     copied = copy.deepcopy(head).eval().requires_grad_(False)
-    if isinstance(copied.encoder, RecurrentStack):
-        for cells in (copied.encoder.forward_cells, copied.encoder.backward_cells):
-            for place, cell in enumerate(cells):
-                cells[place] = ScannedCell(cast(Cell, cell))
-    if isinstance(copied.pooling, MaxPooling):
-        copied.pooling = ScannedMaxPooling(copied.pooling.output_size)
+    for member in copied.members:
+        if (stack := stack_of(member)) is not None:
+            for cells in (stack.forward_cells, stack.backward_cells):
+                for place, cell in enumerate(cells):
+                    cells[place] = ScannedCell(cast(Cell, cell))
+        if isinstance(member.pooling, MaxPooling):
+            member.pooling = ScannedMaxPooling(member.pooling.output_size)
     return copied
+
+
+def stack_of(head: Head) -> RecurrentStack | None:
+    """The recurrent layers of a head, over places or not; None where it has none."""
+    stack = getattr(head.encoder, "stack", head.encoder)
+    return stack if isinstance(stack, RecurrentStack) else None
 
 
 class ScannedCell(nn.Module):

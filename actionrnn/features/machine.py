@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import torch
 
+from actionrnn.errors import UsageError
+
 
 def num_cores(environment: Mapping[str, str] = os.environ) -> int:
     """Cores for this process: those it may run on, shared with its siblings on this machine."""
@@ -16,7 +18,16 @@ def num_cores(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def choose_device(device: str, environment: Mapping[str, str] = os.environ) -> str:
-    """`auto` is a GPU where there is one: of several processes on a machine, each its own."""
+    """`auto` is a GPU where there is one: of several processes on a machine, each its own.
+
+    Raises:
+        UsageError: for a GPU that is not there.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(
+            f"--device {device}: there is no GPU here that PyTorch {torch.__version__} can use; "
+            f"leave it out to take what there is"
+        )
     if device != "auto":
         return device
     if not torch.cuda.is_available():

@@ -241,6 +241,19 @@ class HeadConfig:
         return any(lag_of(kind) > 0 for kind in self.input_kinds)
 
     @property
+    def unused(self) -> tuple[str, ...]:
+        """The settings that this head ignores, see the class."""
+        if self.recurs:
+            return ("cell",) if self.head == "conv_gru" else ()
+        names = [each.name for each in fields(self)]
+        found = names[names.index("cell") :]
+        if self.architecture in ("mean_pool", "single_frame"):
+            found.append("hidden_size")
+        if HEADS[self.head].order_blind:
+            found.append("inputs")
+        return tuple(found)
+
+    @property
     def input_kinds(self) -> tuple[str, ...]:
         """What this head sees, e.g. `("features", "abs_delta")`; see `head`."""
         if self.recurs or self.head == "token_probe_ordered":

@@ -108,6 +108,7 @@ def _averaged(outputs: Sequence[HeadOutput]) -> HeadOutput:
     return HeadOutput(
         _mean_probability([output.logits_BK for output in outputs]),
         _mean_probability([output.logits_BTK for output in outputs]),
+        torch.cat([output.pooled_BH for output in outputs], dim=1),
         torch.cat([output.hidden_BTH for output in outputs], dim=2),
         None if None in states else _joined(states),  # type: ignore[arg-type]
     )

@@ -41,6 +41,7 @@ class HeadOutput(NamedTuple):
             two directions the second reading has always seen the whole clip, and inputs that
             look ahead a few frames more. For `single_frame` t is judged by frame t alone, and
             `logits_BK` is the middle frame's.)
+        pooled_BH: what the classifier reads of the whole clips: their embeddings.
         hidden_BTH: what is pooled: top hidden states (inputs, for heads without recurrence; all
             tokens of a frame, for the token probes); zero on padding.
         state: after each clip's last valid frame; None unless a state was given.
@@ -48,6 +49,7 @@ class HeadOutput(NamedTuple):
 
     logits_BK: Tensor
     logits_BTK: Tensor
+    pooled_BH: Tensor
     hidden_BTH: Tensor
     state: HeadState | None
 
@@ -276,11 +278,12 @@ class Head(nn.Module):
         )
         pooled_BTH, pooled_state = self._pooling(hidden_BTH, lengths_B, start)
         logits_BTK = self.classifier(self.pooled_dropout(pooled_BTH))
-        logits_BK = at_frame(logits_BTK, self._pooling.deciding_frame(lengths_B))
+        deciding_B = self._pooling.deciding_frame(lengths_B)
+        logits_BK, pooled_BH = (at_frame(each, deciding_B) for each in (logits_BTK, pooled_BTH))
         end = None
         if inputs_state is not None and layers_state is not None:
             end = HeadState(inputs_state, layers_state, pooled_state)
-        return HeadOutput(logits_BK, logits_BTK, hidden_BTH, end)
+        return HeadOutput(logits_BK, logits_BTK, pooled_BH, hidden_BTH, end)
 
 
 def build_head(config: HeadConfig, feature_dim: int, num_classes: int, num_cells: int = 1) -> Head:

@@ -54,11 +54,12 @@ def clips_section(scored: Predictions, root: Path | None) -> Screen:
         "Clips",
         blocks=[
             TableView(
-                "mistakes first; the filter takes names, groups, and right, wrong, unreadable",
+                "every clip, mistakes first",
                 ("", "clip", "group", "true class", "taken for", "confidence", "result"),
                 rows,
                 note=" ".join(notes),
                 filtered="clips",
+                picks=("true class", "taken for", "group", "result"),
             )
         ],
     )

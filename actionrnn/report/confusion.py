@@ -5,19 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actionrnn.evaluation.predictions import Predictions
-from actionrnn.training.metrics import predictions
-
 MAX_CLASSES = 30
-
-
-def confusion_counts(scored: Predictions) -> NDArray[np.int64]:
-    """Clips by true class and predicted class, (K, K + 1); the last column is unreadable."""
-    num_classes = len(scored.class_names)
-    counts = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
-    preds_N = predictions(scored.logits()).numpy()
-    np.add.at(counts, (scored.targets().numpy(), preds_N), 1)
-    return counts
 
 
 class Confusion(NamedTuple):
@@ -30,7 +18,12 @@ class Confusion(NamedTuple):
 
 
 def top_confusions(counts: NDArray[np.int64], names: list[str]) -> list[Confusion]:
-    """Every confusion of two classes that occurs, the most frequent first."""
+    """Every confusion of two classes that occurs, the most frequent first.
+
+    Args:
+        counts: `Predictions.confusions()`, (K, K + 1).
+        names: of the K classes.
+    """
     errors = counts[:, :-1].copy()
     np.fill_diagonal(errors, 0)
     totals = counts.sum(axis=1)

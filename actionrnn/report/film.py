@@ -11,7 +11,7 @@ from PIL import Image
 from actionrnn.explain.evidence import ExplainedClip
 from actionrnn.live.overlay import Line, with_lines
 from actionrnn.report.plots import new_figure
-from actionrnn.report.sheet import COLORS, best_classes, overlaid, short
+from actionrnn.report.sheet import COLORS, HEAT_COLOR, best_classes, has_heat, overlaid, short
 from actionrnn.video.decode import read_chosen
 from actionrnn.video.reader import open_video
 from actionrnn.video.writer import write_video
@@ -95,6 +95,9 @@ def _panels(
             visible = 1.0 if with_curves else 0.0
             axis.plot(clip.timestamps_T, values, color=color, linewidth=2, alpha=visible)
             axis.plot([], [], color=color, linewidth=2, label=name)
+        if has_heat(clip):
+            said = f"on the picture: raises {short(clip.class_names[clip.label], 30)}"
+            axis.plot([], [], color=np.divide(HEAT_COLOR, 255), linewidth=8, label=said)
         end = max(float(seconds_N[-1]), float(seconds_N[0]) + 1e-3)
         axis.set(ylim=(-0.02, 1.02), xlim=(float(seconds_N[0]), end))
         axis.set(xlabel="seconds", title="probability so far")

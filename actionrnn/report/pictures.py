@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from actionrnn.datasets.errors import ManifestError
@@ -73,11 +74,27 @@ def film_strip(
     Raises:
         VideoError: if it cannot be read.
     """
+    pictures_NHWC = frames_of(path, start_seconds, end_seconds, num_frames, reader)
+    return [_jpeg(picture, width) for picture in pictures_NHWC]
+
+
+def frames_of(
+    path: Path,
+    start_seconds: float | None,
+    end_seconds: float | None,
+    num_frames: int,
+    reader: str = "auto",
+) -> NDArray[np.uint8]:
+    """Frames spread over a clip, uint8 (N, H, W, 3); fewer where it has fewer.
+
+    Raises:
+        VideoError: if it cannot be read.
+    """
     with open_video(path, reader, start_seconds, end_seconds) as video:
-        pictures, _ = read_chosen(
+        pictures_NHWC, _ = read_chosen(
             video, lambda: sorted(set(sample_uniform(video.num_frames, num_frames)))
         )
-    return [_jpeg(picture, width) for picture in pictures]
+    return pictures_NHWC
 
 
 def _jpeg(picture: Any, width: int) -> str:

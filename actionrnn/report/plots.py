@@ -1,6 +1,5 @@
 """Screens as matplotlib figures, and the figures of the notebooks; matplotlib is an extra."""
 
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.report.confusion import confusion_counts, shown_classes
+from actionrnn.report.confusion import shown_classes
 from actionrnn.report.screen import Chart, Screen, TableView
 
 if TYPE_CHECKING:
@@ -75,11 +74,12 @@ def _table_bars(axis: "Axes", table: TableView) -> None:
         axis.axvline(table.mark, color="black", linestyle=":", label=table.mark_name)
         axis.legend(frameon=False)
     axis.set(title=table.title.partition("\n")[0], xlim=(table.low, table.high))
+    axis.set_xlabel(table.note, fontsize=8)
 
 
 def confusion_figure(scored: Predictions) -> "Figure":
     """The confusion matrix with numbers of clips; of many classes, the most confused."""
-    counts = confusion_counts(scored)
+    counts = scored.confusions().to_numpy()
     shown = shown_classes(counts, MAX_CLASSES)
     names = [scored.class_names[k] for k in shown]
     shares = counts[shown][:, shown] / counts.sum(axis=1).clip(min=1)[shown][:, None]
@@ -95,26 +95,6 @@ def confusion_figure(scored: Predictions) -> "Figure":
     axis.set_yticks(range(len(shown)), names)
     axis.set(xlabel="predicted", ylabel="true class")
     figure.colorbar(image, ax=axis, shrink=0.7, label="share of the true class")
-    return figure
-
-
-def curves_figure(curves: dict[str, Any], ylabel: str, xlabel: str = "frame") -> "Figure":
-    """A line for each name; values that are not finite are left out."""
-    figure, (axis,) = new_figure(1, height=4.0)
-    for name, values in curves.items():
-        finite = [(x, y) for x, y in enumerate(values) if math.isfinite(y)]
-        if finite:
-            axis.plot(*zip(*finite, strict=True), "o-", markersize=3, label=name)
-    axis.set(xlabel=xlabel, ylabel=ylabel)
-    axis.legend(frameon=False)
-    return figure
-
-
-def bars_figure(names: list[str], values: list[float], bounds: list[Any], title: str) -> "Figure":
-    """A bar for each name with its interval."""
-    figure, (axis,) = new_figure(1, height=1.2 + 0.3 * len(names))
-    _bars(axis, names, values, bounds, [BLUE] * len(names))
-    axis.set(title=title)
     return figure
 
 
@@ -178,25 +158,3 @@ def _bars(
             axis.plot(pair, [y, y], color="black", linewidth=1.2)
     axis.set_yticks(place, names)
     axis.invert_yaxis()
-
-
-def maps_figure(maps: dict[str, Any], ranges: dict[str, tuple[float, float]]) -> "Figure":
-    """A picture of time x unit for each name, (T, units); units sorted by when they peak.
-
-    Colours span the range of the name, or the values where it has none that is bounded.
-    """
-    columns = min(2, len(maps))
-    rows = -(-len(maps) // columns)
-    figure, axes = new_figure(columns, height=3.2 * rows, rows=rows)
-    for axis, (name, values) in zip(axes, maps.items(), strict=False):
-        units = np.argsort(np.asarray(values).argmax(axis=0), kind="stable")
-        bounds = ranges.get(name, (math.inf, math.inf))
-        low, high = bounds if all(map(math.isfinite, bounds)) else (None, None)
-        image = axis.imshow(
-            np.asarray(values)[:, units].T, aspect="auto", vmin=low, vmax=high, cmap="viridis"
-        )
-        axis.set(title=name, xlabel="frame", ylabel="unit")
-        figure.colorbar(image, ax=axis, shrink=0.8)
-    for axis in axes[len(maps) :]:
-        axis.set_visible(False)
-    return figure

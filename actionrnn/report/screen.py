@@ -40,6 +40,7 @@ class TableView:
         low, high: what the bars span.
         most: rows on a terminal and in a plot; the page has all.
         filtered: what to filter on the page; empty is nothing.
+        picks: columns to choose one value of, on the page.
     """
 
     title: str
@@ -52,6 +53,7 @@ class TableView:
     high: float = 1.0
     most: int = 30
     filtered: str = ""
+    picks: tuple[str, ...] = ()
 
     @property
     def bars(self) -> list[tuple[str, Bar]]:

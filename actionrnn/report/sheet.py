@@ -72,8 +72,9 @@ def overlaid(
     """
     if picture_HWC is None:
         picture_HWC = clip.frames_TCHW[frame].transpose(1, 2, 0)
-    if clip.heat_Thw is None or clip.heat_Thw.max() <= 0:
+    if not has_heat(clip):
         return picture_HWC
+    assert clip.heat_Thw is not None
     picture = picture_HWC.astype(np.float32)
     size = (picture.shape[1], picture.shape[0])
     heat_hw = clip.heat_Thw[frame] / clip.heat_Thw.max()
@@ -81,6 +82,11 @@ def overlaid(
     opacity = HEAT_OPACITY * heat.clip(0, 1)[..., None]
     warm = np.array(HEAT_COLOR, dtype=np.float32)
     return np.asarray(picture * (1 - opacity) + warm * opacity, dtype=np.uint8)
+
+
+def has_heat(clip: ExplainedClip) -> bool:
+    """Whether any place of any frame speaks for the class."""
+    return clip.heat_Thw is not None and bool(clip.heat_Thw.max() > 0)
 
 
 def best_classes(clip: ExplainedClip) -> list[int]:
@@ -105,7 +111,7 @@ def _title(clip: ExplainedClip) -> str:
 
 def _footnotes(clip: ExplainedClip) -> list[str]:
     notes = [f"note: {note}" for note in clip.notes]
-    if clip.heat_Thw is not None and clip.heat_Thw.max() > 0:
+    if has_heat(clip):
         name = clip.class_names[clip.label]
         notes.insert(0, f"orange on a picture: places that raise the score of {name}")
     if len(clip.gates) > MAX_MAPS:
@@ -177,5 +183,5 @@ def _gate(axis: "Axes", gate: GateMap, timestamps_T: list[float]) -> "AxesImage"
         extent=(*span, len(units), 0),
     )  # fmt: skip
     axis.set_title(gate.title.replace(": ", "\n"), fontsize=9)
-    axis.set(xlabel="seconds", ylabel="unit")
+    axis.set(xlabel="seconds", ylabel="unit, by its peak")
     return image

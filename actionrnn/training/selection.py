@@ -19,8 +19,8 @@ def which_kept(keep: Literal["auto", "best", "last"], num_val_clips: int) -> Kep
 def stops_early(settings: Settings, kept: Kept) -> bool:
     """Whether early stopping is in force.
 
-    Where the last epoch counts it is not, unless its figure or patience was chosen: what cannot tell
-    the best epoch cannot tell when to stop either.
+    Where the last epoch counts it is not, unless its figure or patience was chosen: what cannot
+    tell the best epoch cannot tell when to stop either.
     """
     usual = {key: value for key, value in DEFAULTS.items() if key.startswith("early_stopping.")}
     return kept == "best" or any(settings[key] != value for key, value in usual.items())

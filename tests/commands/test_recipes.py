@@ -1,6 +1,7 @@
 """Shipped config files are found by name, wherever the command runs."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -77,10 +78,21 @@ def test_bash_completes_verbs_settings_and_recipes(
     assert "ucf101" in completed(script, "actionrnn", "fit", "--data", "u")
 
 
+# What follows `actionrnn fit --config ow`; zsh's own functions only print here.
+ASK = {
+    "fish": ["--no-config", "-c", "source $SCRIPT; complete -C 'actionrnn fit --config ow'"],
+    "zsh": [
+        "-fc",
+        "compadd() { print -l -- ${(M)@:#ow*} }; _files() { : }; CURRENT=4; "
+        "words=(actionrnn fit --config ow); source $SCRIPT",
+    ],
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_the_other_shells_get_every_verb_and_setting(
-    shell: str, capsys: pytest.CaptureFixture[str]
+    shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
@@ -88,3 +100,11 @@ def test_the_other_shells_get_every_verb_and_setting(
         assert verb in script
     for setting in settings_of_verb("calibrate"):
         assert (setting if shell == "zsh" else setting.removeprefix("--")) in script
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed: its script was read, not run")
+    file = tmp_path / "script"
+    file.write_text(script)
+    done = subprocess.run(
+        [shell, *ASK[shell]], capture_output=True, text=True, check=True, env={"SCRIPT": str(file)}
+    )
+    assert done.stdout.split() == ["own"]

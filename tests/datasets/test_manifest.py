@@ -165,7 +165,9 @@ def test_bad_class_names(tmp_path: Path, classes: str, message: str) -> None:
 
 
 def test_absent_manifest_names_the_next_command(tmp_path: Path) -> None:
-    with pytest.raises(ManifestNotFound, match="actionrnn prepare synthetic") as caught:
+    with pytest.raises(
+        ManifestNotFound, match="actionrnn prepare folder --source VIDEOS --root"
+    ) as caught:
         Manifest.load(tmp_path / "nowhere")
     assert isinstance(caught.value, FileNotFoundError)
     (tmp_path / "manifest.csv").write_text(HEAD)

@@ -94,6 +94,9 @@ def test_label_studio_and_cvat_get_every_readable_clip(predicted: Path) -> None:
 
     assert main(["interop", "cvat", str(predicted), str(predicted / "cvat.json")]) == 0
     made = json.loads((predicted / "cvat.json").read_text())
+    # Datumaro 1.13 was seen to import this: `Dataset.import_from(FOLDER, "datumaro")`.
+    assert made["media_type"] == 1
+    assert set(made["items"][0]) == {"id", "annotations", "attr", "media"}
     names = [label["name"] for label in made["categories"]["label"]["labels"]]
     assert [names[item["annotations"][0]["label_id"]] for item in made["items"]] == ["run", "run"]
 

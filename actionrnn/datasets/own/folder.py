@@ -77,10 +77,11 @@ def prepare(
     require_names(["/".join(parts) for parts in parts_of.values()])
     has_splits = _are_splits(list(parts_of.values()))
     depth = 3 if has_splits else 2
-    report.add(
-        "not in a class folder", [str(p) for p, parts in parts_of.items() if len(parts) < depth]
-    )
+    beside = {path: parts for path, parts in parts_of.items() if len(parts) < depth}
     parts_of = {path: parts for path, parts in parts_of.items() if len(parts) >= depth}
+    if not parts_of:
+        raise ManifestError(_beside(source, list(beside)))
+    report.add("not in a class folder", [str(path) for path in beside])
     inside = ["/".join(parts[depth - 1 :]) for parts in parts_of.values()]
     groups = [os.path.dirname(name) for name in inside]
     if group_regex is not None:
@@ -121,6 +122,18 @@ def _folder(source: Path | None, root: Path) -> Path:
     folder = folder if folder.is_dir() else extract([source], folder)
     inside = list(folder.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _beside(source: Path, clips: list[Path]) -> str:
+    """That no clip lies in a class folder, and what lies there instead."""
+    if all(path.is_dir() for path in clips):
+        what = "folders of pictures, each taken for one clip"
+    else:
+        what = "videos"
+    return (
+        f"{source} holds {len(clips)} {what}, and no folder of a class around them "
+        f"({clips[0].relative_to(source)}): put them into one folder a class.\n{HOW}"
+    )
 
 
 def _indented(left_out: list[str]) -> str:

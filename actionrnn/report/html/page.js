@@ -15,16 +15,19 @@ for (const box of document.querySelectorAll(".sortable")) {
     body.append(...[...body.rows].sort((a, b) => sign * order(value(a), value(b))));
   }));
   const [filter, least] = [box.querySelector("[type=search]"), box.querySelector(".least")];
+  const picks = [...box.querySelectorAll("select")];
   const apply = () => {
     const words = filter.value.toLowerCase().split(" ").filter(Boolean);
     for (const row of body.rows) {
       const text = row.textContent.toLowerCase();
       const value = least && least.value !== ""
         ? Number(row.cells[least.dataset.column].dataset.sort) : Infinity;
-      row.hidden = !words.every((word) => text.includes(word)) || value < Number(least?.value || 0);
+      row.hidden = !words.every((word) => text.includes(word)) || value < Number(least?.value || 0)
+        || picks.some((pick) => pick.value
+          && pick.value !== row.cells[pick.dataset.column].textContent);
     }
   };
-  for (const field of [filter, least]) if (field) field.addEventListener("input", apply);
+  for (const field of [filter, least, ...picks]) if (field) field.addEventListener("input", apply);
 }
 document.getElementById("theme").addEventListener("click", () => {
   const root = document.documentElement;

@@ -11,7 +11,7 @@ from actionrnn.report.clip_table import clips_section
 from actionrnn.report.html.charts import draw_bar, draw_chart, draw_matrix
 from actionrnn.report.html.sections import environment_section, sections
 from actionrnn.report.mistakes import confident_mistakes, with_frames
-from actionrnn.report.run_files import RunFiles
+from actionrnn.report.run import Run
 from actionrnn.report.screen import Chart, Matrix, TableView, Text
 from actionrnn.version import __version__
 
@@ -30,11 +30,11 @@ def write_report(folder: Path, root: Path | None = None, output: Path | None = N
         ActionRNNError: if there are no predictions.
     """
     target = output or folder / REPORT_NAME
-    publish_text(target, render(RunFiles.load(folder), root))
+    publish_text(target, render(Run.load(folder), root))
     return target
 
 
-def render(run: RunFiles, root: Path | None = None) -> str:
+def render(run: Run, root: Path | None = None) -> str:
     """The page as HTML."""
     known = run.predictions.about.get("data", {}).get("root")
     videos = root or (Path(known) if known else None)

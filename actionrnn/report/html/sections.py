@@ -6,7 +6,7 @@ from typing import Any
 
 from actionrnn.evaluation.calibration import reliability
 from actionrnn.evaluation.figures import HEADLINES
-from actionrnn.report.confusion import MAX_CLASSES, confusion_counts, shown_classes, top_confusions
+from actionrnn.report.confusion import MAX_CLASSES, shown_classes, top_confusions
 from actionrnn.report.diagnosis_screens import (
     bias_screen,
     calibration_screen,
@@ -14,7 +14,7 @@ from actionrnn.report.diagnosis_screens import (
     order_screen,
     reliability_chart,
 )
-from actionrnn.report.run_files import RunFiles
+from actionrnn.report.run import Run
 from actionrnn.report.run_screens import alarms, classes_table, interval_note
 from actionrnn.report.screen import (
     Bar,
@@ -34,7 +34,7 @@ from actionrnn.report.screen import (
 MAX_CONFUSIONS = 300
 
 
-def sections(run: RunFiles) -> list[Screen]:
+def sections(run: Run) -> list[Screen]:
     """In the order of the page; clips come after them."""
     found = [
         summary_section(run),
@@ -48,7 +48,7 @@ def sections(run: RunFiles) -> list[Screen]:
     return found + ([gradients_screen(run.gradients)] if run.gradients else [])
 
 
-def summary_section(run: RunFiles) -> Screen:
+def summary_section(run: Run) -> Screen:
     """The headline figures as tiles, and what was tested."""
     summary = run.summary
     tiles = [
@@ -70,7 +70,7 @@ def summary_section(run: RunFiles) -> Screen:
     )
 
 
-def _facts(run: RunFiles) -> dict[str, str]:
+def _facts(run: Run) -> dict[str, str]:
     summary = run.summary
     facts = {
         "clips": f"{summary.part or summary.num_clips} of “{summary.subset}”",
@@ -79,9 +79,10 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "classes": str(len(run.predictions.class_names)),
         "macro accuracy by chance": f"{1 / len(run.predictions.class_names):.3f}",
     }
-    for row in run.order.conditions if run.order else []:
-        if row.order_blind:
-            facts[row.title] = f"{row.macro_accuracy:.3f} macro"
+    controls = [row for row in run.order.conditions if row.order_blind] if run.order else []
+    facts |= {row.title: f"{row.macro_accuracy:.3f} macro" for row in controls}
+    if not controls:
+        facts["order-blind controls"] = "not measured yet (see Order)"
     facts |= {"views": str(summary.num_views), "head": _head(run)}
     if summary.num_parameters:
         facts["parameters"] = f"{summary.num_parameters:,}"
@@ -90,7 +91,7 @@ def _facts(run: RunFiles) -> dict[str, str]:
     return facts | {"temperature": f"{summary.temperature:.2f}"}
 
 
-def _head(run: RunFiles) -> str:
+def _head(run: Run) -> str:
     head = run.predictions.about.get("head")
     if not head:
         return "not said by this run"
@@ -100,7 +101,7 @@ def _head(run: RunFiles) -> str:
     return f"{head['cell'].upper()} {head['hidden_size']} x {head['num_layers']}{both}"
 
 
-def curves_section(run: RunFiles) -> Screen:
+def curves_section(run: Run) -> Screen:
     """Loss and accuracy by epoch."""
     curves = run.curves
     if not curves:
@@ -130,10 +131,10 @@ def curves_section(run: RunFiles) -> Screen:
     )
 
 
-def confusion_section(run: RunFiles) -> Screen:
+def confusion_section(run: Run) -> Screen:
     """The most confused classes as a matrix, and every confusion as a list."""
     names = run.predictions.class_names
-    counts = confusion_counts(run.predictions)
+    counts = run.predictions.confusions().to_numpy()
     pairs = top_confusions(counts, names)
     if not pairs:
         return Screen("confusion", "Confusion", verdict="no class was taken for another")
@@ -149,11 +150,11 @@ def confusion_section(run: RunFiles) -> Screen:
         for pair in pairs[:MAX_CONFUSIONS]
     ]
     which = f"the {MAX_CLASSES} most confused classes" if len(names) > MAX_CLASSES else "classes"
-    many = f"{len(pairs)} pairs of classes are" if len(pairs) > 1 else "one pair of classes is"
+    many = f"{len(pairs)} kinds of confusion occur" if len(pairs) > 1 else "one kind occurs"
     return Screen(
         "confusion",
         "Confusion",
-        verdict=f"{many} confused; the most frequent is {pairs[0].label} taken for "
+        verdict=f"{many}; the most frequent is {pairs[0].label} taken for "
         f"{pairs[0].pred} ({pairs[0].share:.0%} of its clips)",
         blocks=[
             Matrix(
@@ -174,7 +175,7 @@ def confusion_section(run: RunFiles) -> Screen:
     )
 
 
-def calibration_section(run: RunFiles) -> Screen:
+def calibration_section(run: Run) -> Screen:
     """What `diagnose calibration` found, or the bins as they are."""
     if run.calibration:
         return calibration_screen(run.calibration)
@@ -190,7 +191,7 @@ def calibration_section(run: RunFiles) -> Screen:
     )
 
 
-def _asked(run: RunFiles, kind: str, title: str, question: str) -> Screen:
+def _asked(run: Run, kind: str, title: str, question: str) -> Screen:
     """A diagnosis, or how to make it."""
     if kind == "order" and run.order:
         return order_screen(run.order)
@@ -200,7 +201,7 @@ def _asked(run: RunFiles, kind: str, title: str, question: str) -> Screen:
     return Screen(kind, title, hint=hint, command=_diagnose(run, kind))
 
 
-def environment_section(run: RunFiles) -> Screen:
+def environment_section(run: Run) -> Screen:
     """The exact commands, versions, machine and settings."""
     environment = run.environment
     commands = []
@@ -245,5 +246,5 @@ def _scored_checkpoint(checkpoint: dict[str, Any] | None) -> list[TableView]:
     return [TableView("the checkpoint of these figures", ("what", "value"), rows)]
 
 
-def _diagnose(run: RunFiles, kind: str) -> str:
+def _diagnose(run: Run, kind: str) -> str:
     return f"actionrnn diagnose {kind} --ckpt_path {shlex.quote(run.checkpoint)}"

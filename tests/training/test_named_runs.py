@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actionrnn.cli import main
-from actionrnn.commands.named_runs import checkpoint_of, run_of, with_checkpoints
+from actionrnn.training.named_runs import checkpoint_of, run_of, with_checkpoints
 
 
 @pytest.fixture
