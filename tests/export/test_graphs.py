@@ -30,6 +30,7 @@ SETTINGS: list[dict[str, Any]] = [
         for name, choice in HEADS.items()
         if name not in CELLS and MOTION + name not in HEADS
     ),
+    {"cell": "gru", "members": 2, "pooling": "max", "inputs": "features,delta"},
     {"cell": "lstm", "bidirectional": True, "num_layers": 2, "residual": True, "layer_norm": True},
     {"cell": "mingru", "bidirectional": True, "pooling": "max"},
     {"head": "recur_attend", "cell": "gru", "pooling": "max", "num_layers": 2},
