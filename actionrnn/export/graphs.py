@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from actionrnn.errors import ActionRNNError
 from actionrnn.export.pictures import Pictures
 from actionrnn.export.scan import stack_of, with_scans
 from actionrnn.features.spec import FeatureSpec
@@ -15,6 +16,7 @@ from actionrnn.models.tokens import TokenFrames
 from actionrnn.training.recognizer import ActionRecognizer, clip_logits
 
 Inputs = Literal["frames", "pictures", "features"]
+NOT_YET_EQUAL = ("attend_recur", "recur_attend")
 # Sizes of the examples that graphs are traced with; all of them but D, S and V may then vary.
 _CLIPS, _FRAMES, _HEIGHT, _WIDTH = 3, 5, 90, 120
 
@@ -240,6 +242,19 @@ def why_no_step(head: Head) -> str:
     if head.config.looks_ahead:
         return "inputs that look ahead need frames that are not there yet"
     return ""
+
+
+def require_exportable(head: Head) -> None:
+    """Refuse heads whose graphs were not seen to be the model in every runtime.
+
+    Raises:
+        ActionRNNError: saying why.
+    """
+    if head.config.head in NOT_YET_EQUAL:
+        raise ActionRNNError(
+            f"a {head.config.head} head cannot be exported: its graph has not been shown to be the "
+            f"model in ONNX Runtime and OpenVINO; export conv_gru, a recurrent head, or a control"
+        )
 
 
 def _example(

@@ -16,6 +16,7 @@ from actionrnn.export.graphs import (
     Inputs,
     Traceable,
     clip_graph,
+    require_exportable,
     step_graph,
     why_no_step,
 )
@@ -71,6 +72,7 @@ def export_model(ckpt_path: Path, options: ExportOptions) -> Path:
     predictor = ActionPredictor.load(ckpt_path, device="cpu")
     data = read_checkpoint(ckpt_path)[CHECKPOINT_KEY]["data"]
     pipeline = None if options.inputs == "features" else predictor.backbone.pipeline
+    require_exportable(predictor.recognizer.head)
     made = (predictor.recognizer, predictor.spec, options.inputs, pipeline)
     no_step = why_no_step(predictor.recognizer.head)
     graphs = [clip_graph(*made)] + ([] if no_step else [step_graph(*made)])

@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.export.equality import RealClip, measure
 from actionrnn.export.formats import METADATA_KEY, Format, open_graph, write
-from actionrnn.export.graphs import clip_graph, step_graph, why_no_step
+from actionrnn.export.graphs import (
+    NOT_YET_EQUAL,
+    clip_graph,
+    require_exportable,
+    step_graph,
+    why_no_step,
+)
 from actionrnn.export.pictures import Pictures
 from actionrnn.features.resolve import imported_spec
 from actionrnn.models.config import CELLS, HEADS
@@ -22,16 +29,15 @@ pytest.importorskip("onnxruntime", reason="needs the extra `export`")
 SPEC = imported_spec("import:test")
 SETTINGS: list[dict[str, Any]] = [
     *({"cell": cell} for cell in CELLS),
-    *(choice.settings for name, choice in HEADS.items() if name not in CELLS),
+    *(choice.settings for name, choice in HEADS.items() if name not in (*CELLS, *NOT_YET_EQUAL)),
     *({"cell": "gru", "pooling": pooling} for pooling in ("mean", "max", "attention")),
     {"cell": "lstm", "bidirectional": True, "num_layers": 2, "residual": True, "layer_norm": True},
     {"cell": "mingru", "bidirectional": True, "pooling": "max"},
-    {"head": "recur_attend", "cell": "gru", "pooling": "max", "num_layers": 2},
     {"head": "token_probe_ordered", "inputs": "features,delta2"},
     {"cell": "lstm", "num_layers": 2, "inputs": "features,delta,abs_delta3", "input_power": 0.5},
 ]
 # The exporter is slow; what differs between heads is their cells and poolings.
-IN_TORCH = [SETTINGS[0], SETTINGS[4], SETTINGS[-4]]
+IN_TORCH = [SETTINGS[0], SETTINGS[4], SETTINGS[-3]]
 
 
 def named(settings: dict[str, Any]) -> str:
@@ -97,6 +103,14 @@ def test_every_head_is_itself_in_onnx_runtime_and_openvino(
 @pytest.mark.parametrize("settings", IN_TORCH, ids=named)
 def test_heads_are_themselves_in_torch_export(settings: dict[str, Any], tmp_path: Path) -> None:
     check(settings, "torch", ("torch",), tmp_path)
+
+
+@pytest.mark.parametrize("head", NOT_YET_EQUAL)
+def test_heads_that_cannot_be_exported_say_why(head: str) -> None:
+    recognizer = ActionRecognizer(hidden_size=8, head=head)
+    recognizer.build(8, ["a", "b"], num_cells=4)
+    with pytest.raises(ActionRNNError, match=f"a {head} head cannot be exported: its graph"):
+        require_exportable(recognizer.head)
 
 
 def test_the_description_is_inside_the_file(tmp_path: Path) -> None:
