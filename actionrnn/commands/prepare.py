@@ -16,6 +16,7 @@ from actionrnn.progress import tell
 TAKES_VERB = False
 RECIPES = {
     **{"synthetic": "demo_lstm", "fights": "fights_gru", "folder": "own", "csv": "own"},
+    "segments": "timelines",
     **dict.fromkeys(("kinetics600", "kinetics700"), "kinetics400"),
 }
 """Experiment config of the datasets that have none of their own name."""

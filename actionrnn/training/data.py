@@ -193,7 +193,7 @@ class ActionDataModule(pl.LightningDataModule):
                 f"{self.root}: {flag} can carve nothing from {column}: the training clips of each "
                 f"class are of one group (recording)"
             )
-        return Manifest(manifest.root, table.assign(**{column: part}), manifest.class_names)
+        return manifest.with_table(table.assign(**{column: part}))
 
     @property
     def store(self) -> FeatureStore:
