@@ -29,7 +29,7 @@ def add_watch_settings(parser: ArgumentParser) -> None:
         "--history_seconds",
         type=float | None,
         default=None,
-        help="default: as long as the clips of the training",
+        help="default: as long as the clips, or windows, of the training",
     )
     add("--on", type=str, nargs="+", default=["0.6"], help="begin: 0.6, or CLASS=0.8, or both")
     add(
@@ -41,7 +41,14 @@ def add_watch_settings(parser: ArgumentParser) -> None:
     )
     add("--min_seconds", type=float, default=0.5, help="shorter events are none")
     add("--cooldown", type=float, default=0.0, help="seconds a class is silent after an event")
-    add("--background", type=str, nargs="+", default=[], help="classes that are no event")
+    add(
+        "--background",
+        type=str,
+        nargs="+",
+        default=[],
+        help="classes that are no event; "
+        "default: the background of timelines that it was trained on",
+    )
     add("--device", type=str, default="auto", help="for backbone and head")
     add("--features.backbone.weights", type=str | None, default=None, help="weights moved here")
 
@@ -52,7 +59,15 @@ def watch_settings(options: Any) -> WatchSettings:
     Raises:
         UsageError: for thresholds that are none.
     """
+    saved = read_checkpoint(options.ckpt_path)[CHECKPOINT_KEY]
+    trained_background = saved.get("background")
     background = tuple(options.background)
+    history_seconds = options.history_seconds
+    if trained_background is not None:
+        background = background or (trained_background,)
+        if history_seconds is None:
+            rate = options.fps or saved["feature_spec"]["settings"]["sampling"]["fps"]
+            history_seconds = saved["data"]["window"] / rate
     on, on_of = _thresholds("on", options.on)
     off, off_of = _thresholds("off", options.off)
     times = options.min_seconds, options.cooldown
@@ -60,7 +75,7 @@ def watch_settings(options: Any) -> WatchSettings:
         rules = EventRules(0.6 if on is None else on, off, on_of, off_of, *times, background)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return WatchSettings(options.history, options.history_seconds, options.fps, rules)
+    return WatchSettings(options.history, history_seconds, options.fps, rules)
 
 
 def _thresholds(name: str, words: list[str]) -> tuple[float | None, dict[str, float]]:

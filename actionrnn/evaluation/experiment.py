@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from torch import Tensor
+
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.scoring import predictions_of
@@ -20,7 +22,7 @@ from actionrnn.training.fit import FitFigures, fit, folder_of
 from actionrnn.training.refusals import refusals
 from actionrnn.training.run_folder import holds_run, new_run_folder
 from actionrnn.training.settings import Settings, changed
-from actionrnn.training.trainer import build, scoring_trainer
+from actionrnn.training.trainer import Built, build, scoring_trainer
 
 FIGURES = ("accuracy", "macro_accuracy", "macro_f1", "auc")
 """The figures that are averaged over runs."""
@@ -44,8 +46,24 @@ class Tested:
     summary: Summary
 
 
-def score(verb: Literal["validate", "test", "predict"], settings: Settings) -> Predictions:
+Verb = Literal["validate", "test", "predict"]
+
+
+def score(verb: Verb, settings: Settings) -> Predictions:
     """Score the clips of a verb with the checkpoint of the settings; nothing is written.
+
+    Raises:
+        ActionRNNError: see `scored_part`; `UsageError` if the data are timelines.
+    """
+    built, subset, scores_NVK = scored_part(verb, settings)
+    ckpt_path = str(settings.ckpt_path)
+    scored = predictions_of(built.model, built.data, subset, scores_NVK, ckpt_path)
+    origin = {"checkpoint": provenance(ckpt_path), "command": sys.argv}
+    return replace(scored, about={**scored.about, **origin})
+
+
+def scored_part(verb: Verb, settings: Settings) -> tuple[Built, Subset, Tensor]:
+    """Model and data, the part that a verb scores, and its scores (N, V, K).
 
     Raises:
         ActionRNNError: see `training.settings`; `DataRejected` for clips that were trained on.
@@ -64,10 +82,7 @@ def score(verb: Literal["validate", "test", "predict"], settings: Settings) -> P
     subset: Subset = "val" if verb == "validate" else built.data.subset
     scores_NVK = built.model.scored_logits_NVK
     assert scores_NVK is not None
-    assert settings.ckpt_path
-    scored = predictions_of(built.model, built.data, subset, scores_NVK, settings.ckpt_path)
-    origin = {"checkpoint": provenance(settings.ckpt_path), "command": sys.argv}
-    return replace(scored, about={**scored.about, **origin})
+    return built, subset, scores_NVK
 
 
 def provenance(ckpt_path: str) -> dict[str, Any]:

@@ -1,10 +1,8 @@
 """ActionDataModule: a manifest and a feature store become batches for the Trainer."""
 
-import dataclasses
-import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +15,7 @@ from actionrnn.datasets.content_hash import CONTENT, groups_with_equal_files, wi
 from actionrnn.datasets.errors import ManifestNotFound
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import carve_val
+from actionrnn.datasets.timelines import label_ids_at
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.extract import ensure_features
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
@@ -24,8 +23,18 @@ from actionrnn.features.store import FeatureStore
 from actionrnn.features.weights import weights_identity
 from actionrnn.progress import tell
 from actionrnn.training.batches import BatchOrder, FeatureLoader, Reduce
+from actionrnn.training.data_checks import (
+    check_classes,
+    check_features,
+    check_labels,
+    check_recordings,
+    seen_in_training,
+    stable_hashes,
+)
+from actionrnn.training.windows import WindowLoader, WindowSettings
 
 Subset = Literal["train", "val", "test", "unused", "all"]
+ALL_FRAMES = 10**9  # of a recording, which is read to its end: a year at 30 per second
 
 
 def expand_path(path: str) -> Path:
@@ -39,12 +48,6 @@ def expand_path(path: str) -> Path:
         return variables.get(found[1] or found[2], found[0])
 
     return Path(re.sub(r"\$(?:(\w+)|\{(\w+)\})", filled, path)).expanduser()
-
-
-def stable_hashes(names: list[str]) -> Tensor:
-    """A 63-bit hash of every name, int64 (N,), the same on every machine."""
-    digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
-    return torch.tensor([int.from_bytes(digest, "big") >> 1 for digest in digests]).long()
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,15 @@ class ExtractionSettings:
 class ActionDataModule(pl.LightningDataModule):
     """Clips of a manifest as frozen features, extracted first where they are missing.
 
+    Where the manifest holds timelines, a row is a whole recording: its features are taken at the
+    rate of `features.sampling.fps` to its very end, stored once, and read in windows.
+
     Args:
         root: prepared dataset: the folder with manifest.csv and classes.txt. Environment
             variables are expanded; `$ACTIONRNN_DATA` is `data` where it is not set.
         split: manifest column that says train, val, test or unused for each clip.
         features_dir: where feature stores are kept; null is `<root>/features`.
-        batch_size: clips per training step, over all processes together.
+        batch_size: clips (of timelines: windows) per training step, over all processes together.
         sampler: `shuffle` sees each training clip once an epoch; `balanced` draws clips so that
             every class is equally frequent.
         subset: the part of the split that `test` and `predict` read.
@@ -95,6 +101,10 @@ class ActionDataModule(pl.LightningDataModule):
             result is then marked as leaked.
         val_from_train: share of the training clips, by whole groups, that validates a split
             without validation clips (leave-one-out), 0 <= share < 1.
+        window: steps of a window of a recording, even; only for timelines, as are the next two.
+        stride: in training a window ends at a random step of every so many.
+        test_stride: steps from one scored window to the next, whose last ones count: null is half
+            a window, as `live` and `timeline` restart; 1 gives each step exactly `window` steps.
         features: what a feature is: backbone, sampling, transform.
         extraction: how missing features are computed.
 
@@ -113,6 +123,9 @@ class ActionDataModule(pl.LightningDataModule):
         subset: Subset = "test",
         allow_leak: bool = False,
         val_from_train: float = 0.0,
+        window: int = 128,
+        stride: int = 16,
+        test_stride: int | None = None,
         features: FeatureSettings = FeatureSettings(),  # noqa: B008  (frozen)
         extraction: ExtractionSettings = ExtractionSettings(),
     ) -> None:
@@ -129,6 +142,7 @@ class ActionDataModule(pl.LightningDataModule):
         self.subset: Subset = subset
         self.allow_leak = allow_leak
         self.val_from_train = val_from_train
+        self.windows = WindowSettings(window, stride, test_stride)
         self.features = features
         self.extraction = extraction
         self.leaked = False
@@ -216,12 +230,45 @@ class ActionDataModule(pl.LightningDataModule):
         """The clips of one part of the split (`all`: every clip of the manifest)."""
         return self.manifest if subset == "all" else self.manifest.split(self.split, subset)
 
+    @property
+    def has_timelines(self) -> bool:
+        """Whether the clips are recordings in which things begin and end."""
+        return self.manifest.timelines is not None
+
+    @property
+    def span_seconds(self) -> float:
+        """Time that a step of a recording stands for."""
+        return 1 / self.store.spec.settings.sampling.fps
+
+    def step_labels(self, subset: Subset) -> dict[str, Tensor]:
+        """Class of every step of every readable recording of a part, int64 (T,) each.
+
+        A step stands for the moment in the middle of its time.
+        """
+        part = self.part(subset)
+        found = {}
+        for video_id in part.table["video_id"]:
+            if video_id in self.store:
+                (position,) = self.store.positions([video_id])
+                seconds_T = np.arange(0.5, int(self.store.lengths[position])) * self.span_seconds
+                labels_T = label_ids_at(part.segments(video_id), part.class_names, seconds_T)
+                found[video_id] = torch.from_numpy(labels_T)
+        return found
+
     def targets(self, subset: Subset) -> Tensor:
-        """Class index of every clip of a part, readable or not, int64 (N,)."""
+        """Class index of every clip of a part, readable or not, int64 (N,).
+
+        Of timelines that of every step of the readable recordings, one after another.
+        """
+        if self.has_timelines:
+            labels = list(self.step_labels(subset).values())
+            return torch.cat(labels) if labels else torch.zeros(0, dtype=torch.int64)
         return torch.from_numpy(np.asarray(self.part(subset).label_ids(), dtype=np.int64))
 
     def readable(self, subset: Subset) -> Tensor:
-        """Which clips of a part have features, bool (N,)."""
+        """Which clips of a part have features, bool (N,); of timelines, which steps: all."""
+        if self.has_timelines:
+            return torch.ones(len(self.targets(subset)), dtype=torch.bool)
         return torch.tensor([name in self.store for name in self.part(subset).table["video_id"]])
 
     def options(self) -> dict[str, Any]:
@@ -234,6 +281,9 @@ class ActionDataModule(pl.LightningDataModule):
             "sampler": self.sampler,
             "allow_leak": self.allow_leak,
             "val_from_train": self.val_from_train,
+            "window": self.windows.window,
+            "stride": self.windows.stride,
+            "test_stride": self.windows.test_stride,
         }
 
     def identity(self) -> dict[str, Any]:
@@ -255,11 +305,7 @@ class ActionDataModule(pl.LightningDataModule):
         if subset == "train":
             return
         table = self.part(subset).table
-        seen = torch.isin(stable_hashes(table["video_id"].tolist()), identity["train_clips"])
-        groups = table["group"].astype(str).tolist()
-        seen |= torch.isin(stable_hashes(groups), identity["train_groups"]) & torch.tensor(
-            [bool(group) for group in groups], dtype=torch.bool
-        )
+        seen = seen_in_training(table, identity)
         if not bool(seen.any()):
             return
         self.leaked = True
@@ -287,45 +333,6 @@ class ActionDataModule(pl.LightningDataModule):
                 f"the run's own config.yaml, or start a new run without --ckpt_path."
             )
 
-    def check_classes(self, class_names: list[str]) -> None:
-        """Refuse data whose classes are not those of a checkpoint.
-
-        Raises:
-            ActionRNNError: naming the first of both.
-        """
-        if class_names != self.class_names:
-            raise ActionRNNError(
-                f"the checkpoint's classes ({', '.join(class_names[:5])}, ...) are not those of "
-                f"{self.root} ({', '.join(self.class_names[:5])}, ...): they must be the same, in "
-                f"the same order"
-            )
-
-    def check_features(self, spec: dict[str, Any], here: FeatureSpec | None = None) -> None:
-        """Refuse to feed a head with features it was not trained on.
-
-        Other versions of the decoders and the runtime, which give the same frames and numbers up
-        to the last digits, are said and accepted.
-
-        Args:
-            spec: of the checkpoint.
-            here: of the features to use; None is the store's.
-
-        Raises:
-            ActionRNNError: naming every setting that differs.
-        """
-        saved, here = FeatureSpec.from_dict(spec), here or self.store.spec
-        same_machine = dataclasses.replace(saved, reader=here.reader, runtime=here.runtime)
-        differences = same_machine.difference(here)
-        if not differences:
-            for other in saved.difference(here):
-                tell(f"note: the checkpoint's features were made with {other}")
-        else:
-            raise ActionRNNError(
-                "the features are not those the checkpoint was trained on: "
-                + "; ".join(differences)
-                + ". Leave --features.* to the checkpoint."
-            )
-
     def check_fit(self, validates: bool = True) -> None:
         """Refuse, before anything is extracted, a split that nothing can be learned from.
 
@@ -339,19 +346,7 @@ class ActionDataModule(pl.LightningDataModule):
         """
         for subset in ("train", "val") if validates else ("train",):
             self.require_clips(subset)
-        labels = self.part("train").table["label"]
-        if labels.nunique() < 2:
-            raise DataRejected(
-                f"{self.root}: all {len(labels)} training clips of {self.split} are of one class, "
-                f"{labels.iloc[0]!r}; there is nothing to tell apart"
-            )
-        lacking = [name for name in self.class_names if name not in set(labels)]
-        if lacking:
-            names = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
-            tell(
-                f"warning: {len(lacking)} of {len(self.class_names)} classes have no training clip "
-                f"in {self.split}, so that no clip of theirs can be scored right: {names}"
-            )
+        check_labels(self.part("train"), self.split)
 
     # ---- Lightning's hooks --------------------------------------------------------------------
 
@@ -376,10 +371,15 @@ class ActionDataModule(pl.LightningDataModule):
         """
         self._check_before()
         options = self.extraction
-        weights_identity(self.features.backbone)  # is there, before minutes of decoding
+        features = self.features
+        if self.has_timelines:
+            check_recordings(features, self.sampler)
+            to_the_end = replace(features.sampling, num_frames=ALL_FRAMES)
+            features = replace(features, sampling=to_the_end)
+        weights_identity(features.backbone)  # is there, before minutes of decoding
         self._store = ensure_features(
             self.manifest,
-            self.features,
+            features,
             self.features_dir,
             device=options.device,
             num_workers=options.num_workers,
@@ -402,12 +402,15 @@ class ActionDataModule(pl.LightningDataModule):
         stage = trainer.state.fn if trainer else None
         subset: Subset = "val" if stage == "validate" else self.subset
         if trainer and stage == "fit":
+            check_data = getattr(trainer.lightning_module, "check_data", None)
+            if check_data is not None:
+                check_data(self)
             self.check_fit(validates=bool(trainer.limit_val_batches))
         elif stage is not None:
             self.require_clips(subset)
         if self.expects is None:
             return
-        self.check_classes(self.expects["class_names"])
+        check_classes(self.expects["class_names"], self.class_names, self.root)
         if stage == "fit":
             self.check_same_split(self.expects["identity"])
         elif stage is not None:
@@ -415,7 +418,7 @@ class ActionDataModule(pl.LightningDataModule):
 
     def _check_spec(self, spec: FeatureSpec) -> None:
         if self.expects is not None:
-            self.check_features(self.expects["feature_spec"], spec)
+            check_features(self.expects["feature_spec"], spec)
 
     def require_clips(self, subset: Subset) -> list[str]:
         """The `video_id`s of a part.
@@ -433,11 +436,11 @@ class ActionDataModule(pl.LightningDataModule):
             )
         return ids
 
-    def train_dataloader(self) -> FeatureLoader:
-        """Training clips, shuffled or balanced, one random view each."""
+    def train_dataloader(self) -> FeatureLoader | WindowLoader:
+        """Training clips, shuffled or balanced, or random windows; one random view each."""
         return self.loader("train", train=True, reduce=self._reduction())
 
-    def val_dataloader(self) -> FeatureLoader:
+    def val_dataloader(self) -> FeatureLoader | WindowLoader:
         """Validation clips in order, all views."""
         return self.loader("val", reduce=self._reduction())
 
@@ -445,11 +448,11 @@ class ActionDataModule(pl.LightningDataModule):
         """What the Trainer's model would do anew with every clip in every epoch."""
         return getattr(self.trainer.lightning_module, "reduction", None) if self.trainer else None
 
-    def test_dataloader(self) -> FeatureLoader:
+    def test_dataloader(self) -> FeatureLoader | WindowLoader:
         """Clips of `subset` in order, all views."""
         return self.loader(self.subset)
 
-    def predict_dataloader(self) -> FeatureLoader:
+    def predict_dataloader(self) -> FeatureLoader | WindowLoader:
         """Clips of `subset` in order, all views."""
         return self.loader(self.subset)
 
@@ -459,14 +462,17 @@ class ActionDataModule(pl.LightningDataModule):
         train: bool = False,
         whole: bool = False,
         reduce: Reduce | None = None,
-    ) -> FeatureLoader:
+    ) -> FeatureLoader | WindowLoader:
         """Batches of one part; this process's share of it, or all of it where `whole`.
+
+        Of timelines batches of windows: random ones to train on, consecutive ones else, which
+        where `whole` do not overlap.
 
         Args:
             subset: the part.
             train: in random order, one random view a clip.
             whole: all of it, in every process.
-            reduce: see `FeatureLoader`.
+            reduce: see `FeatureLoader`; not for windows.
 
         Raises:
             DataRejected: if the part has no clip, or none that can be read.
@@ -476,20 +482,27 @@ class ActionDataModule(pl.LightningDataModule):
         if not readable:
             raise DataRejected(f"{self.root}: none of the {len(ids)} '{subset}' clips is readable")
         index_N = torch.tensor(readable)
-        target_N = self.targets(subset)[index_N]
-        weights = None
-        if train and self.sampler == "balanced":
-            weights = target_N.bincount().double().reciprocal()[target_N]
+        video_ids = [ids[row] for row in readable]
         trainer = self.trainer
+        device = str(trainer.strategy.root_device) if trainer else "cpu"
         order = BatchOrder(
             num_rows=len(readable),
             batch_size=self.batch_size,
             shuffle=train,
-            weights=weights,
             seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
             rank=trainer.global_rank if trainer and not whole else 0,
             world_size=trainer.world_size if trainer and not whole else 1,
         )
-        video_ids = [ids[row] for row in readable]
-        device = str(trainer.strategy.root_device) if trainer else "cpu"
+        if self.has_timelines:
+            cut = self.windows
+            if whole:
+                cut = replace(cut, test_stride=cut.window)
+            position_N = self.store.positions(video_ids)
+            labels_F = self.targets(subset)
+            return WindowLoader(
+                self.store, position_N, index_N, labels_F, order, cut, train, device
+            )
+        target_N = self.targets(subset)[index_N]
+        if train and self.sampler == "balanced":
+            order.weights = target_N.bincount().double().reciprocal()[target_N]
         return FeatureLoader(self.store, video_ids, target_N, index_N, order, train, device, reduce)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from actionrnn.video.errors import VideoShorter, VideoUnreadable
 from actionrnn.video.index import IndexedReader, shorter, times_of
 from actionrnn.video.orientation import orientation_of, upright
+from actionrnn.video.reader import Shape, as_decoded
 from actionrnn.video.sequential import decoded_frames
 
 Size = tuple[int, int]  # width and height in pixels
@@ -46,7 +47,7 @@ class PyAVReader(IndexedReader):
         super().__init__(path, start_seconds, end_seconds)
         self._pixels_of = UprightPixels()
 
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def read(self, indices: Sequence[int], shape: Shape = as_decoded) -> NDArray[np.uint8]:
         """See FrameReader."""
         wanted = self._numbers(indices)
         found: dict[int, NDArray[np.uint8]] = {}
@@ -62,7 +63,7 @@ class PyAVReader(IndexedReader):
             if (frame.width, frame.height) not in sizes:
                 sizes.append((frame.width, frame.height))
             if number in wanted:
-                found[number] = self._upright(frame, number, sizes[0])
+                found[number] = shape(self._upright(frame, number, sizes[0]))
         self.warnings = self._index.warnings + _oddities(num_damaged, len(stamps), sizes)
         if not stamps:
             raise VideoUnreadable(self.path, "not one frame can be decoded")

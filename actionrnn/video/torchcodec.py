@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from actionrnn.video.errors import DecoderRefused
 from actionrnn.video.index import IndexedReader
+from actionrnn.video.reader import Shape, as_decoded
 
 try:
     VideoDecoder = importlib.import_module("torchcodec.decoders").VideoDecoder
@@ -56,7 +57,7 @@ class TorchCodecReader(IndexedReader):
         except (RuntimeError, ValueError) as error:
             raise self._refused("cannot open it", error) from error
 
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def read(self, indices: Sequence[int], shape: Shape = as_decoded) -> NDArray[np.uint8]:
         """See FrameReader."""
         wanted = self._numbers(indices)
         self._decoder = self._at_the_start()
@@ -67,7 +68,7 @@ class TorchCodecReader(IndexedReader):
                 pixels = get_next_frame(self._decoder._decoder)[0]
                 shapes.add(tuple(pixels.shape))
                 if number in wanted:
-                    found[number] = pixels.numpy()
+                    found[number] = shape(pixels.numpy())
         except (RuntimeError, ValueError, IndexError) as error:
             raise self._refused("failed", error) from error
         if len(shapes) > 1:
