@@ -65,9 +65,13 @@ def read_clip(
         if left := sampling.unseen_seconds(times):
             notes = (*notes, f"{LEFT_OUT} its last {left:.1f} s")
         place = {index: number for number, index in enumerate(_needed(views))}
-        stacked = [pictures[:, [place[index] for index in view]] for view in views]
+        if views == [list(place)]:
+            stacked = pictures.contiguous()  # a long video is not copied once more
+        else:
+            chosen = [pictures[:, [place[index] for index in view]] for view in views]
+            stacked = torch.cat(chosen)
         return ClipFrames(
-            torch.cat(stacked),
+            stacked,
             views,
             [[float(times[index]) for index in view] for view in views],
             f"{video.name} {video.version}",

@@ -143,6 +143,8 @@ def test_questions_about_clips_are_refused(
     with pytest.raises(ActionRNNError, match="actionrnn timeline"):
         model.grouped("test", scores)
     assert main(["predict", "--ckpt_path", str(stream_run)]) == 2
+    assert main(["predict", "--ckpt_path", str(stream_run), __file__]) == 2
+    assert "actionrnn timeline" in capsys.readouterr().err
     assert main(["test", "--ckpt_path", str(stream_run), "--trainer.limit_test_batches=1"]) == 2
     assert "from their start to their end" in capsys.readouterr().err
 
