@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from torch import Tensor
 
+from actionrnn.datasets.timelines import TIMELINES_NAME
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.scoring import predictions_of
@@ -17,7 +18,7 @@ from actionrnn.files import publish_json, sha256_of_file
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.training.checkpoint import read_checkpoint
-from actionrnn.training.data import Subset
+from actionrnn.training.data import Subset, expand_path
 from actionrnn.training.fit import FitFigures, fit, folder_of
 from actionrnn.training.refusals import refusals
 from actionrnn.training.run_folder import holds_run, new_run_folder
@@ -138,8 +139,15 @@ def fit_and_test(settings: Settings, folder: Path, quiet: bool = False) -> Teste
     """One run in its folder, from training to the figures of its test clips.
 
     Raises:
-        UsageError: if no checkpoint is to be saved, or only a part of the clips to be scored.
+        UsageError: if no checkpoint is to be saved, or only a part of the clips to be scored; and
+            for timelines.
     """
+    root = expand_path(settings.data.root)
+    if (root / TIMELINES_NAME).is_file():
+        raise UsageError(
+            f"{root} holds timelines, and this averages the accuracy of clips: train and test its "
+            f"splits and seeds one by one (--data.split split2, --seed_everything 1)"
+        )
     trainer = settings.trainer
     if trainer.enable_checkpointing is False or trainer.fast_dev_run:
         raise UsageError(

@@ -11,7 +11,7 @@ import pytest
 from actionrnn.cli import main
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.own.annotations import Annotation, read_annotations
+from actionrnn.datasets.own.annotation_files import read_annotations
 from actionrnn.datasets.own.segments import prepare
 from actionrnn.datasets.timelines import label_ids_at
 from actionrnn.video.writer import write_video
@@ -369,7 +369,3 @@ def test_every_moment_has_one_class() -> None:
     moments = np.array([0.0, 0.99, 1.0, 1.99, 2.0, 2.99, 3.0, 9.0])
     assert label_ids_at(segments, ["rest", "x", "y"], moments).tolist() == [0, 0, 1, 1, 2, 2, 0, 0]
     assert label_ids_at(segments[:0], ["rest"], moments).tolist() == [0] * 8
-
-
-def test_a_mention_is_no_event() -> None:
-    assert Annotation("here", "a.mp4").label == ""

@@ -10,7 +10,8 @@ from actionrnn.datasets.content_hash import equal_files
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import groups_by_regex, join_groups, pairs_of_equal
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.own.annotations import Annotation, read_annotations
+from actionrnn.datasets.own.annotation_files import read_annotations
+from actionrnn.datasets.own.annotations import Annotation
 from actionrnn.datasets.own.assemble import SPLIT_WORDS
 from actionrnn.datasets.own.find_clips import find_clips
 from actionrnn.datasets.own.pieces import Overlaps, Piece, frame_times, piece_of, timeline_of
