@@ -70,10 +70,13 @@ def loader(store: FeatureStore, random: bool, **settings: int) -> WindowLoader:
     return WindowLoader(store, position_N, torch.tensor([5, 7]), labels_F, order, cut, random)
 
 
+@pytest.mark.parametrize("share", [0.4, 0.0], ids=["in memory", "on disk"])
 @pytest.mark.parametrize("random", [True, False])
 def test_windows_hold_the_steps_and_labels_of_their_recording(
-    store: FeatureStore, random: bool
+    store: FeatureStore, random: bool, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("actionrnn.features.store.RAM_SHARE", share)
+    store = FeatureStore(store.folder, store.spec)
     keys = []
     for batch in loader(store, random):
         assert batch.target_BT is not None
