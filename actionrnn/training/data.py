@@ -1,9 +1,7 @@
 """ActionDataModule: a manifest and a feature store become batches for the Trainer."""
 
 import os
-import re
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from actionrnn.datasets.content_hash import CONTENT, groups_with_equal_files, with_content
 from actionrnn.datasets.errors import ManifestNotFound
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.splits import carve_val
-from actionrnn.datasets.timelines import label_ids_at
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.extract import ensure_features
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
@@ -31,55 +26,18 @@ from actionrnn.training.data_checks import (
     seen_in_training,
     stable_hashes,
 )
-from actionrnn.training.windows import WindowLoader, WindowSettings
+from actionrnn.training.data_source import (
+    ExtractionSettings,
+    expand_path,
+    manifest_with_content,
+    with_val,
+)
+from actionrnn.training.windows import WindowLoader, WindowSettings, step_labels
+
+__all__ = ["ActionDataModule", "ExtractionSettings", "Subset", "expand_path"]
 
 Subset = Literal["train", "val", "test", "unused", "all"]
 ALL_FRAMES = 10**9  # of a recording, which is read to its end: a year at 30 per second
-
-
-def expand_path(path: str) -> Path:
-    """A path with `~` and known environment variables filled in; any other `$` is a character.
-
-    `$ACTIONRNN_DATA` is `data` if unset.
-    """
-    variables = {"ACTIONRNN_DATA": "data", **os.environ}
-
-    def filled(found: re.Match[str]) -> str:
-        return variables.get(found[1] or found[2], found[0])
-
-    return Path(re.sub(r"\$(?:(\w+)|\{(\w+)\})", filled, path)).expanduser()
-
-
-@dataclass(frozen=True)
-class ExtractionSettings:
-    """How missing features are computed; none of it changes the features.
-
-    Args:
-        device: `auto` takes a GPU where there is one.
-        num_workers: decoding processes; null chooses from the number of cores.
-        batch_size: frames per backbone batch; null chooses from the device.
-        on_bad_video: `record` an unreadable clip and go on (it is scored wrong), or `raise`.
-        max_bad: share of unreadable clips above which the data is rejected, 0 to 1.
-        check_content: tell changed files by a hash of their content, not by size and time.
-        retry_failed: try clips again that could not be read before, though unchanged.
-    """
-
-    device: str = "auto"
-    num_workers: int | None = None
-    batch_size: int | None = None
-    on_bad_video: Literal["record", "raise"] = "record"
-    max_bad: float = 0.2
-    check_content: bool = False
-    retry_failed: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value, least in (
-            ("num_workers", self.num_workers, 1),
-            ("batch_size", self.batch_size, 1),
-            ("max_bad", self.max_bad, 0),
-        ):
-            if value is not None and value < least:
-                raise ValueError(f"--extraction.{name} {value}: must be at least {least}")
 
 
 class ActionDataModule(pl.LightningDataModule):
@@ -127,7 +85,7 @@ class ActionDataModule(pl.LightningDataModule):
         stride: int = 16,
         test_stride: int | None = None,
         features: FeatureSettings = FeatureSettings(),  # noqa: B008  (frozen)
-        extraction: ExtractionSettings = ExtractionSettings(),
+        extraction: ExtractionSettings = ExtractionSettings(),  # noqa: B008  (frozen)
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -159,7 +117,7 @@ class ActionDataModule(pl.LightningDataModule):
         """The whole manifest, read and checked for leaks at first use."""
         if self._manifest is None:
             try:
-                manifest = self._with_val(self.manifest_with_content())
+                manifest = with_val(self.manifest_with_content(), self.split, self.val_from_train)
             except ManifestNotFound as error:
                 if self.expects is None:
                     raise
@@ -180,34 +138,7 @@ class ActionDataModule(pl.LightningDataModule):
 
     def manifest_with_content(self) -> Manifest:
         """The manifest as it is on disk, with the column that tells equal files."""
-        manifest = Manifest.load(self.root)
-        return manifest if CONTENT in manifest.table.columns else with_content(manifest)
-
-    def _with_val(self, manifest: Manifest) -> Manifest:
-        """The manifest with validation clips carved from the split's training clips, if asked.
-
-        Raises:
-            DataRejected: if the split has validation clips, or they cannot be carved.
-        """
-        if not self.val_from_train:
-            return manifest
-        flag, column = f"--data.val_from_train {self.val_from_train:g}", self.split
-        num_val = len(manifest.split(column, "val").table)
-        if num_val:
-            raise DataRejected(
-                f"{self.root}: {column} has {num_val} validation clips already; leave out {flag}"
-            )
-        table = manifest.table
-        groups = groups_with_equal_files(table)
-        part = carve_val(
-            table[column].tolist(), table["label"].tolist(), groups, self.val_from_train
-        )
-        if "val" not in part:
-            raise DataRejected(
-                f"{self.root}: {flag} can carve nothing from {column}: the training clips of each "
-                f"class are of one group (recording)"
-            )
-        return manifest.with_table(table.assign(**{column: part}))
+        return manifest_with_content(self.root)
 
     @property
     def store(self) -> FeatureStore:
@@ -241,19 +172,8 @@ class ActionDataModule(pl.LightningDataModule):
         return 1 / self.store.spec.settings.sampling.fps
 
     def step_labels(self, subset: Subset) -> dict[str, Tensor]:
-        """Class of every step of every readable recording of a part, int64 (T,) each.
-
-        A step stands for the moment in the middle of its time.
-        """
-        part = self.part(subset)
-        found = {}
-        for video_id in part.table["video_id"]:
-            if video_id in self.store:
-                (position,) = self.store.positions([video_id])
-                seconds_T = np.arange(0.5, int(self.store.lengths[position])) * self.span_seconds
-                labels_T = label_ids_at(part.segments(video_id), part.class_names, seconds_T)
-                found[video_id] = torch.from_numpy(labels_T)
-        return found
+        """See `windows.step_labels`."""
+        return step_labels(self.part(subset), self.store)
 
     def targets(self, subset: Subset) -> Tensor:
         """Class index of every clip of a part, readable or not, int64 (N,).

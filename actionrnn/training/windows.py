@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.timelines import label_ids_at
 from actionrnn.features.store import FeatureStore
 from actionrnn.training.batches import Batch, BatchOrder
 
@@ -102,6 +105,22 @@ def random_windows(
     end_M = first_M + (share_M * room_M).long() + 1
     start_M = (end_M - window).clamp(min=0)
     return Windows(recording_M, start_M, end_M - start_M, torch.ones_like(start_M))
+
+
+def step_labels(part: Manifest, store: FeatureStore) -> dict[str, Tensor]:
+    """Class of every step of every readable recording of a part, int64 (T,) each.
+
+    A step stands for the moment in the middle of its time.
+    """
+    found = {}
+    for video_id in part.table["video_id"]:
+        if video_id in store:
+            (position,) = store.positions([video_id])
+            moments_T = np.arange(0.5, int(store.lengths[position]))
+            seconds_T = moments_T / store.spec.settings.sampling.fps
+            labels_T = label_ids_at(part.segments(video_id), part.class_names, seconds_T)
+            found[video_id] = torch.from_numpy(labels_T)
+    return found
 
 
 class WindowLoader:

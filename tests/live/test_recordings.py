@@ -145,6 +145,8 @@ def test_questions_about_clips_are_refused(
     assert main(["predict", "--ckpt_path", str(stream_run)]) == 2
     assert main(["predict", "--ckpt_path", str(stream_run), __file__]) == 2
     assert "actionrnn timeline" in capsys.readouterr().err
+    assert main(["report", str(stream_run)]) == 1
+    assert "timelines.parquet" in capsys.readouterr().err
     assert main(["folds", *stream_fit[1:], "--model.loss=last_step"]) == 2
     assert "one by one" in capsys.readouterr().err
     part = ["--trainer.limit_test_batches=1", "--data.batch_size=2"]

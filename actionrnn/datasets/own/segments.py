@@ -140,7 +140,7 @@ def _by_file(
     known: dict[str, set[Path]] = defaultdict(set)
     for file in files:
         relative = file.relative_to(folder).as_posix()
-        for name in (relative, file.name, file.stem):
+        for name in (relative, file.as_posix(), file.name, file.stem):
             known[name].add(file)
     found: dict[Path, list[Annotation]] = defaultdict(list)
     absent = []
