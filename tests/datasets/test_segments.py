@@ -314,6 +314,19 @@ def test_overlaps_missing_videos_and_ends_that_are_allowed(tmp_path: Path, films
     assert "annotated, but not there: 1" in report
 
 
+def test_a_broken_video_is_refused_or_dropped(tmp_path: Path, films: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for number in range(NUM_VIDEOS):
+        (videos / f"{number}.mp4").symlink_to(films / f"{number}.mp4")
+    (videos / "broken.mp4").write_bytes(b"no video")
+    source = notes(tmp_path, "broken.mp4,0,1,jump")
+    with pytest.raises(ManifestError, match=r"1 of 7 videos cannot be read, such as .*broken.mp4"):
+        prepare(source, tmp_path / "r", videos=videos)
+    assert len(prepare(source, tmp_path / "r", videos=videos, missing="drop").table) == NUM_VIDEOS
+    assert "unreadable: 1" in (tmp_path / "r" / "report.txt").read_text()
+
+
 def test_the_command(tmp_path: Path, films: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--source", str(notes(tmp_path)), "--videos", str(films), "--root", str(tmp_path)]
     assert main(["prepare", "segments", *words]) == 0

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.own.annotations import Annotation
 from actionrnn.datasets.prepare_report import Report
-from actionrnn.video.errors import VideoError
 from actionrnn.video.index import index_frames
 
 Overlaps = Literal["refuse", "later"]
@@ -34,12 +33,9 @@ def frame_times(path: Path) -> NDArray[np.float64]:
     """When each frame of a video begins, and when the last one ends, in seconds.
 
     Raises:
-        ManifestError: if it cannot be read.
+        VideoError: if it cannot be read.
     """
-    try:
-        found = index_frames(str(path))
-    except VideoError as error:
-        raise ManifestError(f"{path} cannot be read: {error.reason}") from error
+    found = index_frames(str(path))
     end = float(found.timestamps_seconds[-1]) + 1 / found.fps
     return np.append(found.timestamps_seconds, end)
 

@@ -4,7 +4,9 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from actionrnn.datasets.content_hash import equal_files
 from actionrnn.datasets.errors import ManifestError
@@ -22,7 +24,9 @@ from actionrnn.datasets.splits import fold_columns, fraction_column
 from actionrnn.datasets.timelines import COLUMNS, longest_label
 from actionrnn.errors import near_miss, shown
 from actionrnn.progress import in_threads
+from actionrnn.video.errors import VideoError
 
+Missing = Literal["refuse", "drop"]
 HOW = """Give the file, or folder of files, that says what happens when, and the videos' folder:
   video,start,end,label         (seconds, or h:mm:ss; a line `a.mp4,,,` if nothing happens in it)
   a.mp4,12.5,14,jump
@@ -39,7 +43,7 @@ def prepare(
     background: str = "background",
     fps: float | None = None,
     overlaps: Overlaps = "refuse",
-    missing: Literal["refuse", "drop"] = "refuse",
+    missing: Missing = "refuse",
     group_regex: str | None = None,
     folds: int = 0,
     val: float = 0.2,
@@ -62,7 +66,8 @@ def prepare(
             Studio); null takes each frame's own time in the video.
         overlaps: `refuse` segments of different classes that overlap, or let the one that begins
             `later` count. Overlapping segments of one class are one segment in any case.
-        missing: `refuse` annotations of videos that are not there, or `drop` them.
+        missing: `refuse` annotations of videos that are not there, or cannot be read, or `drop`
+            them.
         group_regex: finds the recording in a video's name; the first parenthesis counts.
         folds: this many test folds instead of one split.
         val: share of the segments, by whole recordings.
@@ -85,10 +90,10 @@ def prepare(
     report = Report(f"segments of {source}")
     annotations = read_annotations(source)
     by_file = _by_file(annotations, folder, missing, report)
-    files = sorted(by_file)
-    times = in_threads(frame_times, files, "timing videos")
+    times = _times(sorted(by_file), missing, report)
+    files = list(times)
     pieces = {}
-    for file, found in zip(files, times, strict=True):
+    for file, found in times.items():
         own = [each for each in by_file[file] if each.label not in ("", background)]
         pieces[file] = timeline_of([piece_of(each, found, fps, report) for each in own], overlaps)
     groups = _groups(by_file, files, folder, group_regex)
@@ -129,7 +134,7 @@ def prepare(
 
 
 def _by_file(
-    annotations: list[Annotation], folder: Path, missing: str, report: Report
+    annotations: list[Annotation], folder: Path, missing: Missing, report: Report
 ) -> dict[Path, list[Annotation]]:
     """The annotations of every video that is there.
 
@@ -169,6 +174,31 @@ def _by_file(
     unknown = sorted(file.relative_to(folder).as_posix() for file in set(files) - set(found))
     report.add("left out, for nothing is said of them", unknown)
     return found
+
+
+def _times(files: list[Path], missing: Missing, report: Report) -> dict[Path, NDArray[np.float64]]:
+    """`frame_times` of the videos that can be read.
+
+    Raises:
+        ManifestError: for one that cannot, or if none can.
+    """
+
+    def times_or_reason(file: Path) -> NDArray[np.float64] | str:
+        try:
+            return frame_times(file)
+        except VideoError as error:
+            return error.reason
+
+    found = dict(zip(files, in_threads(times_or_reason, files, "timing videos"), strict=True))
+    bad = {file: reason for file, reason in found.items() if isinstance(reason, str)}
+    if bad and (missing == "refuse" or len(bad) == len(files)):
+        file, reason = next(iter(bad.items()))
+        raise ManifestError(
+            f"{len(bad)} of {len(files)} videos cannot be read, such as {file}: {reason} "
+            f"(--missing drop leaves them out)"
+        )
+    report.add("unreadable", [f"{file}: {reason}" for file, reason in bad.items()])
+    return {file: times for file, times in found.items() if not isinstance(times, str)}
 
 
 def _stem(name: str) -> str:
