@@ -62,7 +62,8 @@ class ActionDataModule(pl.LightningDataModule):
         window: steps of a window of a recording, even; only for timelines, as are the next two.
         stride: in training a window ends at a random step of every so many.
         test_stride: steps from one scored window to the next, whose last ones count: null is half
-            a window, as `live` and `timeline` restart; 1 gives each step exactly `window` steps.
+            a window, as `live` and `timeline` restart; 1 gives each step exactly `window` steps
+            (their `--history window`).
         features: what a feature is: backbone, sampling, transform.
         extraction: how missing features are computed.
 
