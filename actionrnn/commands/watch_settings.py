@@ -59,15 +59,8 @@ def watch_settings(options: Any) -> WatchSettings:
     Raises:
         UsageError: for thresholds that are none.
     """
-    saved = read_checkpoint(options.ckpt_path)[CHECKPOINT_KEY]
-    trained_background = saved.get("background")
+    _fill_from_timelines(options)
     background = tuple(options.background)
-    history_seconds = options.history_seconds
-    if trained_background is not None:
-        background = background or (trained_background,)
-        if history_seconds is None:
-            rate = options.fps or saved["feature_spec"]["settings"]["sampling"]["fps"]
-            history_seconds = saved["data"]["window"] / rate
     on, on_of = _thresholds("on", options.on)
     off, off_of = _thresholds("off", options.off)
     times = options.min_seconds, options.cooldown
@@ -75,7 +68,18 @@ def watch_settings(options: Any) -> WatchSettings:
         rules = EventRules(0.6 if on is None else on, off, on_of, off_of, *times, background)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return WatchSettings(options.history, history_seconds, options.fps, rules)
+    return WatchSettings(options.history, options.history_seconds, options.fps, rules)
+
+
+def _fill_from_timelines(options: Any) -> None:
+    """What is not given, of a model that was trained on timelines: its background, its window."""
+    saved = read_checkpoint(options.ckpt_path)[CHECKPOINT_KEY]
+    if saved.get("background") is None:
+        return
+    options.background = options.background or [saved["background"]]
+    if options.history_seconds is None:
+        rate = options.fps or saved["feature_spec"]["settings"]["sampling"]["fps"]
+        options.history_seconds = saved["data"]["window"] / rate
 
 
 def _thresholds(name: str, words: list[str]) -> tuple[float | None, dict[str, float]]:

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from actionrnn.cli import main
 from actionrnn.commands.watch_settings import watch_settings
@@ -97,17 +96,6 @@ def test_the_last_step_of_windows_can_be_learned_from(
     fit = [*stream_fit, *words, "--model.loss=last_step", f"--run.folder={folder}"]
     assert main([*fit, "--data.test_stride=1", "--model.class_weights=balanced"]) == 0
     assert main(["validate", "--ckpt_path", str(folder)]) == 0
-
-
-def test_a_resumed_run_is_the_unbroken_run(
-    stream_run: Path, stream_fit: list[str], tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-    fit = [*stream_fit, "--model.loss=every_frame", f"--run.folder={folder}"]
-    assert main([*fit, "--trainer.max_epochs=1", "--model.warmup_share=0"]) == 0
-    assert main(["fit", "--ckpt_path", str(folder), "--trainer.max_epochs=2"]) == 0
-    again = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    assert again["epoch"] == 1
 
 
 @pytest.mark.parametrize(
