@@ -10,10 +10,13 @@ from actionrnn.commands.seeds import fit_seeds
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.experiment import score, seeds_of, test_and_keep
 from actionrnn.evaluation.summary import summarise
+from actionrnn.live.recordings import judge, judge_and_keep
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.report.run_screens import summary_screen
 from actionrnn.report.terminal import print_ranking, print_screen
+from actionrnn.report.timeline_summary import timeline_summary_screen
+from actionrnn.training.checkpoint import background_of
 from actionrnn.training.fit import fit
 from actionrnn.training.run import FitFigures
 from actionrnn.training.selection import FEW_CLIPS
@@ -76,11 +79,19 @@ def validation_line(figures: FitFigures) -> str:
 
 def _validate(settings: Settings) -> None:
     _check(settings, "validate")
+    if background_of(settings.ckpt_path) is not None:
+        print_screen(timeline_summary_screen(judge("validate", settings)[0]))
+        return
     print_screen(summary_screen(summarise(score("validate", settings))))
 
 
 def _test(settings: Settings) -> None:
     _check(settings, "test")
+    if background_of(settings.ckpt_path) is not None:
+        judged = judge_and_keep(settings)
+        print_screen(timeline_summary_screen(judged.summary))
+        tell(f"written: {judged.steps}, {judged.metrics}")
+        return
     results = test_and_keep(settings)
     print_screen(summary_screen(results.summary))
     if results.metrics is None:

@@ -13,6 +13,7 @@ from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.files import published
 from actionrnn.progress import progress, tell
 from actionrnn.report.terminal import print_prediction
+from actionrnn.training.checkpoint import background_of
 from actionrnn.video.errors import VideoError
 from actionrnn.video.formats import VIDEO_ENDINGS, is_picture
 
@@ -39,6 +40,11 @@ def names_files(words: list[str]) -> bool:
 def predict_files(words: list[str]) -> int:
     """Rank the classes of files; a bad one is said and the rest go on (exit code 1 then)."""
     options = _options(words)
+    if background_of(options.ckpt_path) is not None:
+        raise UsageError(
+            f"{options.ckpt_path} was trained on timelines, and a whole video has no one class: "
+            f"actionrnn timeline --ckpt_path {options.ckpt_path} VIDEO says what happens when"
+        )
     files = [file for named in (*options.files, *options.videos) for file in found_files(named)]
     predictor = ActionPredictor.load(
         options.ckpt_path,

@@ -17,6 +17,7 @@ from actionrnn.progress import tell
 TAKES_VERB = False
 RECIPES = {
     **{"synthetic": "demo_lstm", "fights": "fights_gru", "folder": "own", "csv": "own"},
+    "segments": "timelines",
     **dict.fromkeys(("kinetics600", "kinetics700"), "kinetics400"),
 }
 """Experiment config of the datasets that have none of their own name."""
@@ -49,21 +50,24 @@ def main(arguments: list[str]) -> int:
 
         shortcuts = find_shortcuts(manifest)
         tell(f"{'warning' if shortcuts.found else 'note'}: {shortcuts.verdict}")
+    unit, recipe = "clips", RECIPES.get(name, name)
+    if manifest.timelines is not None:
+        unit, recipe = "recordings", "timelines"
     tell(
-        f"written: {root / 'manifest.csv'} ({len(manifest.table)} clips, "
+        f"written: {root / 'manifest.csv'} ({len(manifest.table)} {unit}, "
         f"{len(manifest.class_names)} classes, splits: {', '.join(manifest.splits)})\n"
         + (
             f"next: actionrnn features import {features} --root {root} --name {features.name}"
             if features
-            else next_command(name, root, len(manifest.splits))
+            else next_command(name, recipe, root, len(manifest.splits))
         )
     )
     return 0
 
 
-def next_command(name: str, root: Path, num_splits: int) -> str:
-    """The command that trains the dataset's recipe."""
-    words = f"--config {RECIPES.get(name, name)} --data {name} --data.root {root}"
+def next_command(name: str, recipe: str, root: Path, num_splits: int) -> str:
+    """The command that trains a recipe on the dataset."""
+    words = f"--config {recipe} --data {name} --data.root {root}"
     folds = f"\n      actionrnn folds {words}    (all {num_splits} splits, mean and spread)"
     return f"next: actionrnn fit {words}{folds if num_splits > 1 else ''}"
 

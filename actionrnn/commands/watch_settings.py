@@ -36,7 +36,7 @@ def add_watch_settings(parser: ArgumentParser) -> None:
         "--history_seconds",
         type=float | None,
         default=None,
-        help="default: as long as the clips of the training",
+        help="default: as long as the clips, or windows, of the training",
     )
     add("--min_seconds", type=float | None, default=None, help="shorter events are none (0.5)")
     add(
@@ -93,7 +93,7 @@ def watch_settings(options: Any) -> WatchSettings:
         UsageError: for thresholds that are none, or were fitted for another model.
     """
     fitted = _fitted(options)
-    usual = WatchSettings() if fitted is None else fitted_settings(fitted)
+    usual = usual_settings(options) if fitted is None else fitted_settings(fitted)
     on, on_of = _thresholds("on", options.on)
     off, off_of = _thresholds("off", options.off)
     rules = usual.rules if on is None else EventRules()
@@ -113,6 +113,16 @@ def watch_settings(options: Any) -> WatchSettings:
         if _but_thresholds(settings) != _but_thresholds(usual):
             tell("note: they were fitted with other settings than those given now")
     return settings
+
+
+def usual_settings(options: Any) -> WatchSettings:
+    """How a model is watched if nothing else is said: of timelines by their window, background."""
+    saved = read_checkpoint(options.ckpt_path)[CHECKPOINT_KEY]
+    if saved.get("background") is None:
+        return WatchSettings()
+    rate = options.fps or saved["feature_spec"]["settings"]["sampling"]["fps"]
+    rules = EventRules(background=(saved["background"],))
+    return WatchSettings(history_seconds=saved["data"]["window"] / rate, rules=rules)
 
 
 def given_settings(options: Any, usual: WatchSettings) -> WatchSettings:

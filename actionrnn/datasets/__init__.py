@@ -4,6 +4,7 @@ PREPARERS = {
     "synthetic": "actionrnn.datasets.synthetic.prepare:prepare",
     "folder": "actionrnn.datasets.own.folder:prepare",
     "csv": "actionrnn.datasets.own.csv_table:prepare",
+    "segments": "actionrnn.datasets.own.segments:prepare",
     "fights": "actionrnn.datasets.official.fights:prepare",
     "ucf101": "actionrnn.datasets.official.ucf101:prepare",
     "hmdb51": "actionrnn.datasets.official.hmdb51:prepare",

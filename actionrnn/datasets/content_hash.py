@@ -47,7 +47,7 @@ def with_content(manifest: Manifest) -> Manifest:
     """
     content = equal_files([Path(os.path.normpath(path)) for path in manifest.video_paths()])
     table = manifest.table.assign(**{CONTENT: content})
-    return Manifest(manifest.root, table, manifest.class_names)
+    return manifest.with_table(table)
 
 
 def groups_with_equal_files(table: pd.DataFrame) -> list[str]:

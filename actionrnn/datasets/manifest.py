@@ -2,7 +2,9 @@
 
 On disk it is two files in one folder: `manifest.csv` (a row per clip) and `classes.txt` (a class
 name per line; the line number, from 0, is the label id). Dataset modules write it, everything
-else only reads it, so what is checked here need not be checked anywhere else.
+else only reads it, so what is checked here need not be checked anywhere else. A third file,
+`timelines.csv`, is there where the clips are long recordings in which things begin and end; see
+`datasets.timelines`.
 """
 
 import shlex
@@ -27,6 +29,7 @@ from actionrnn.datasets.manifest_table import (
     read_class_names,
     read_table,
 )
+from actionrnn.datasets.timelines import TIMELINES_NAME, checked, read_timelines
 from actionrnn.files import publish_text, sha256_of_text
 
 
@@ -44,6 +47,8 @@ class Manifest:
             the end), `split1`, `split2`, ... str in `train|val|test|unused`; other columns are
             kept, as str.
         class_names: the label id is the position in this list.
+        timelines: segments of the rows, which are whole recordings; see `datasets.timelines`.
+            None where a row is a clip of one class.
 
     Raises:
         ManifestError: naming the row (or the file's line, when loaded) and the value.
@@ -52,6 +57,7 @@ class Manifest:
     root: Path
     table: pd.DataFrame
     class_names: list[str]
+    timelines: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         root, class_names = Path(self.root), list(self.class_names)
@@ -62,6 +68,11 @@ class Manifest:
         object.__setattr__(self, "root", root)
         object.__setattr__(self, "class_names", class_names)
         object.__setattr__(self, "table", table)
+        if self.timelines is not None:
+            timelines = checked(
+                self.timelines, table, class_names, lambda row: f"{where}: segment {row}"
+            )
+            object.__setattr__(self, "timelines", timelines)
 
     @classmethod
     def load(cls, root_or_csv: str | Path) -> "Manifest":
@@ -88,19 +99,32 @@ class Manifest:
 
         table = normalised(raw, str(csv_path), at)
         check_rows(table, class_names, at)
-        return cls._checked(root, table, class_names)
+        path = root / TIMELINES_NAME
+        timelines = read_timelines(path, table, class_names) if path.is_file() else None
+        return cls._checked(root, table, class_names, timelines)
 
     @classmethod
-    def _checked(cls, root: Path, table: pd.DataFrame, class_names: list[str]) -> "Manifest":
+    def _checked(
+        cls,
+        root: Path,
+        table: pd.DataFrame,
+        class_names: list[str],
+        timelines: pd.DataFrame | None,
+    ) -> "Manifest":
         """Build without a second check, from parts that have passed it."""
         manifest = object.__new__(cls)
         object.__setattr__(manifest, "root", root)
         object.__setattr__(manifest, "table", table)
         object.__setattr__(manifest, "class_names", class_names)
+        object.__setattr__(manifest, "timelines", timelines)
         return manifest
 
+    def with_table(self, table: pd.DataFrame) -> "Manifest":
+        """The same with another table, which is checked."""
+        return Manifest(self.root, table, self.class_names, self.timelines)
+
     def save(self, root: str | Path | None = None) -> Path:
-        """Write both files into `root` (default: the manifest's own); returns the csv's path.
+        """Write the files into `root` (default: the manifest's own); returns the csv's path.
 
         Each file is replaced whole or not at all. Loading what was saved gives the same table,
         and saving that again gives the same bytes. Clip paths are written as they are.
@@ -109,6 +133,11 @@ class Manifest:
         classes = "".join(f"{name}\n" for name in self.class_names)
         text = self.table.to_csv(index=False, lineterminator="\n")
         publish_text(folder / CLASSES_NAME, classes)
+        if self.timelines is None:
+            (folder / TIMELINES_NAME).unlink(missing_ok=True)
+        else:
+            segments = self.timelines.to_csv(index=False, lineterminator="\n")
+            publish_text(folder / TIMELINES_NAME, segments)
         publish_text(folder / MANIFEST_NAME, text)
         return folder / MANIFEST_NAME
 
@@ -127,9 +156,16 @@ class Manifest:
         if name not in SPLIT_NAMES:
             raise ManifestError(f"unknown split {name!r}; one of {', '.join(SPLIT_NAMES)}")
         rows = (self._split_values(column) == name).to_numpy()
-        return self._checked(
-            self.root, self.table.loc[rows].reset_index(drop=True), list(self.class_names)
-        )
+        table = self.table.loc[rows].reset_index(drop=True)
+        timelines = self.timelines
+        if timelines is not None:
+            timelines = timelines[timelines["video_id"].isin(set(table["video_id"]))]
+        return self._checked(self.root, table, list(self.class_names), timelines)
+
+    def segments(self, video_id: str) -> pd.DataFrame:
+        """The segments of one recording, by time."""
+        assert self.timelines is not None
+        return self.timelines[(self.timelines["video_id"] == video_id).to_numpy()]
 
     def label_ids(self) -> NDArray[np.int64]:
         """Label id of every row, (n,)."""
@@ -164,12 +200,16 @@ class Manifest:
     def split_hash(self, column: str) -> str:
         """16 hex digits that change when any clip changes its id, label or side of the split.
 
-        The order of rows, `unused` rows and all other columns do not matter.
+        And when a segment of a timeline changes. The order of rows, `unused` rows and all other
+        columns do not matter.
         """
         values = self._split_values(column)
         used = self.table.loc[(values != "unused").to_numpy()]
         rows = sorted(zip(used["video_id"], used["label"], used[column], strict=True))
         text = "".join(f"{video_id}\t{label}\t{split}\n" for video_id, label, split in rows)
+        if self.timelines is not None:
+            mine = self.timelines[self.timelines["video_id"].isin(set(used["video_id"]))]
+            text += mine.sort_values(["video_id", "start_seconds"]).to_csv(index=False)
         return sha256_of_text(text)[:16]
 
     def _split_values(self, column: str) -> "pd.Series[str]":

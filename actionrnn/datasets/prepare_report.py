@@ -71,15 +71,15 @@ class Report:
 
 
 def class_table(manifest: Manifest, max_classes: int | None = None) -> str:
-    """Clips of every class, in all and in each part of the first split, as aligned text.
+    """Clips of every class (of timelines: segments), in all and in each part of the first split.
 
     Args:
         manifest: whose clips are counted.
         max_classes: show only this many, half of them the largest and half the smallest.
     """
-    table = manifest.table
-    counts = pd.DataFrame({"clips": table["label"].value_counts()})
-    counts = counts.reindex(manifest.class_names, fill_value=0)
+    table, unit, class_names = _labelled(manifest)
+    counts = pd.DataFrame({unit: table["label"].value_counts()})
+    counts = counts.reindex(class_names, fill_value=0)
     # A clip without a group is a group of its own.
     groups = table["group"].where(table["group"] != "", "\0" + table["video_id"])
     if (table["group"] != "").any():
@@ -93,15 +93,15 @@ def class_table(manifest: Manifest, max_classes: int | None = None) -> str:
     total = counts.sum().rename("all")
     rows, left_out = counts, ""
     if max_classes is not None and len(counts) > max_classes:
-        ordered = counts.sort_values("clips", ascending=False, kind="stable")
+        ordered = counts.sort_values(unit, ascending=False, kind="stable")
         half = max_classes // 2
         rows = pd.concat([ordered.head(max_classes - half), ordered.tail(half)])
         left_out = f"\n... {len(counts) - max_classes} classes between them are in {REPORT_NAME}"
     if "groups" in counts:
         total["groups"] = groups.nunique()
     text = pd.concat([rows, total.to_frame().T]).to_string()
-    smallest, largest = int(counts["clips"].min()), int(counts["clips"].max())
-    if largest > 2 * smallest:
+    smallest, largest = int(counts[unit].min()), int(counts[unit].max())
+    if largest > 2 * smallest and manifest.timelines is None:
         left_out += (
             f"\nclasses are uneven ({smallest} to {largest} clips): read the macro figures, and "
             f"consider --data.sampler balanced or --model.class_weights balanced"
@@ -109,12 +109,22 @@ def class_table(manifest: Manifest, max_classes: int | None = None) -> str:
     return text + left_out
 
 
+def _labelled(manifest: Manifest) -> tuple[pd.DataFrame, str, list[str]]:
+    """A row for every clip, or segment of a timeline; what they are called, and their classes."""
+    if manifest.timelines is None:
+        return manifest.table, "clips", manifest.class_names
+    segments = manifest.timelines[["video_id", "label"]]
+    recordings = manifest.table.drop(columns="label")
+    return segments.merge(recordings, on="video_id"), "segments", manifest.class_names[1:]
+
+
 def lacking_classes(manifest: Manifest) -> list[str]:
     """Classes without a clip in train, val or test of a split: `split1 test: CLASS`."""
     lines = []
+    table, _, class_names = _labelled(manifest)
     for column in manifest.splits:
         for name in ("train", "val", "test"):
-            present = set(manifest.table.loc[(manifest.table[column] == name).to_numpy(), "label"])
-            lacking = [label for label in manifest.class_names if label not in present]
+            present = set(table.loc[(table[column] == name).to_numpy(), "label"])
+            lacking = [label for label in class_names if label not in present]
             lines += [f"{column} {name}: {label}" for label in (lacking if present else ())]
     return lines

@@ -60,6 +60,7 @@ def publish(
     val: float = 0.0,
     seed: int = 0,
     allow_leak: bool = False,
+    timelines: pd.DataFrame | None = None,
 ) -> Manifest:
     """Write `manifest.csv`, `classes.txt` and `report.txt`; tell the user what matters.
 
@@ -76,6 +77,7 @@ def publish(
         val: share of train, by whole groups, that becomes val where a split has none.
         seed: of that choice.
         allow_leak: write splits that leak all the same; training asks again.
+        timelines: the segments of the clips, which are recordings; see `datasets.timelines`.
 
     Raises:
         ManifestError: if no clip is there.
@@ -105,7 +107,7 @@ def publish(
             report.add(f"set aside in {column} (shared with val or test)", ids)
     groups = groups_with_equal_files(table)
     table = table.assign(**carve_val(columns, table["label"].tolist(), groups, val, seed))
-    manifest = Manifest(root, table, list(class_names))
+    manifest = Manifest(root, table, list(class_names), timelines)
     for column in manifest.splits:
         leaks = manifest.check_split(column, allow_leak)
         report.add(f"{column} leaks", map(str, leaks))

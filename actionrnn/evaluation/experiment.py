@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from torch import Tensor
+
+from actionrnn.datasets.timelines import TIMELINES_NAME
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.scoring import predictions_of
@@ -16,13 +19,13 @@ from actionrnn.files import publish_json, safe_yaml, sha256_of_file
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.training.checkpoint import read_checkpoint
-from actionrnn.training.data import Subset
+from actionrnn.training.data import Subset, expand_path
 from actionrnn.training.fit import fit
 from actionrnn.training.refusals import refusals
 from actionrnn.training.run import FitFigures, Fitted, folder_of
 from actionrnn.training.run_folder import holds_run, new_run_folder
 from actionrnn.training.settings import Settings, changed, recipe_of
-from actionrnn.training.trainer import build, scoring_trainer
+from actionrnn.training.trainer import Built, build, scoring_trainer
 
 FIGURES = ("accuracy", "macro_accuracy", "macro_f1", "auc")
 """The figures that are averaged over runs."""
@@ -46,8 +49,24 @@ class Tested:
     summary: Summary
 
 
-def score(verb: Literal["validate", "test", "predict"], settings: Settings) -> Predictions:
+Verb = Literal["validate", "test", "predict"]
+
+
+def score(verb: Verb, settings: Settings) -> Predictions:
     """Score the clips of a verb with the checkpoint of the settings; nothing is written.
+
+    Raises:
+        ActionRNNError: see `scored_part`; `UsageError` if the data are timelines.
+    """
+    built, subset, scores_NVK = scored_part(verb, settings)
+    ckpt_path = str(settings.ckpt_path)
+    scored = predictions_of(built.model, built.data, subset, scores_NVK, ckpt_path)
+    origin = {"checkpoint": provenance(ckpt_path), "command": sys.argv}
+    return replace(scored, about={**scored.about, **origin})
+
+
+def scored_part(verb: Verb, settings: Settings) -> tuple[Built, Subset, Tensor]:
+    """Model and data, the part that a verb scores, and its scores (N, V, K).
 
     Raises:
         ActionRNNError: see `training.settings`; `DataRejected` for clips that were trained on.
@@ -66,10 +85,7 @@ def score(verb: Literal["validate", "test", "predict"], settings: Settings) -> P
     subset: Subset = "val" if verb == "validate" else built.data.subset
     scores_NVK = built.model.scored_logits_NVK
     assert scores_NVK is not None
-    assert settings.ckpt_path
-    scored = predictions_of(built.model, built.data, subset, scores_NVK, settings.ckpt_path)
-    origin = {"checkpoint": provenance(settings.ckpt_path), "command": sys.argv}
-    return replace(scored, about={**scored.about, **origin})
+    return built, subset, scores_NVK
 
 
 def provenance(ckpt_path: str) -> dict[str, Any]:
@@ -125,8 +141,15 @@ def fit_and_test(settings: Settings, folder: Path, quiet: bool = False) -> Teste
     """One run in its folder, from training to the figures of its test clips.
 
     Raises:
-        UsageError: if no checkpoint is to be saved, or only a part of the clips to be scored.
+        UsageError: if no checkpoint is to be saved, or only a part of the clips to be scored; and
+            for timelines.
     """
+    root = expand_path(settings.data.root)
+    if (root / TIMELINES_NAME).is_file():
+        raise UsageError(
+            f"{root} holds timelines, and this averages the accuracy of clips: train and test its "
+            f"splits and seeds one by one (--data.split split2, --seed_everything 1)"
+        )
     trainer = settings.trainer
     if trainer.enable_checkpointing is False or trainer.fast_dev_run:
         raise UsageError(

@@ -184,6 +184,11 @@ class Predictions:
         file = Path(path)
         if file.is_dir():
             file = file / "predictions.parquet"
+        if not file.is_file() and (file.parent / "timelines.parquet").is_file():
+            raise ActionRNNError(
+                f"{file.parent} was trained on timelines: this asks for predictions of clips. Its "
+                f"figures are in metrics.json, the scores of every step in timelines.parquet"
+            )
         if not file.is_file():
             raise ActionRNNError(
                 f"{file}: no predictions here; make them with "

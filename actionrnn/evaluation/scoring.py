@@ -1,7 +1,7 @@
 """From a trained model and its data to a predictions table: the one path to a score.
 
 `validate`, `test`, `predict`, the Python API, the notebooks and the diagnoses all come through
-`ActionRecognizer.score` and here.
+`ActionRecognizer.validation_step` and here.
 """
 
 import os
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.training.batches import Batch
 from actionrnn.training.data import ActionDataModule, Subset
@@ -27,7 +28,8 @@ def score_part(
 ) -> Tensor:
     """Scores of every view of a part's clips, (N, V, K); NaN rows could not be read.
 
-    The steps are those that a Trainer takes in `validate` and `test`.
+    Of timelines those of every step of the readable recordings. What is done is what a Trainer does
+    in `validate` and `test`.
 
     Args:
         recognizer: in eval mode.
@@ -44,7 +46,7 @@ def score_part(
     with torch.inference_mode():
         for number, batch in enumerate(data.loader(subset)):
             recognizer.validation_step(change(batch) if change else batch, number)
-    return recognizer.collect_scores(len(data.part(subset).table))
+    return recognizer.collect_scores(len(data.targets(subset)))
 
 
 def score_clip(recognizer: ActionRecognizer, features_VTD: Tensor) -> Tensor:
@@ -88,14 +90,18 @@ def predictions_of(
         logits_NVK: from `score_part`, or `recognizer.scored_logits_NVK` after a Trainer's pass;
             NaN rows were not scored.
         ckpt_path: where the model came from.
+
+    Raises:
+        UsageError: if the data are timelines, whose recordings have no one class.
     """
+    refuse_timelines(data)
     identity: dict[str, Any] = recognizer.identity or {}
     part = data.part(subset)
     return Predictions.from_logits(
         part,
         subset,
         logits_NVK,
-        _errors(data, part.table["video_id"].tolist()),
+        reading_errors(data, part.table["video_id"].tolist()),
         leaked=data.leaked or bool(identity.get("leaked")),
         temperature=recognizer.temperature,
         about={
@@ -107,7 +113,20 @@ def predictions_of(
     )
 
 
-def _errors(data: ActionDataModule, video_ids: list[str]) -> dict[str, str]:
+def refuse_timelines(data: ActionDataModule) -> None:
+    """Refuse to ask about the clips of recordings.
+
+    Raises:
+        UsageError: naming the verbs that can be asked.
+    """
+    if data.has_timelines:
+        raise UsageError(
+            f"{data.root} holds timelines: this asks for the class of a clip, and recordings have "
+            f"none. Score them with `actionrnn test`, watch them with `actionrnn timeline`"
+        )
+
+
+def reading_errors(data: ActionDataModule, video_ids: list[str]) -> dict[str, str]:
     """Why clips have no features, for each that has none."""
     failures = data.store.failures
     return {

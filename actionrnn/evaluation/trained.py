@@ -13,7 +13,7 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.figures import GroupedScores
 from actionrnn.evaluation.intervals import group_ids
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.evaluation.scoring import Change, predictions_of, score_part
+from actionrnn.evaluation.scoring import Change, predictions_of, refuse_timelines, score_part
 from actionrnn.features.resolve import settings_of
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint, trusted_spec
 from actionrnn.training.data import ActionDataModule, ExtractionSettings, Subset
@@ -130,6 +130,11 @@ class TrainedModel:
         return predictions_of(self.recognizer, self.data, subset, logits_NVK, self.ckpt_path)
 
     def grouped(self, subset: Subset, logits_NVK: Tensor) -> GroupedScores:
-        """Scores of a part by group, as they are (temperature 1)."""
+        """Scores of a part by group, as they are (temperature 1).
+
+        Raises:
+            UsageError: see `refuse_timelines`.
+        """
+        refuse_timelines(self.data)
         group_N = group_ids(self.data.part(subset).table)
         return GroupedScores.of(logits_NVK.double(), self.targets(subset), group_N)

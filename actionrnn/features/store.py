@@ -255,13 +255,17 @@ class FeatureStore:
         return torch.tensor([self._position[video_id] for video_id in video_ids])
 
     def gather(
-        self, video_ids: Sequence[str] | Tensor, view: int | Tensor = 0
+        self,
+        video_ids: Sequence[str] | Tensor,
+        view: int | Tensor = 0,
+        stretch: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Features of many clips, padded with zeros.
+        """Features of many clips, or of a stretch of each, padded with zeros.
 
         Args:
             video_ids: B clips, or their `positions`.
             view: the view of all, or of each, 0 <= view < V.
+            stretch: first frame and number of frames of each, int64 (B,); None is all of it.
 
         Returns:
             float32 (B, T, D) with T the longest length, and int64 lengths (B,).
@@ -271,6 +275,8 @@ class FeatureStore:
         assert isinstance(positions, Tensor)
         lengths_B = self.lengths[positions]
         skipped_B = lengths_B * view
+        if stretch is not None:
+            skipped_B, lengths_B = skipped_B + stretch[0], stretch[1]
         if self._ram is None and not self._load():
             return self._gather_mapped(positions, skipped_B, lengths_B), lengths_B
         assert self._ram is not None

@@ -21,9 +21,13 @@ class Batch(NamedTuple):
         features_BVTD: float32, zero after each view's own length (or what `Reduce` makes of
             them).
         lengths_BV: int64, valid frames of each view, 1 <= length <= T.
-        target_B: int64 class indices.
-        index_B: int64 row of each clip in its split, the key by which results are collected.
+        target_B: int64 class indices; of windows of recordings those of their last steps.
+        index_B: int64 row of each clip, or recording, in its split, the key by which results are
+            collected.
         is_reduced: the features are what `Reduce` made of them.
+        target_BT: of windows, the class of every step, whatever on padding; None for clips.
+        frame_BT: of windows, the key of every step that counts: its number among the steps of all
+            recordings of the split, -1 elsewhere; None for clips.
     """
 
     features_BVTD: Tensor
@@ -31,6 +35,8 @@ class Batch(NamedTuple):
     target_B: Tensor
     index_B: Tensor
     is_reduced: bool = False
+    target_BT: Tensor | None = None
+    frame_BT: Tensor | None = None
 
 
 @dataclass

@@ -153,6 +153,17 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return checkpoint
 
 
+def background_of(path: str | os.PathLike[str] | None) -> str | None:
+    """The background class of a checkpoint that was trained on timelines; None of one on clips.
+
+    Raises:
+        ActionRNNError: see `read_checkpoint`.
+    """
+    assert path is not None
+    name: str | None = read_checkpoint(path)[CHECKPOINT_KEY].get("background")
+    return name
+
+
 def _nearby(path: Path) -> str:
     folder = next((parent for parent in path.parents if parent.is_dir()), Path())
     found = sorted(folder.rglob("*.ckpt"), key=lambda file: file.stat().st_mtime)[-3:]

@@ -1,11 +1,7 @@
 """ActionDataModule: a manifest and a feature store become batches for the Trainer."""
 
-import dataclasses
-import hashlib
 import os
-import re
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from actionrnn.datasets.content_hash import CONTENT, groups_with_equal_files, with_content
 from actionrnn.datasets.errors import ManifestNotFound
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.splits import carve_val
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.extract import ensure_features
 from actionrnn.features.resolve import resolved
@@ -25,70 +19,41 @@ from actionrnn.features.store import FeatureStore
 from actionrnn.features.weights import weights_identity
 from actionrnn.progress import tell
 from actionrnn.training.batches import BatchOrder, FeatureLoader, Reduce
+from actionrnn.training.data_checks import (
+    check_classes,
+    check_features,
+    check_labels,
+    check_recordings,
+    seen_in_training,
+    stable_hashes,
+)
+from actionrnn.training.data_source import (
+    ExtractionSettings,
+    expand_path,
+    manifest_with_content,
+    val_as_train,
+    with_val,
+)
+from actionrnn.training.windows import WindowLoader, WindowSettings, step_labels
+
+__all__ = ["ActionDataModule", "ExtractionSettings", "Subset", "expand_path"]
 
 Subset = Literal["train", "val", "test", "unused", "all"]
-
-
-def expand_path(path: str) -> Path:
-    """A path with `~` and known environment variables filled in; any other `$` is a character.
-
-    `$ACTIONRNN_DATA` is `data` if unset.
-    """
-    variables = {"ACTIONRNN_DATA": "data", **os.environ}
-
-    def filled(found: re.Match[str]) -> str:
-        return variables.get(found[1] or found[2], found[0])
-
-    return Path(re.sub(r"\$(?:(\w+)|\{(\w+)\})", filled, path)).expanduser()
-
-
-def stable_hashes(names: list[str]) -> Tensor:
-    """A 63-bit hash of every name, int64 (N,), the same on every machine."""
-    digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
-    return torch.tensor([int.from_bytes(digest, "big") >> 1 for digest in digests]).long()
-
-
-@dataclass(frozen=True)
-class ExtractionSettings:
-    """How missing features are computed; none of it changes the features.
-
-    Args:
-        device: `auto` takes a GPU where there is one.
-        num_workers: decoding processes; null chooses from the number of cores.
-        batch_size: frames per backbone batch; null chooses from the device.
-        on_bad_video: `record` an unreadable clip and go on (it is scored wrong), or `raise`.
-        max_bad: share of unreadable clips above which the data is rejected, 0 to 1.
-        check_content: tell changed files by a hash of their content, not by size and time.
-        retry_failed: try clips again that could not be read before, though unchanged.
-    """
-
-    device: str = "auto"
-    num_workers: int | None = None
-    batch_size: int | None = None
-    on_bad_video: Literal["record", "raise"] = "record"
-    max_bad: float = 0.2
-    check_content: bool = False
-    retry_failed: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value, least in (
-            ("num_workers", self.num_workers, 1),
-            ("batch_size", self.batch_size, 1),
-            ("max_bad", self.max_bad, 0),
-        ):
-            if value is not None and value < least:
-                raise ValueError(f"--extraction.{name} {value}: must be at least {least}")
+ALL_FRAMES = 10**9  # of a recording, which is read to its end: a year at 30 per second
 
 
 class ActionDataModule(pl.LightningDataModule):
     """Clips of a manifest as frozen features, extracted first where they are missing.
+
+    Where the manifest holds timelines, a row is a whole recording: its features are taken at the
+    rate of `features.sampling.fps` to its very end, stored once, and read in windows.
 
     Args:
         root: prepared dataset: the folder with manifest.csv and classes.txt. Environment
             variables are expanded; `$ACTIONRNN_DATA` is `data` where it is not set.
         split: manifest column that says train, val, test or unused for each clip.
         features_dir: where feature stores are kept; null is `<root>/features`.
-        batch_size: clips per training step, over all processes together.
+        batch_size: clips (of timelines: windows) per training step, over all processes together.
         sampler: `shuffle` sees each training clip once an epoch; `balanced` draws clips so that
             every class is equally frequent.
         subset: the part of the split that `test` and `predict` read.
@@ -97,6 +62,11 @@ class ActionDataModule(pl.LightningDataModule):
         val_from_train: share of the training clips, by whole groups, that validates a split
             without validation clips (leave-one-out), 0 <= share < 1.
         val_as_train: train on the validation clips too; nothing is left to validate with.
+        window: steps of a window of a recording, even; only for timelines, as are the next two.
+        stride: in training a window ends at a random step of every so many.
+        test_stride: steps from one scored window to the next, whose last ones count: null is half
+            a window, as `live` and `timeline` restart; 1 gives each step exactly `window` steps
+            (their `--history window`).
         features: what a feature is: backbone, sampling, transform.
         extraction: how missing features are computed.
 
@@ -116,8 +86,11 @@ class ActionDataModule(pl.LightningDataModule):
         allow_leak: bool = False,
         val_from_train: float = 0.0,
         val_as_train: bool = False,
+        window: int = 128,
+        stride: int = 16,
+        test_stride: int | None = None,
         features: FeatureSettings = FeatureSettings(),  # noqa: B008  (frozen)
-        extraction: ExtractionSettings = ExtractionSettings(),
+        extraction: ExtractionSettings = ExtractionSettings(),  # noqa: B008  (frozen)
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -133,6 +106,7 @@ class ActionDataModule(pl.LightningDataModule):
         self.allow_leak = allow_leak
         self.val_from_train = val_from_train
         self.val_as_train = val_as_train
+        self.windows = WindowSettings(window, stride, test_stride)
         self.features = features
         self.extraction = extraction
         self.leaked = False
@@ -149,7 +123,7 @@ class ActionDataModule(pl.LightningDataModule):
         """The whole manifest, read and checked for leaks at first use."""
         if self._manifest is None:
             try:
-                manifest = self._with_val(self.manifest_with_content())
+                manifest = with_val(self.manifest_with_content(), self.split, self.val_from_train)
             except ManifestNotFound as error:
                 if self.expects is None:
                     raise
@@ -165,47 +139,12 @@ class ActionDataModule(pl.LightningDataModule):
                 self.leaked = True
                 first = str(error).split("\n")[0]
                 tell(f"warning: {first} Every result is marked as leaked.")
-            self._manifest = self._with_val_as_train(manifest)
+            self._manifest = val_as_train(manifest, self.split) if self.val_as_train else manifest
         return self._manifest
 
     def manifest_with_content(self) -> Manifest:
         """The manifest as it is on disk, with the column that tells equal files."""
-        manifest = Manifest.load(self.root)
-        return manifest if CONTENT in manifest.table.columns else with_content(manifest)
-
-    def _with_val(self, manifest: Manifest) -> Manifest:
-        """The manifest with validation clips carved from the split's training clips, if asked.
-
-        Raises:
-            DataRejected: if the split has validation clips, or they cannot be carved.
-        """
-        if not self.val_from_train:
-            return manifest
-        flag, column = f"--data.val_from_train {self.val_from_train:g}", self.split
-        num_val = len(manifest.split(column, "val").table)
-        if num_val:
-            raise DataRejected(
-                f"{self.root}: {column} has {num_val} validation clips already; leave out {flag}"
-            )
-        table = manifest.table
-        groups = groups_with_equal_files(table)
-        columns = {name: table[name].tolist() for name in manifest.splits}
-        labels = table["label"].tolist()
-        part = carve_val(columns, labels, groups, self.val_from_train)[column]
-        if "val" not in part:
-            raise DataRejected(
-                f"{self.root}: {flag} can carve nothing from {column}: the training clips of each "
-                f"class are of one group (recording)"
-            )
-        return Manifest(manifest.root, table.assign(**{column: part}), manifest.class_names)
-
-    def _with_val_as_train(self, manifest: Manifest) -> Manifest:
-        """The manifest with the split's validation clips among those to train on, if asked."""
-        if not self.val_as_train:
-            return manifest
-        table = manifest.table
-        column = table[self.split].replace("val", "train")
-        return Manifest(manifest.root, table.assign(**{self.split: column}), manifest.class_names)
+        return manifest_with_content(self.root)
 
     @property
     def store(self) -> FeatureStore:
@@ -228,12 +167,34 @@ class ActionDataModule(pl.LightningDataModule):
         """The clips of one part of the split (`all`: every clip of the manifest)."""
         return self.manifest if subset == "all" else self.manifest.split(self.split, subset)
 
+    @property
+    def has_timelines(self) -> bool:
+        """Whether the clips are recordings in which things begin and end."""
+        return self.manifest.timelines is not None
+
+    @property
+    def span_seconds(self) -> float:
+        """Time that a step of a recording stands for."""
+        return 1 / self.store.spec.settings.sampling.fps
+
+    def step_labels(self, subset: Subset) -> dict[str, Tensor]:
+        """See `windows.step_labels`."""
+        return step_labels(self.part(subset), self.store)
+
     def targets(self, subset: Subset) -> Tensor:
-        """Class index of every clip of a part, readable or not, int64 (N,)."""
+        """Class index of every clip of a part, readable or not, int64 (N,).
+
+        Of timelines that of every step of the readable recordings, one after another.
+        """
+        if self.has_timelines:
+            labels = list(self.step_labels(subset).values())
+            return torch.cat(labels) if labels else torch.zeros(0, dtype=torch.int64)
         return torch.from_numpy(np.asarray(self.part(subset).label_ids(), dtype=np.int64))
 
     def readable(self, subset: Subset) -> Tensor:
-        """Which clips of a part have features, bool (N,)."""
+        """Which clips of a part have features, bool (N,); of timelines, which steps: all."""
+        if self.has_timelines:
+            return torch.ones(len(self.targets(subset)), dtype=torch.bool)
         return torch.tensor([name in self.store for name in self.part(subset).table["video_id"]])
 
     def options(self) -> dict[str, Any]:
@@ -247,6 +208,9 @@ class ActionDataModule(pl.LightningDataModule):
             "allow_leak": self.allow_leak,
             "val_from_train": self.val_from_train,
             "val_as_train": self.val_as_train,
+            "window": self.windows.window,
+            "stride": self.windows.stride,
+            "test_stride": self.windows.test_stride,
         }
 
     def identity(self) -> dict[str, Any]:
@@ -268,11 +232,7 @@ class ActionDataModule(pl.LightningDataModule):
         if subset == "train":
             return
         table = self.part(subset).table
-        seen = torch.isin(stable_hashes(table["video_id"].tolist()), identity["train_clips"])
-        groups = table["group"].astype(str).tolist()
-        seen |= torch.isin(stable_hashes(groups), identity["train_groups"]) & torch.tensor(
-            [bool(group) for group in groups], dtype=torch.bool
-        )
+        seen = seen_in_training(table, identity)
         if not bool(seen.any()):
             return
         self.leaked = True
@@ -300,45 +260,6 @@ class ActionDataModule(pl.LightningDataModule):
                 f"the run's own config.yaml, or start a new run without --ckpt_path."
             )
 
-    def check_classes(self, class_names: list[str]) -> None:
-        """Refuse data whose classes are not those of a checkpoint.
-
-        Raises:
-            ActionRNNError: naming the first of both.
-        """
-        if class_names != self.class_names:
-            raise ActionRNNError(
-                f"the checkpoint's classes ({', '.join(class_names[:5])}, ...) are not those of "
-                f"{self.root} ({', '.join(self.class_names[:5])}, ...): they must be the same, in "
-                f"the same order"
-            )
-
-    def check_features(self, spec: dict[str, Any], here: FeatureSpec | None = None) -> None:
-        """Refuse to feed a head with features it was not trained on.
-
-        Other versions of the decoders and the runtime, which give the same frames and numbers up
-        to the last digits, are said and accepted.
-
-        Args:
-            spec: of the checkpoint.
-            here: of the features to use; None is the store's.
-
-        Raises:
-            ActionRNNError: naming every setting that differs.
-        """
-        saved, here = FeatureSpec.from_dict(spec), here or self.store.spec
-        same_machine = dataclasses.replace(saved, reader=here.reader, runtime=here.runtime)
-        differences = same_machine.difference(here)
-        if not differences:
-            for other in saved.difference(here):
-                tell(f"note: the checkpoint's features were made with {other}")
-        else:
-            raise ActionRNNError(
-                "the features are not those the checkpoint was trained on: "
-                + "; ".join(differences)
-                + ". Leave --features.* to the checkpoint."
-            )
-
     def check_fit(self, validates: bool = True) -> None:
         """Refuse, before anything is extracted, a split that nothing can be learned from.
 
@@ -352,19 +273,7 @@ class ActionDataModule(pl.LightningDataModule):
         """
         for subset in ("train", "val") if validates else ("train",):
             self.require_clips(subset)
-        labels = self.part("train").table["label"]
-        if labels.nunique() < 2:
-            raise DataRejected(
-                f"{self.root}: all {len(labels)} training clips of {self.split} are of one class, "
-                f"{labels.iloc[0]!r}; there is nothing to tell apart"
-            )
-        lacking = [name for name in self.class_names if name not in set(labels)]
-        if lacking:
-            names = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
-            tell(
-                f"warning: {len(lacking)} of {len(self.class_names)} classes have no training clip "
-                f"in {self.split}, so that no clip of theirs can be scored right: {names}"
-            )
+        check_labels(self.part("train"), self.split)
 
     # ---- Lightning's hooks --------------------------------------------------------------------
 
@@ -390,6 +299,10 @@ class ActionDataModule(pl.LightningDataModule):
         self._check_before()
         options = self.extraction
         features = resolved(self.features)
+        if self.has_timelines:
+            check_recordings(features, self.sampler)
+            to_the_end = replace(features.sampling, num_frames=ALL_FRAMES)
+            features = replace(features, sampling=to_the_end)
         weights_identity(features.backbone)  # is there, before minutes of decoding
         self._store = ensure_features(
             self.manifest,
@@ -416,12 +329,15 @@ class ActionDataModule(pl.LightningDataModule):
         stage = trainer.state.fn if trainer else None
         subset: Subset = "val" if stage == "validate" else self.subset
         if trainer and stage == "fit":
+            check_data = getattr(trainer.lightning_module, "check_data", None)
+            if check_data is not None:
+                check_data(self)
             self.check_fit(validates=bool(trainer.limit_val_batches))
         elif stage is not None:
             self.require_clips(subset)
         if self.expects is None:
             return
-        self.check_classes(self.expects["class_names"])
+        check_classes(self.expects["class_names"], self.class_names, self.root)
         if stage == "fit":
             self.check_same_split(self.expects["identity"])
         elif stage is not None:
@@ -429,7 +345,7 @@ class ActionDataModule(pl.LightningDataModule):
 
     def _check_spec(self, spec: FeatureSpec) -> None:
         if self.expects is not None:
-            self.check_features(self.expects["feature_spec"], spec)
+            check_features(self.expects["feature_spec"], spec)
 
     def require_clips(self, subset: Subset) -> list[str]:
         """The `video_id`s of a part.
@@ -452,11 +368,11 @@ class ActionDataModule(pl.LightningDataModule):
             )
         return ids
 
-    def train_dataloader(self) -> FeatureLoader:
-        """Training clips, shuffled or balanced, one random view each."""
+    def train_dataloader(self) -> FeatureLoader | WindowLoader:
+        """Training clips, shuffled or balanced, or random windows; one random view each."""
         return self.loader("train", train=True, reduce=self._reduction())
 
-    def val_dataloader(self) -> FeatureLoader:
+    def val_dataloader(self) -> FeatureLoader | WindowLoader:
         """Validation clips in order, all views."""
         return self.loader("val", reduce=self._reduction())
 
@@ -469,11 +385,11 @@ class ActionDataModule(pl.LightningDataModule):
         model = self.trainer.lightning_module if self.trainer else None
         return int(getattr(model, "min_epoch_steps", 1))
 
-    def test_dataloader(self) -> FeatureLoader:
+    def test_dataloader(self) -> FeatureLoader | WindowLoader:
         """Clips of `subset` in order, all views."""
         return self.loader(self.subset)
 
-    def predict_dataloader(self) -> FeatureLoader:
+    def predict_dataloader(self) -> FeatureLoader | WindowLoader:
         """Clips of `subset` in order, all views."""
         return self.loader(self.subset)
 
@@ -483,14 +399,17 @@ class ActionDataModule(pl.LightningDataModule):
         train: bool = False,
         whole: bool = False,
         reduce: Reduce | None = None,
-    ) -> FeatureLoader:
+    ) -> FeatureLoader | WindowLoader:
         """Batches of one part; this process's share of it, or all of it where `whole`.
+
+        Of timelines batches of windows: random ones to train on, consecutive ones else, which
+        where `whole` do not overlap.
 
         Args:
             subset: the part.
             train: in random order, one random view a clip.
             whole: all of it, in every process.
-            reduce: see `FeatureLoader`.
+            reduce: see `FeatureLoader`; not for windows.
 
         Raises:
             DataRejected: if the part has no clip, or none that can be read.
@@ -500,21 +419,28 @@ class ActionDataModule(pl.LightningDataModule):
         if not readable:
             raise DataRejected(f"{self.root}: none of the {len(ids)} '{subset}' clips is readable")
         index_N = torch.tensor(readable)
-        target_N = self.targets(subset)[index_N]
-        weights = None
-        if train and self.sampler == "balanced":
-            weights = target_N.bincount().double().reciprocal()[target_N]
+        video_ids = [ids[row] for row in readable]
         trainer = self.trainer
+        device = str(trainer.strategy.root_device) if trainer else "cpu"
         order = BatchOrder(
             num_rows=len(readable),
             batch_size=self.batch_size,
             shuffle=train,
-            weights=weights,
             min_steps=self._min_epoch_steps() if train else 1,
             seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
             rank=trainer.global_rank if trainer and not whole else 0,
             world_size=trainer.world_size if trainer and not whole else 1,
         )
-        video_ids = [ids[row] for row in readable]
-        device = str(trainer.strategy.root_device) if trainer else "cpu"
+        if self.has_timelines:
+            cut = self.windows
+            if whole:
+                cut = replace(cut, test_stride=cut.window)
+            position_N = self.store.positions(video_ids)
+            labels_F = self.targets(subset)
+            return WindowLoader(
+                self.store, position_N, index_N, labels_F, order, cut, train, device
+            )
+        target_N = self.targets(subset)[index_N]
+        if train and self.sampler == "balanced":
+            order.weights = target_N.bincount().double().reciprocal()[target_N]
         return FeatureLoader(self.store, video_ids, target_N, index_N, order, train, device, reduce)

@@ -14,13 +14,15 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from actionrnn.errors import ActionRNNError
+from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.models.config import HeadConfig
 from actionrnn.models.ensemble import Ensemble
 from actionrnn.models.heads import Head, HeadOutput, build_head
 from actionrnn.training.batches import Batch, Reduce
 from actionrnn.training.data import ActionDataModule, Subset
+from actionrnn.training.data_checks import check_classes, check_features
 from actionrnn.training.finite import NotFinite, named, rows_not_finite
+from actionrnn.training.losses import Loss, check_loss, compared, counted_frames
 from actionrnn.training.metrics import classification_metrics
 from actionrnn.training.mixup import mixup
 from actionrnn.training.optim import decay_groups
@@ -51,6 +53,9 @@ class ActionRecognizer(pl.LightningModule):
             are usual. See `training.mixup`.
         class_weights: `balanced` weighs the loss of a class by the inverse of its frequency.
         members: seeds as one model, by their mean probability; written by `--seeds`, not trained.
+        loss: on the score of the whole `clip`; on `every_frame`, each of which is scored by what
+            was seen until then; or on the `last_step` of each window (MiniROAD, ICCV 2023). Data
+            of timelines need one of the latter two, and a head that reads forward.
         schedule_phases: written into the recipe of a run that was resumed with another number of
             epochs, so that the recipe repeats it: `[[20, 20]]` says that the rates before step 20
             were those of a run of 20 steps.
@@ -70,6 +75,7 @@ class ActionRecognizer(pl.LightningModule):
         mixup: float = 0.0,
         class_weights: Literal["none", "balanced"] = "none",
         members: int = 1,
+        loss: Loss = "clip",
         schedule_phases: list[list[int]] | None = None,
         **head_options: Any,
     ) -> None:
@@ -97,6 +103,8 @@ class ActionRecognizer(pl.LightningModule):
         if any(len(phase) != 2 or min(phase) < 1 for phase in self.schedule_phases):
             raise ValueError(f"--model.schedule_phases {schedule_phases}: pairs of step and total")
         self.head_config = HeadConfig(**head_options)
+        check_loss(loss, self.head_config, mixup)
+        self.loss: Loss = loss
         self.class_names: list[str] = []
         self.identity: dict[str, Any] | None = None
         self.recipe: dict[str, Any] = {}
@@ -132,6 +140,7 @@ class ActionRecognizer(pl.LightningModule):
             "mixup": self.mixup,
             "class_weights": self.class_weights,
             "members": self.members,
+            "loss": self.loss,
             "schedule_phases": self.schedule_phases,
             **self.head_config.to_dict(),
         }
@@ -157,6 +166,18 @@ class ActionRecognizer(pl.LightningModule):
                 f"({', '.join(self.class_names[:5])}, ...), the data has "
                 f"{len(self.data.class_names)} ({', '.join(self.data.class_names[:5])}, ...): "
                 f"classes must be the same, in the same order"
+            )
+
+    def check_data(self, data: ActionDataModule) -> None:
+        """Refuse timelines where the loss is that of clips; asked before features are computed.
+
+        Raises:
+            UsageError: naming the losses that can be.
+        """
+        if data.has_timelines and self.loss == "clip":
+            raise UsageError(
+                f"{data.root} holds timelines, and a recording has no one class: train with "
+                f"--model.loss every_frame, or last_step"
             )
 
     @property
@@ -198,16 +219,15 @@ class ActionRecognizer(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of one batch."""
         self._check_features(batch, "train")
-        target = batch.target_B
         if self.mixup:
             lengths_B = batch.lengths_BV.flatten()
             mixed = mixup(batch.features_BVTD.flatten(0, 1), lengths_B, self.mixup)
-            output: HeadOutput = self.head(mixed.features_BTD, lengths_B)
-            target = mixed.targets(target, len(self.class_names))
+            logits = self.head(mixed.features_BTD, lengths_B).logits_BK
+            target = mixed.targets(batch.target_B, len(self.class_names))
         else:
-            output = self._judge(batch)
+            logits, target = compared(self.loss, self._judge(batch), batch)
         loss = nn.functional.cross_entropy(
-            output.logits_BK,
+            logits,
             target,
             weight=self._class_weights_K,
             label_smoothing=self.label_smoothing,
@@ -269,11 +289,6 @@ class ActionRecognizer(pl.LightningModule):
 
     # ---- scoring: the same for fit's validation, validate, test and predict -------------------
 
-    def score(self, batch: Batch) -> Tensor:
-        """Logits of every view of every clip of a batch, (B, V, K)."""
-        logits_BK = self._judge(batch).logits_BK
-        return logits_BK.view(-1, batch.features_BVTD.shape[1], logits_BK.shape[-1])
-
     def _judge(self, batch: Batch) -> HeadOutput:
         """What the head says of every view, as of a batch of B * V clips."""
         judge = self.head.forward_reduced if batch.is_reduced else self.head
@@ -295,8 +310,13 @@ class ActionRecognizer(pl.LightningModule):
         self._check_features(batch, self.data.subset)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the scores of one batch."""
-        self._scores.add(batch.index_B, self.score(batch))
+        """Keep the scores of one batch: of every clip, or of every step of windows that counts."""
+        output = self._judge(batch)
+        if batch.frame_BT is None:
+            logits_BVK = output.logits_BK.unflatten(0, tuple(batch.lengths_BV.shape))
+            self._scores.add(batch.index_B, logits_BVK)
+        else:
+            self._scores.add(*counted_frames(output.logits_BTK, batch))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the scores of one batch."""
@@ -307,7 +327,11 @@ class ActionRecognizer(pl.LightningModule):
         self.validation_step(batch, batch_idx)
 
     def collect_scores(self, num_clips: int) -> Tensor:
-        """Scores of a whole split from all processes, (N, V, K); see `ClipScores.collect`."""
+        """Scores of a whole split from all processes, (N, V, K); see `ClipScores.collect`.
+
+        Args:
+            num_clips: clips of the split, or steps of its recordings (`len(data.targets(...))`).
+        """
         return self._scores.collect(num_clips)
 
     def on_validation_epoch_end(self) -> None:
@@ -354,6 +378,7 @@ class ActionRecognizer(pl.LightningModule):
             "feature_dim": self.feature_dim,
             "feature_spec": data.store.spec.to_dict(),
             "identity": self.identity or data.identity(),
+            "background": data.class_names[0] if data.has_timelines else None,
             "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
             "recipe": self.recipe,
             "total_steps": self.total_steps,
@@ -376,8 +401,9 @@ class ActionRecognizer(pl.LightningModule):
         saved = checkpoint.get(CHECKPOINT_KEY)
         if saved is None:
             raise ActionRNNError("this checkpoint was not written by actionrnn")
-        self.data.check_classes(saved["class_names"])
-        self.data.check_features(saved["feature_spec"])
+        data = self.data
+        check_classes(saved["class_names"], data.class_names, data.root)
+        check_features(saved["feature_spec"], data.store.spec)
         if self.trainer.state.fn == "fit":
             self.data.check_same_split(saved["identity"])
             self._resumed_at = (checkpoint["global_step"], saved.get("total_steps", 0))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionrnn.video.errors import VideoShorter
-from actionrnn.video.reader import FrameReader, open_video
+from actionrnn.video.reader import FrameReader, Shape, as_decoded, open_video
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
@@ -53,16 +53,25 @@ def read_clip(
         VideoError: if not a single frame can be read.
     """
     with open_video(path, reader, start_seconds, end_seconds) as video:
-        frames, notes = read_chosen(video, lambda: _needed(_views(video, sampling)))
+        # Each as it comes, (S, 3, size, size), so that no more of a long video is held.
+        frames_NSCHW, notes = read_chosen(
+            video,
+            lambda: _needed(_views(video, sampling)),
+            lambda frame: transform(frame[None])[:, 0].numpy(),
+        )
         views = _views(video, sampling)
-        pictures = transform(frames)
+        pictures = torch.from_numpy(frames_NSCHW).transpose(0, 1)
         times = video.timestamps_seconds
         if left := sampling.unseen_seconds(times):
             notes = (*notes, f"{LEFT_OUT} its last {left:.1f} s")
         place = {index: number for number, index in enumerate(_needed(views))}
-        stacked = [pictures[:, [place[index] for index in view]] for view in views]
+        if views == [list(place)]:
+            stacked = pictures.contiguous()  # a long video is not copied once more
+        else:
+            chosen = [pictures[:, [place[index] for index in view]] for view in views]
+            stacked = torch.cat(chosen)
         return ClipFrames(
-            torch.cat(stacked),
+            stacked,
             views,
             [[float(times[index]) for index in view] for view in views],
             f"{video.name} {video.version}",
@@ -71,7 +80,7 @@ def read_clip(
 
 
 def read_chosen(
-    video: FrameReader, choose: Callable[[], Sequence[int]]
+    video: FrameReader, choose: Callable[[], Sequence[int]], shape: Shape = as_decoded
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """The frames that `choose` asks for, and what was odd.
 
@@ -81,11 +90,11 @@ def read_chosen(
         VideoError: if not a single frame can be read.
     """
     try:
-        return video.read(choose()), ()
+        return video.read(choose(), shape), ()
     except VideoShorter as shorter:
         if not shorter.num_frames:
             raise
-        return video.read(choose()), (shorter.reason,)
+        return video.read(choose(), shape), (shorter.reason,)
 
 
 def _views(video: FrameReader, sampling: Sampling) -> list[list[int]]:

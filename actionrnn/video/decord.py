@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from actionrnn.video.complaints import complaints
 from actionrnn.video.errors import DecoderRefused
 from actionrnn.video.index import IndexedReader
+from actionrnn.video.reader import Shape, as_decoded
+from actionrnn.video.room import Gathered
 
 
 class DecordReader(IndexedReader):
@@ -58,27 +60,28 @@ class DecordReader(IndexedReader):
             reason = f"decord counts {len(self._video)} frames where {found.num_frames} are"
             raise DecoderRefused(path, reason)
 
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def read(self, indices: Sequence[int], shape: Shape = as_decoded) -> NDArray[np.uint8]:
         """See FrameReader."""
-        wanted = self._numbers(indices)
+        numbers = self._numbers(indices)
         try:
             with complaints() as heard:
-                found = self._decode(wanted)
+                found = self._decode(numbers, shape)
         except Exception as error:  # decord raises bare Exceptions of its own
             raise DecoderRefused(self.path, f"decord failed: {_brief(error)}") from error
         if heard:
             raise DecoderRefused(self.path, f"decord finds damage: {heard[0]}")
-        return self._in_order(found, indices)
+        return found.in_order(numbers)
 
-    def _decode(self, wanted: set[int]) -> dict[int, NDArray[np.uint8]]:
+    def _decode(self, numbers: list[int], shape: Shape) -> Gathered:
         self._video.seek(0)  # the start is the one place it finds; frees memory too (#157)
-        found = {}
-        for number in range(max(wanted) + 1):
+        found = Gathered(set(numbers))
+        for number in range(max(numbers) + 1):
             frame = self._video.next()
-            if number in wanted:
-                found[number] = frame.asnumpy()
-                if found[number].shape[2] != 3:  # it takes the padding of narrow rows for pixels
-                    raise ValueError(f"{found[number].shape[2]} colour channels")
+            if number in found:
+                pixels = frame.asnumpy()
+                if pixels.shape[2] != 3:  # it takes the padding of narrow rows for pixels
+                    raise ValueError(f"{pixels.shape[2]} colour channels")
+                found.add(number, shape(pixels))
         return found
 
     def close(self) -> None:

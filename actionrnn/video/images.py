@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from actionrnn.video.errors import VideoNotFound, VideoUnreadable
 from actionrnn.video.formats import pictures_in
 from actionrnn.video.index import check_indices, part
-from actionrnn.video.reader import Closes
+from actionrnn.video.reader import Closes, Shape, as_decoded
 
 # Pictures carry no times. Jester and Something-Something v1 were cut at 12 a second.
 DEFAULT_FPS = 12.0
@@ -51,13 +51,16 @@ class ImageFolderReader(Closes):
         left_out = tuple(f"{file.name} is no frame: it has no number" for file in strays[:3])
         self.warnings: tuple[str, ...] = missing + left_out
 
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def read(self, indices: Sequence[int], shape: Shape = as_decoded) -> NDArray[np.uint8]:
         """See FrameReader."""
         check_indices(indices, self.num_frames)
-        frames = {index: self._picture(self._files[index]) for index in sorted(set(indices))}
-        shapes = {frame.shape for frame in frames.values()}
-        if len(shapes) > 1:
-            raise VideoUnreadable(self.path, f"its pictures differ in size: {sorted(shapes)}")
+        sizes, frames = set(), {}
+        for index in sorted(set(indices)):
+            picture = self._picture(self._files[index])
+            sizes.add(picture.shape)
+            frames[index] = shape(picture)
+        if len(sizes) > 1:
+            raise VideoUnreadable(self.path, f"its pictures differ in size: {sorted(sizes)}")
         return np.stack([frames[index] for index in indices])
 
     def _picture(self, file: Path) -> NDArray[np.uint8]:

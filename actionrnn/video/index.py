@@ -1,6 +1,6 @@
 """The frames of a file by number and time: from its packets, or decoded where those do not tell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -228,16 +228,10 @@ class IndexedReader(Closes):
         self.timestamps_seconds = timestamps_seconds[chosen]
         self.num_frames = len(self.timestamps_seconds)
 
-    def _numbers(self, indices: Sequence[int]) -> set[int]:
+    def _numbers(self, indices: Sequence[int]) -> list[int]:
         """Numbers in the file of the frames asked for."""
         check_indices(indices, self.num_frames)
-        return {index + self.first for index in indices}
-
-    def _in_order(
-        self, frames: Mapping[int, NDArray[np.uint8]], indices: Sequence[int]
-    ) -> NDArray[np.uint8]:
-        """Frames by their numbers in the file, as they were asked for."""
-        return np.stack([frames[index + self.first] for index in indices])
+        return [index + self.first for index in indices]
 
 
 def check_indices(indices: Sequence[int], num_frames: int) -> None:

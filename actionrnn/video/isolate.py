@@ -8,6 +8,7 @@ beside them as they are.
 import errno
 import faulthandler
 import io
+import mmap
 import os
 import pickle
 import signal
@@ -27,6 +28,7 @@ from actionrnn.memory import keep_freed_memory
 from actionrnn.video.decode import ClipFrames, read_clip
 from actionrnn.video.errors import VideoError, VideoNotFound, VideoUnreadable
 from actionrnn.video.reader import Closes
+from actionrnn.video.room import room
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
@@ -202,8 +204,8 @@ def receive(pipe: IO[bytes]) -> Any:
     return pickle.loads(pickled, buffers=buffers)
 
 
-def _exactly(pipe: IO[bytes], count: int) -> bytearray:
-    content = bytearray(count)
+def _exactly(pipe: IO[bytes], count: int) -> bytearray | mmap.mmap:
+    content = room(count)
     if cast(io.BufferedReader, pipe).readinto(content) < count:
         raise EOFError
     return content

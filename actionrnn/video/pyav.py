@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from actionrnn.video.errors import VideoShorter, VideoUnreadable
 from actionrnn.video.index import IndexedReader, shorter, times_of
 from actionrnn.video.orientation import orientation_of, upright
+from actionrnn.video.reader import Shape, as_decoded
+from actionrnn.video.room import Gathered
 from actionrnn.video.sequential import decoded_frames
 
 Size = tuple[int, int]  # width and height in pixels
@@ -46,32 +48,32 @@ class PyAVReader(IndexedReader):
         super().__init__(path, start_seconds, end_seconds)
         self._pixels_of = UprightPixels()
 
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def read(self, indices: Sequence[int], shape: Shape = as_decoded) -> NDArray[np.uint8]:
         """See FrameReader."""
-        wanted = self._numbers(indices)
-        found: dict[int, NDArray[np.uint8]] = {}
+        numbers = self._numbers(indices)
+        found = Gathered(set(numbers))
         stamps: list[int | None] = []
         num_damaged = 0
         unit_seconds = 1.0
         sizes: list[Size] = []
-        passed = itertools.islice(decoded_frames(self.path), max(wanted) + 1)
+        passed = itertools.islice(decoded_frames(self.path), max(numbers) + 1)
         for number, frame in enumerate(passed):
             stamps.append(frame.pts)
             unit_seconds = float(frame.time_base or 1)
             num_damaged += bool(frame.is_corrupt)
             if (frame.width, frame.height) not in sizes:
                 sizes.append((frame.width, frame.height))
-            if number in wanted:
-                found[number] = self._upright(frame, number, sizes[0])
+            if number in found:
+                found.add(number, shape(self._upright(frame, number, sizes[0])))
         self.warnings = self._index.warnings + _oddities(num_damaged, len(stamps), sizes)
         if not stamps:
             raise VideoUnreadable(self.path, "not one frame can be decoded")
-        if len(found) < len(wanted):
+        if not found.is_whole:
             promised = self.num_frames
             self._choose(times_of(stamps, unit_seconds, self.fps))
             reason = shorter(promised, self.num_frames)
             raise VideoShorter(self.path, reason, self.num_frames)
-        return self._in_order(found, indices)
+        return found.in_order(numbers)
 
     def _upright(self, frame: av.VideoFrame, number: int, size: Size) -> NDArray[np.uint8]:
         try:

@@ -4,7 +4,7 @@ import importlib.metadata
 import importlib.util
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from actionrnn.video.errors import DecoderRefused
 
+# What becomes of a frame uint8 (H, W, 3) as soon as it is decoded.
+Shape = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 ReaderName = Literal["auto", "decord", "pyav", "torchcodec"]
+
+
+def as_decoded(frame_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frame itself."""
+    return frame_HWC
 
 
 class Closes(ABC):
@@ -50,8 +57,10 @@ class FrameReader(Protocol):
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the file, in words."""
 
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def read(self, indices: Sequence[int], shape: Shape = as_decoded) -> NDArray[np.uint8]:
         """Frames in the order asked, repeats allowed, uint8 RGB (N, H, W, 3), upright.
+
+        With `shape` what it makes of each: a long video then needs no memory for its large frames.
 
         Raises:
             VideoShorter: if fewer frames can be decoded than `num_frames`, which is then, with
@@ -169,11 +178,11 @@ class FallbackReader(Closes):
         """See FrameReader."""
         self._reader.close()
 
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def read(self, indices: Sequence[int], shape: Shape = as_decoded) -> NDArray[np.uint8]:
         """See FrameReader."""
         try:
-            return self._reader.read(indices)
+            return self._reader.read(indices, shape)
         except DecoderRefused as error:
             self._reader.close()
             self._fall_back(error)
-            return self._reader.read(indices)
+            return self._reader.read(indices, shape)

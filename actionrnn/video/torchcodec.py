@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from actionrnn.video.errors import DecoderRefused
 from actionrnn.video.index import IndexedReader
+from actionrnn.video.reader import Shape, as_decoded
+from actionrnn.video.room import Gathered
 
 try:
     VideoDecoder = importlib.import_module("torchcodec.decoders").VideoDecoder
@@ -56,23 +58,23 @@ class TorchCodecReader(IndexedReader):
         except (RuntimeError, ValueError) as error:
             raise self._refused("cannot open it", error) from error
 
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def read(self, indices: Sequence[int], shape: Shape = as_decoded) -> NDArray[np.uint8]:
         """See FrameReader."""
-        wanted = self._numbers(indices)
+        numbers = self._numbers(indices)
         self._decoder = self._at_the_start()
-        found: dict[int, NDArray[np.uint8]] = {}
+        found = Gathered(set(numbers))
         shapes = set()
         try:
-            for number in range(max(wanted) + 1):
+            for number in range(max(numbers) + 1):
                 pixels = get_next_frame(self._decoder._decoder)[0]
                 shapes.add(tuple(pixels.shape))
-                if number in wanted:
-                    found[number] = pixels.numpy()
+                if len(shapes) > 1:
+                    raise ValueError("it does not scale pictures that change size")
+                if number in found:
+                    found.add(number, shape(pixels.numpy()))
         except (RuntimeError, ValueError, IndexError) as error:
             raise self._refused("failed", error) from error
-        if len(shapes) > 1:
-            raise DecoderRefused(self.path, "torchcodec does not scale pictures that change size")
-        return self._in_order(found, indices)
+        return found.in_order(numbers)
 
     def _refused(self, what: str, error: Exception) -> DecoderRefused:
         return DecoderRefused(self.path, f"torchcodec {what}: {str(error).splitlines()[-1][:120]}")

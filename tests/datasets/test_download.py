@@ -333,7 +333,7 @@ def test_every_dataset_without_a_source_says_what_to_do(
     assert main(["prepare", name, "--root", str(tmp_path / "root")]) == 0
     said = capsys.readouterr().out
     assert f"actionrnn prepare {name} --source" in said
-    if name not in ("folder", "csv"):
+    if name not in ("folder", "csv", "segments"):
         for word in ("https://", "licence", "size", "holds"):
             assert word in said
     assert not (tmp_path / "root").exists()

@@ -21,7 +21,12 @@ from actionrnn.datasets.synthetic.actions import (
     draw_background,
 )
 from actionrnn.datasets.synthetic.prepare import CLASS_NAMES, prepare
-from actionrnn.datasets.synthetic.takes import Difficulty, draw_take, render_pair
+from actionrnn.datasets.synthetic.takes import (
+    FRAMES_PER_SECOND,
+    Difficulty,
+    draw_take,
+    render_pair,
+)
 from actionrnn.video.reader import open_video
 from actionrnn.video.sampling import sample_uniform
 
@@ -302,3 +307,22 @@ def test_split_sizes_at_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert table["split1"].value_counts().to_dict() == {"train": 200, "test": 80, "val": 40}
     train = table[table["split1"] == "train"]
     assert set(train["background"]) == set(BACKGROUNDS)
+
+
+def test_a_stream_says_when_what_is_shown(tmp_path: Path) -> None:
+    manifest = prepare(None, tmp_path, variant="stream", difficulty="easy", **TINY)
+    assert manifest.class_names == ["background", *CLASS_NAMES]
+    assert manifest.table["group"].is_unique, "a group is a recording"
+    assert manifest.timelines is not None
+    assert set(manifest.timelines["label"].value_counts()) == {TINY["num_clips"] // 10}
+    for row, video_id in enumerate(manifest.table["video_id"]):
+        frames = frames_of(manifest, row).astype(float)
+        assert len(frames) == int(manifest.table["num_frames"][row])
+        segments = manifest.segments(video_id)
+        for start, end in segments[["start_seconds", "end_seconds"]].to_numpy():
+            first, behind = start * FRAMES_PER_SECOND, end * FRAMES_PER_SECOND
+            assert first == pytest.approx(round(first), abs=1e-4), "times are those of frames"
+            before, after = frames[round(first) - 1], frames[round(behind)]
+            for shown in (frames[round(first)], frames[round(behind) - 1]):
+                empty = np.abs(before - after).mean()
+                assert np.abs(shown - before).mean() > 2 * empty, "the scene is empty elsewhere"

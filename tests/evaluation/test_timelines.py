@@ -12,9 +12,11 @@ from actionrnn.evaluation.segments import Segment, overlap
 from actionrnn.evaluation.timelines import (
     Alarm,
     detection_map,
+    detection_maps,
     edit_score,
     false_alarms_per_hour,
     frame_average_precisions,
+    grouped_frame_precisions,
     onset_latencies,
     segment_f1,
 )
@@ -199,3 +201,46 @@ def test_onsets_and_false_alarms() -> None:
     assert false_alarms_per_hour(alarms, truth, lengths, tolerance_seconds=2) == 2
     with pytest.raises(ValueError, match="no time"):
         false_alarms_per_hour([[]], [[]], [0.0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_calibrated_ap_is_that_of_its_definition(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    present = rng.random(300) < 0.1
+    scores = (rng.random(300) + present).round(1)
+    ratio = (~present).sum() / present.sum()
+    precisions = []
+    for score in scores[present]:
+        hits = int((present & (scores >= score)).sum())
+        false = int((~present & (scores >= score)).sum())
+        precisions.append(hits / (hits + false / ratio))
+    found = frame_average_precisions(scores[:, None], present[:, None], calibrated=True)
+    assert found == pytest.approx(np.mean(precisions))
+    # As if the class were in half of the frames: noise has 0.5, however rare it is.
+    noise = frame_average_precisions(np.zeros((300, 1)), present[:, None], calibrated=True)
+    assert noise == pytest.approx(0.5)
+
+
+def repeated(recordings: list[list[Segment]], times: list[int]) -> list[list[Segment]]:
+    return [each for each, count in zip(recordings, times, strict=True) for _ in range(count)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_count_recordings_again(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    times = [2, 0, 1, 3]
+    group = rng.integers(0, 4, 200)
+    present = rng.random((200, 3)) < 0.3
+    scores = (rng.random((200, 3)) + present).round(1)
+    again = np.repeat(np.arange(200), np.array(times)[group])
+    for calibrated in (False, True):
+        weighted = grouped_frame_precisions(
+            scores, present, group, np.array([times], float), calibrated
+        )
+        expected = frame_average_precisions(scores[again], present[again], calibrated)
+        assert weighted[0] == pytest.approx(expected)
+    found, truth = several(seed)
+    (weighted_map,) = detection_maps(found, truth, 0.3, np.array([times], float))
+    # Equal scores of a repeated recording come one after another in both.
+    expected_map = detection_map(repeated(found, times), repeated(truth, times), 0.3)
+    assert weighted_map == pytest.approx(expected_map)

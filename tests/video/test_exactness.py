@@ -200,3 +200,11 @@ def test_narrow_pictures_are_read_where_decord_invents_channels(tmp_path: Path) 
         open_video(path, "decord").read([0])
     frames = open_true(path, "auto").read(range(4))
     assert frames.shape == (4, 32, 48, 3)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_frames_are_shaped_as_they_come(reader: str, videos: dict[str, Path]) -> None:
+    with open_true(next(iter(videos.values())), reader) as video:
+        indices = [3, 0, 3]
+        small = video.read(indices, lambda frame: frame[:2, ::2])
+        assert np.array_equal(small, video.read(indices)[:, :2, ::2])

@@ -34,6 +34,7 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.manifest_table import MANIFEST_NAME
 from actionrnn.datasets.prepare_report import Report, class_table
 from actionrnn.datasets.synthetic.actions import BACKGROUNDS, PAIRS
+from actionrnn.datasets.synthetic.stream import BACKGROUND, Stream
 from actionrnn.datasets.synthetic.takes import (
     FRAMES_PER_SECOND,
     Difficulty,
@@ -42,11 +43,12 @@ from actionrnn.datasets.synthetic.takes import (
     render_pair,
     reverse_span,
 )
+from actionrnn.datasets.timelines import COLUMNS, longest_label
 from actionrnn.files import publish_json
 from actionrnn.progress import tell
 from actionrnn.video.writer import write_video
 
-Variant = Literal["standard", "shortcut", "decisive"]
+Variant = Literal["standard", "shortcut", "decisive", "stream"]
 
 CLASS_NAMES = [name for pair in PAIRS for name in (pair.rising, pair.falling)]
 SETTINGS_NAME = "synthetic.json"
@@ -89,8 +91,8 @@ class _Settings:
     size: int
     min_frames: int
     max_frames: int
-    difficulty: str
-    variant: str
+    difficulty: Difficulty
+    variant: Variant
     seed: int
     val: float
     test: float
@@ -116,6 +118,25 @@ class _Settings:
                 raise ValueError(f"unknown {name} {value!r}; one of {', '.join(get_args(choices))}")
         if self.seed < 0:
             raise ValueError(f"seed {self.seed} is negative")
+
+    @property
+    def num_groups(self) -> int:
+        """Performers in scenes; each has two takes or more, where there are enough."""
+        return max(3, self.num_clips // len(CLASS_NAMES) // 2)
+
+    @property
+    def groups(self) -> list[int]:
+        """The group of every take."""
+        return [take % self.num_groups for take in range(self.num_clips // len(CLASS_NAMES))]
+
+    def take(self, index: int) -> Take:
+        """Draw one."""
+        return draw_take(
+            index, self.groups[index], size=self.size,
+            num_frames=(self.min_frames, self.max_frames), difficulty=self.difficulty,
+            decisive=self.variant in ("decisive", "stream"),
+            seed=self.seed,
+        )  # fmt: skip
 
 
 def prepare(
@@ -149,7 +170,9 @@ def prepare(
         variant: `shortcut`: in train and val every class has its own background, in test a
             take's background is the same for all classes. `decisive`: only the frames of a span
             show the action, in columns `decisive_start` and `decisive_end` (half-open); all
-            other frames are the same in every class.
+            other frames are the same in every class. `stream`: the clips of each group, made as
+            for `decisive`, are one recording with pauses, and `timelines.csv` says when what
+            happens (see `synthetic.stream`).
         seed: of everything.
         val: fraction of the groups to validate on.
         test: fraction of the groups to test on.
@@ -158,7 +181,7 @@ def prepare(
     Returns:
         The manifest, with extra columns `take` (clips that share every nuisance), `pair`,
         `background`, `speed` (pose range per second), `phase` (fraction of the span before the
-        movement), `zoom`, `mirror`, `num_frames`.
+        movement), `zoom`, `mirror`, `num_frames`; of streams `background` and `num_frames` alone.
 
     Raises:
         ValueError: for a setting out of range.
@@ -170,26 +193,33 @@ def prepare(
         num_clips, size, min_frames, max_frames, difficulty, variant, seed, val, test
     )
     root = Path(root)
-    num_takes = num_clips // len(CLASS_NAMES)
-    num_groups = max(3, num_takes // 2)
-    splits = _split_of_groups(num_groups, val, test)
+    splits = _split_of_groups(settings.num_groups, val, test)
     if _is_there(root, settings, overwrite):
         manifest = Manifest.load(root)
         if all(path.is_file() for path in manifest.video_paths()):
             return manifest
 
+    build = _streams if variant == "stream" else _takes
+    manifest = with_content(build(root, settings, splits))
+    manifest.check_split("split1")
+    manifest.save()
+    publish_json(root / SETTINGS_NAME, asdict(settings))
+    Report(f"rendered: {variant}, {difficulty}, seed {seed}").write(root, manifest)
+    tell(class_table(manifest))
+    return manifest
+
+
+def _takes(root: Path, settings: _Settings, splits: list[str]) -> Manifest:
+    """Film every take in all classes, a file each."""
     for name in CLASS_NAMES:
         (root / "videos" / name).mkdir(parents=True, exist_ok=True)
     rows = []
-    for index in range(num_takes):
-        group = index % num_groups
-        take = draw_take(
-            index, group, size=size, num_frames=(min_frames, max_frames),
-            difficulty=difficulty, decisive=variant == "decisive", seed=seed,
-        )  # fmt: skip
-        test_background = int(np.random.default_rng([seed, 2, index]).integers(len(BACKGROUNDS)))
+    for index, group in enumerate(settings.groups):
+        take = settings.take(index)
+        rng = np.random.default_rng([settings.seed, 2, index])
+        test_background = int(rng.integers(len(BACKGROUNDS)))
         for label, background, frames in _clips(
-            take, splits[group], variant, size, test_background
+            take, splits[group], settings.variant, settings.size, test_background
         ):
             video_id = f"{label}_g{group:02d}_t{index:03d}"
             path = f"videos/{label}/{video_id}.mp4"
@@ -209,16 +239,33 @@ def prepare(
                 "mirror": str(int(take.mirror)),
                 "num_frames": str(len(frames)),
             }
-            if variant == "decisive":
+            if settings.variant == "decisive":
                 row |= {"decisive_start": str(take.span[0]), "decisive_end": str(take.span[1])}
             rows.append(row)
-    manifest = with_content(Manifest(root, pd.DataFrame(rows), list(CLASS_NAMES)))
-    manifest.check_split("split1")
-    manifest.save()
-    publish_json(root / SETTINGS_NAME, asdict(settings))
-    Report(f"rendered: {variant}, {difficulty}, seed {seed}").write(root, manifest)
-    tell(class_table(manifest))
-    return manifest
+    return Manifest(root, pd.DataFrame(rows), list(CLASS_NAMES))
+
+
+def _streams(root: Path, settings: _Settings, splits: list[str]) -> Manifest:
+    """Film every group's takes in all classes, one after another in one file."""
+    (root / "videos").mkdir(parents=True, exist_ok=True)
+    rows, segments = [], []
+    for group, split in enumerate(splits):
+        takes = [settings.take(index) for index, of in enumerate(settings.groups) if of == group]
+        stream = Stream(takes, settings.size, settings.seed)
+        video_id = f"g{group:02d}"
+        path = f"videos/{video_id}.mp4"
+        write_video(root / path, stream.frames(), FRAMES_PER_SECOND, options=_CODEC_OPTIONS)
+        mine = [
+            (video_id, shot.label, round(shot.start_seconds, 6), round(shot.end_seconds, 6))
+            for shot in stream.shots
+        ]
+        segments += mine
+        row = {"video_id": video_id, "path": path, "group": video_id, "split1": split}
+        row |= {"background": takes[0].background, "num_frames": str(stream.num_frames)}
+        row["label"] = longest_label(pd.DataFrame(mine, columns=list(COLUMNS)), BACKGROUND)
+        rows.append(row)
+    timelines = pd.DataFrame(segments, columns=list(COLUMNS))
+    return Manifest(root, pd.DataFrame(rows), [BACKGROUND, *CLASS_NAMES], timelines)
 
 
 def _is_there(root: Path, settings: _Settings, overwrite: bool) -> bool:
