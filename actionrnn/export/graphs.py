@@ -16,7 +16,6 @@ from actionrnn.models.tokens import TokenFrames
 from actionrnn.training.recognizer import ActionRecognizer, clip_logits
 
 Inputs = Literal["frames", "pictures", "features"]
-NOT_YET_EQUAL = ("attend_recur",)
 # Sizes of the examples that graphs are traced with; all of them but D, S and V may then vary.
 _CLIPS, _FRAMES, _HEIGHT, _WIDTH = 3, 5, 90, 120
 
@@ -255,20 +254,6 @@ def why_no_step(head: Head) -> str:
     if head.config.looks_ahead:
         return "inputs that look ahead need frames that are not there yet"
     return ""
-
-
-def require_exportable(head: Head) -> None:
-    """Refuse a head whose graph was not shown to be the model.
-
-    Raises:
-        ActionRNNError: saying why.
-    """
-    if head.config.head in NOT_YET_EQUAL:
-        raise ActionRNNError(
-            f"a {head.config.head} head cannot be exported: its graph has not been shown to be the "
-            f"model in ONNX Runtime and OpenVINO; export recur_attend, conv_gru, a recurrent head, "
-            f"or a control"
-        )
 
 
 def _example(
