@@ -108,6 +108,12 @@ def tiny_fit(tiny_data: Path, tiny_features: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def tiny_control_fit(tiny_fit: list[str]) -> list[str]:
+    """The same without the sizes that controls have not: add `--model.head`."""
+    return [word for word in tiny_fit if not word.startswith("--model.hidden_size")]
+
+
+@pytest.fixture(scope="session")
 def tiny_run(tiny_fit: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folder of an LSTM trained and tested on the tiny dataset."""
     from actionrnn.cli import main

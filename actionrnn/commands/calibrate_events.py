@@ -1,6 +1,7 @@
 """`actionrnn calibrate --events ...`: thresholds of events for a rate of false alarms."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from actionrnn.commands.watch_settings import (
     data_of,
     given_settings,
     predictor_of,
+    usual_settings,
 )
 from actionrnn.errors import UsageError, usage_errors
 from actionrnn.evaluation.records import save_record, to_plain
 from actionrnn.files import sha256_of_file
-from actionrnn.live.events import EventRules
 from actionrnn.live.fitted import (
     EVENTS_NAME,
     Achieved,
@@ -25,7 +26,7 @@ from actionrnn.live.fitted import (
     read_streams,
 )
 from actionrnn.live.thresholds import Recording
-from actionrnn.live.timeline import WatchSettings, timeline_of
+from actionrnn.live.timeline import timeline_of
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.report.screen import Cell, Screen, TableView, number
@@ -37,11 +38,12 @@ def main(arguments: list[str]) -> int:
     """Watch the recordings, fit, write, and say what is achieved."""
     options = _parse(arguments)
     quiet_libraries()
+    usual = usual_settings(options)
     try:
-        rules = base_rules(options, EventRules())
+        rules = base_rules(options, usual.rules)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    settings = given_settings(options, WatchSettings(rules=rules))
+    settings = given_settings(options, replace(usual, rules=rules))
     predictor = predictor_of(options)
     names = predictor.class_names
     rules.check_classes(names)

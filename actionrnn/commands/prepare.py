@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         print(needed)  # where to get the files: what was asked for, not an error
         return 0
     features = options.get("features")
-    if not features and options.get("check_files", True):
+    if not features and options.get("check_files", True) and manifest.timelines is None:
         from actionrnn.diagnosis.shortcuts import find_shortcuts  # takes seconds to import
 
         shortcuts = find_shortcuts(manifest)

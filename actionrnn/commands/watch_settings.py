@@ -96,7 +96,7 @@ def watch_settings(options: Any) -> WatchSettings:
     usual = usual_settings(options) if fitted is None else fitted_settings(fitted)
     on, on_of = _thresholds("on", options.on)
     off, off_of = _thresholds("off", options.off)
-    rules = usual.rules if on is None else EventRules()
+    rules = (usual if on is None else _but_thresholds(usual)).rules
     try:
         rules = replace(
             base_rules(options, rules),

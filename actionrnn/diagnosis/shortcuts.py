@@ -146,6 +146,8 @@ def judge(traits: Sequence[Traits], table: pd.DataFrame, unread: dict[str, str])
     together, cues, missing = None, list[CueScore](), ""
     if num_groups < MIN_GROUPS_FOR_VERDICT:
         missing = f"{num_groups} groups only, and {MIN_GROUPS_FOR_VERDICT} are needed"
+    elif table["label"].nunique() < 2:
+        missing = "all clips are of one class"
     else:
         try:
             fold_N = _folds(table)

@@ -358,7 +358,7 @@ class ActionDataModule(pl.LightningDataModule):
             if subset == "val" and self.val_as_train:
                 raise DataRejected(
                     f"{self.root}: this model was trained on the validation clips too (refit), so "
-                    f"there are none; figures on them are those of fit.json, from before"
+                    f"there are none; the run that was not lies in its folder: RUN/choosing"
                 )
             carve = ", or carve some from train with --data.val_from_train 0.2"
             raise DataRejected(

@@ -40,6 +40,9 @@ DEFAULTS = {
     "early_stopping.check_on_train_epoch_end": False,
 }
 """Where this project differs from Lightning."""
+LIMITS = {f"limit_{part}_batches" for part in ("train", "val", "test", "predict")}
+"""Declared here, for typing keeps one order of a union for a process: where another library has
+said "float or int" first, Lightning's "int or float" would read 1 as all batches."""
 
 
 @cache
@@ -85,7 +88,16 @@ def run_parser() -> LightningArgumentParser:
     parser.add_argument(
         "--run.overwrite", type=bool, default=False, help="replace the run in run.folder"
     )
-    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_class_arguments(
+        Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True, skip=LIMITS
+    )
+    for name in sorted(LIMITS):
+        parser.add_argument(
+            f"--trainer.{name}",
+            type=int | float | None,
+            default=None,
+            help="how many, or which share, of the batches (1 is one, 1.0 is all)",
+        )
     parser.add_lightning_class_args(ActionRecognizer, "model")
     parser.add_lightning_class_args(ActionDataModule, "data")
     parser.add_class_arguments(FeatureSettings, "features")

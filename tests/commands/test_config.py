@@ -1,5 +1,7 @@
 """Several config files and flags become one config, whatever their order."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,16 @@ def test_broken_yaml_is_named(tmp_path: Path) -> None:
 def test_a_file_option_without_a_file_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="--data needs a YAML file"):
         split_arguments(["--data", "--model.cell", "gru"])
+
+
+def test_one_batch_is_not_all_batches_whatever_was_imported_first() -> None:
+    """In a process where "float or int" was said first, typing makes it that everywhere."""
+    code = (
+        "from typing import Optional, Union; Optional[Union[float, int]]\n"
+        "from actionrnn.training.settings import LIMITS, parsed\n"
+        "for name in LIMITS:\n"
+        "    for value in ('1', '1.0'):\n"
+        "        print(parsed({}, [f'--trainer.{name}={value}']).trainer[name])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["1", "1.0"] * 4

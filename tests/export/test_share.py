@@ -156,9 +156,12 @@ def test_a_backbone_known_by_a_file_goes_along(
     assert actionrnn.load(str(moved)).predict(video_of(tiny_data)) == wanted
 
 
-def test_a_run_folder_is_not_a_shared_one(tiny_run: Path, tmp_path: Path) -> None:
+def test_a_folder_of_neither_runs_nor_a_shared_model_is_refused(
+    tiny_run: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ActionRNNError, match="actionrnn share RUN FOLDER"):
-        actionrnn.load(str(tiny_run))
+        actionrnn.load(str(tmp_path))
+    assert actionrnn.load(str(tiny_run)).class_names
     with pytest.raises(ActionRNNError, match="is there already"):
         share(tiny_run, tmp_path)
 

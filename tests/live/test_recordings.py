@@ -3,11 +3,11 @@
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from jsonargparse import Namespace
 
 from actionrnn.cli import main
 from actionrnn.commands.watch_settings import watch_settings
@@ -72,9 +72,9 @@ def test_a_run_is_tested_by_its_timelines(stream_run: Path, stream_data: Path) -
 
 def test_timeline_and_test_give_the_same_scores(stream_run: Path, stream_data: Path) -> None:
     ckpt_path = str(stream_run / "checkpoints" / "best.ckpt")
-    options = SimpleNamespace(
-        ckpt_path=ckpt_path, background=[], on=["0.6"], off=[], min_seconds=0.5, cooldown=0.0,
-        history="restart", history_seconds=None, fps=None,
+    options = Namespace(
+        ckpt_path=ckpt_path, background=None, on=["0.6"], off=[], min_seconds=None, cooldown=None,
+        history=None, history_seconds=None, fps=None, events=None,
     )  # fmt: skip
     settings = watch_settings(options)
     assert settings.history_seconds == pytest.approx(16 / 6)
@@ -91,9 +91,14 @@ def test_timeline_and_test_give_the_same_scores(stream_run: Path, stream_data: P
 def test_the_last_step_of_windows_can_be_learned_from(
     stream_fit: list[str], tmp_path: Path, head: str
 ) -> None:
-    words = ["--model.head=mean_pool"] if head == "mean_pool" else []
+    words = stream_fit
+    if head == "mean_pool":
+        words = [
+            word for word in stream_fit if not word.startswith(("--model.hidden", "--model.cell"))
+        ]
+        words = [*words, "--model.head=mean_pool"]
     folder = tmp_path / "run"
-    fit = [*stream_fit, *words, "--model.loss=last_step", f"--run.folder={folder}"]
+    fit = [*words, "--model.loss=last_step", f"--run.folder={folder}"]
     assert main([*fit, "--data.test_stride=1", "--model.class_weights=balanced"]) == 0
     assert main(["validate", "--ckpt_path", str(folder)]) == 0
 

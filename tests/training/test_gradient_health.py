@@ -38,9 +38,9 @@ def test_a_run_logs_it_and_stays_the_same_bit_for_bit(
 
 
 def test_a_head_without_recurrence_logs_the_whole_gradient_alone(
-    tiny_run: Path, tiny_fit: list[str], tmp_path: Path
+    tiny_run: Path, tiny_control_fit: list[str], tmp_path: Path
 ) -> None:
-    words = [*tiny_fit, "--model.head=mean_pool", f"--trainer.callbacks+={HEALTH}"]
+    words = [*tiny_control_fit, "--model.head=mean_pool", f"--trainer.callbacks+={HEALTH}"]
     words += ["--trainer.callbacks.every_n_epochs=3", f"--run.folder={tmp_path}"]
     assert main(words) == 0
     header, *rows = (tmp_path / "metrics.csv").read_text().splitlines()

@@ -37,13 +37,13 @@ def test_a_feature_that_is_no_number_stops_the_run_and_names_the_clip(
     step: str,
     subset: str,
     tiny_run: Path,
-    tiny_fit: list[str],
+    tiny_control_fit: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     poison(monkeypatch, step, value, epoch=1)
-    assert main([*tiny_fit, f"--run.folder={tmp_path}", "--model.head=single_frame"]) == 1
+    assert main([*tiny_control_fit, f"--run.folder={tmp_path}", "--model.head=single_frame"]) == 1
     error = capsys.readouterr().err
     assert "features that are not finite at step" in error
     assert "learning rate" in error
@@ -56,13 +56,13 @@ def test_a_feature_that_is_no_number_stops_the_run_and_names_the_clip(
 
 def test_a_loss_that_is_no_number_names_step_clips_and_rate(
     tiny_run: Path,
-    tiny_fit: list[str],
+    tiny_control_fit: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     poison(monkeypatch, "training_step", 3e38, epoch=1)  # a number, but too large to add up
-    words = [*tiny_fit, f"--run.folder={tmp_path}", "--model.head=single_frame"]
+    words = [*tiny_control_fit, f"--run.folder={tmp_path}", "--model.head=single_frame"]
     assert main([*words, "--model.input_norm=none", "--features.sampling.num_frames=1"]) == 1
     error = capsys.readouterr().err
     assert "the loss became " in error
