@@ -47,7 +47,8 @@ def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[It
         yield item
         seconds = time.monotonic() - started
         if number % step == 0 and seconds > _QUIET_SECONDS:
-            tell(f"{what}: {number}{of_all}, {number / seconds:.0f} per second")
+            rate = number / seconds
+            tell(f"{what}: {number}{of_all}, {rate:.{0 if rate >= 10 else 1}f} per second")
 
 
 def byte_progress(
