@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from actionrnn.commands.config import compose, option_value, settings_with_data
+from actionrnn.commands.config import settings_with_data
 from actionrnn.commands.fold_settings import FoldChoice, choose
 from actionrnn.commands.search_space import read_space
 from actionrnn.commands.split_columns import split_columns
@@ -35,8 +35,7 @@ def main(arguments: list[str]) -> int:
     """Everything `fit` takes; one run folder per split column below one folder."""
     options, words = _parser().parse_known_args(arguments)
     settings = settings_with_data(words)
-    config, rest = compose(words)
-    if "refit" not in config and option_value("--refit", rest) is None:
+    if settings.refit is None:
         settings = changed(settings, {"refit": True})
     seeds_of(settings)
     columns = split_columns(settings)

@@ -120,8 +120,14 @@ class Manifest:
         return manifest
 
     def with_table(self, table: pd.DataFrame) -> "Manifest":
-        """The same with another table, which is checked."""
-        return Manifest(self.root, table, self.class_names, self.timelines)
+        """The same with another table, which is checked, of these clips or some of them."""
+        return Manifest(self.root, table, self.class_names, self._timelines_of(table))
+
+    def _timelines_of(self, table: pd.DataFrame) -> pd.DataFrame | None:
+        """The segments of the clips of a table."""
+        if self.timelines is None:
+            return None
+        return self.timelines[self.timelines["video_id"].isin(set(table["video_id"]))]
 
     def save(self, root: str | Path | None = None) -> Path:
         """Write the files into `root` (default: the manifest's own); returns the csv's path.
@@ -157,9 +163,7 @@ class Manifest:
             raise ManifestError(f"unknown split {name!r}; one of {', '.join(SPLIT_NAMES)}")
         rows = (self._split_values(column) == name).to_numpy()
         table = self.table.loc[rows].reset_index(drop=True)
-        timelines = self.timelines
-        if timelines is not None:
-            timelines = timelines[timelines["video_id"].isin(set(table["video_id"]))]
+        timelines = self._timelines_of(table)
         return self._checked(self.root, table, list(self.class_names), timelines)
 
     def segments(self, video_id: str) -> pd.DataFrame:

@@ -221,10 +221,7 @@ def inner_folds(manifest: Manifest, column: str, num_folds: int, seed: int = 0) 
     table = table.drop(columns=manifest.splits)
     for number in range(num_folds):
         table[f"split{number + 1}"] = np.where(fold == number, "val", "train")
-    timelines = manifest.timelines
-    if timelines is not None:
-        timelines = timelines[timelines["video_id"].isin(set(table["video_id"]))]
-    return Manifest(root, table, manifest.class_names, timelines)
+    return manifest.with_table(table)
 
 
 def set_aside(column: Sequence[str], groups: Sequence[str]) -> tuple[list[str], list[int]]:

@@ -1,6 +1,5 @@
 """Trained and tested: what `folds`, `compare` and `demo` do over splits, seeds and heads."""
 
-import json
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -15,16 +14,16 @@ from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.scoring import predictions_of
 from actionrnn.evaluation.summary import Summary, summarise
-from actionrnn.files import publish_json, safe_yaml, sha256_of_file
+from actionrnn.files import publish_json, sha256_of_file
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.training.checkpoint import read_checkpoint
 from actionrnn.training.data import Subset, expand_path
 from actionrnn.training.fit import fit
 from actionrnn.training.refusals import refusals
-from actionrnn.training.run import FitFigures, Fitted, folder_of
+from actionrnn.training.run import FitFigures, Fitted, folder_of, is_of
 from actionrnn.training.run_folder import holds_run, new_run_folder
-from actionrnn.training.settings import Settings, changed, recipe_of
+from actionrnn.training.settings import Settings, changed
 from actionrnn.training.trainer import Built, build, scoring_trainer
 
 FIGURES = ("accuracy", "macro_accuracy", "macro_f1", "auc")
@@ -167,19 +166,12 @@ def fit_and_test(settings: Settings, folder: Path, quiet: bool = False) -> Teste
 
 def finished(settings: Settings, folder: Path) -> Tested | None:
     """What `fit_and_test` left in a folder, if these very settings did and came to an end."""
-    files = [folder / name for name in ("metrics.json", "fit.json", "config.yaml")]
-    if not all(file.is_file() for file in files):
+    found = Fitted.load(folder)
+    if found is None or found.best is None or not (folder / "metrics.json").is_file():
         return None
-    figures = FitFigures(**json.loads(files[1].read_text()))
-    found = Fitted(folder, figures)
-    if found.best is None or _said(safe_yaml(files[2].read_text())) != _said(recipe_of(settings)):
+    if not is_of(settings, folder):
         return None
-    return Tested(folder, figures, found.best, summarise(Predictions.load(folder)))
-
-
-def _said(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe without what training adds to it."""
-    return {**recipe, "model": {**recipe["model"], "schedule_phases": None}}
+    return Tested(folder, found.figures, found.best, summarise(Predictions.load(folder)))
 
 
 def over_seeds(

@@ -324,16 +324,9 @@ def false_alarms(
     alarms: Sequence[Sequence[Alarm]], truth: Sequence[Recording], tolerance_seconds: float = 0.0
 ) -> NDArray[np.int64]:
     """Alarms of every recording that lie outside every true segment of their label, (N,)."""
-    return np.array(
-        [
-            sum(
-                not any(_reports(alarm, segment, tolerance_seconds) for segment in true)
-                for alarm in raised
-            )
-            for raised, true in zip(alarms, truth, strict=True)
-        ],
-        np.int64,
-    )
+    pairs = zip(alarms, truth, strict=True)
+    found = [count_alarms(raised, true, tolerance_seconds).num_false for raised, true in pairs]
+    return np.array(found, np.int64)
 
 
 def _reports(alarm: Alarm, segment: Segment, tolerance_seconds: float = 0.0) -> bool:

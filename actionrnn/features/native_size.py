@@ -24,7 +24,7 @@ def with_native_size(settings: FeatureSettings, manifest: Manifest) -> FeatureSe
 
     It is the one of `NATIVE_SIDES` that is nearest to the square root of the videos' usual area
     (median over the manifest), so that people are neither blown up nor shrunk away: on two real
-    sets larger and smaller pictures cost 3 to 10 points of accuracy (README, small sets).
+    sets larger and smaller pictures cost 3 to 10 points of accuracy (README, few clips).
 
     Raises:
         ActionRNNError: if no video can be opened.

@@ -13,6 +13,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.spec import FeatureSpec, is_imported
 from actionrnn.files import publish_bytes
+from actionrnn.models.config import HeadConfig
 from actionrnn.training.recognizer import (
     CHECKPOINT_FORMAT,
     CHECKPOINT_KEY,
@@ -21,6 +22,7 @@ from actionrnn.training.recognizer import (
     ActionRecognizer,
 )
 
+HEAD_OPTIONS = tuple(HeadConfig().to_dict())
 SEAL = b"actionrnn sha256 "
 _DIGITS = 64
 
@@ -216,9 +218,12 @@ def joined(checkpoints: Sequence[dict[str, Any]]) -> dict[str, Any]:
     first = checkpoints[0]
     about = first[CHECKPOINT_KEY]
     for other in checkpoints[1:]:
-        for key in ("class_names", "feature_spec", "model"):
+        for key in ("class_names", "feature_spec"):
             if other[CHECKPOINT_KEY][key] != about[key]:
                 raise ActionRNNError(f"runs of different {key} cannot be one model")
+        # How they were trained may differ: a learning rate that each searched for itself.
+        if any(other[CHECKPOINT_KEY]["model"][k] != about["model"][k] for k in HEAD_OPTIONS):
+            raise ActionRNNError("runs of different heads cannot be one model")
         ours, theirs = about["identity"], other[CHECKPOINT_KEY]["identity"]
         if ours["split_hash"] != theirs["split_hash"]:
             raise ActionRNNError("runs on different splits cannot be one model")

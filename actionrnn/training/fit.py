@@ -14,14 +14,14 @@ from pathlib import Path
 from pytorch_lightning.callbacks import Callback
 
 from actionrnn.errors import Interrupted, UsageError
-from actionrnn.files import publish_json, safe_yaml
+from actionrnn.files import publish_json
 from actionrnn.progress import tell
 from actionrnn.training.callbacks import rank, read_rows
 from actionrnn.training.inner import inner_settings
-from actionrnn.training.run import FitFigures, Fitted, refuse_finished, train
+from actionrnn.training.run import Fitted, is_of, refuse_finished, train
 from actionrnn.training.run_folder import is_first_process, new_run_folder, newest_checkpoint
 from actionrnn.training.selection import which_kept
-from actionrnn.training.settings import Settings, changed, recipe_of
+from actionrnn.training.settings import Settings, changed
 
 CHOOSING = "choosing"
 CHOICE = "choice.json"
@@ -110,7 +110,7 @@ def _choice(
     for number, alone in enumerate(inner_settings(plain, folder, inner), start=1):
         if not quiet:
             tell(f"inner fold {number} of {inner}")
-        here = changed(alone, {"run.folder": str(folder / f"inner{number}"), "keep": plain.keep})
+        here = changed(alone, {"run.folder": str(folder / f"inner{number}")})
         runs.append(_run_once(here, callbacks, quiet=True))
     clips = [run.figures.num_val_clips for run in runs]
     curve = _pooled([run.folder for run in runs], clips)
@@ -126,15 +126,14 @@ def _choice(
 def _run_once(settings: Settings, callbacks: Sequence[Callback], quiet: bool) -> Fitted:
     """A run that may have been finished, or begun, before the command was broken off."""
     folder = Path(settings.run.folder)
-    config, figures = folder / "config.yaml", folder / "fit.json"
-    if config.is_file() and not settings.run.overwrite:
-        if safe_yaml(config.read_text()) != recipe_of(settings):
+    if (folder / "config.yaml").is_file() and not settings.run.overwrite:
+        if not is_of(settings, folder):
             raise UsageError(
                 f"{folder} is of other settings: take another --run.folder, or replace what is "
                 f"there: --run.overwrite true"
             )
-        if figures.is_file():
-            return Fitted(folder, FitFigures(**json.loads(figures.read_text())))
+        if found := Fitted.load(folder):
+            return found
         if begun := newest_checkpoint(folder):
             settings = changed(settings, {"ckpt_path": str(begun)})
     return train(settings, callbacks, quiet)

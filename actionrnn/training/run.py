@@ -1,5 +1,6 @@
 """One run: settings in, a folder with checkpoints and figures out."""
 
+import json
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pytorch_lightning.callbacks import Callback, LearningRateFinder
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from actionrnn.errors import Interrupted, UsageError
-from actionrnn.files import publish_json, publish_text
+from actionrnn.files import publish_json, publish_text, safe_yaml
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.training.callbacks import (
@@ -80,6 +81,14 @@ class Fitted:
     folder: Path
     figures: FitFigures
 
+    @classmethod
+    def load(cls, folder: Path) -> "Fitted | None":
+        """The run that came to its end in a folder; None if none did."""
+        file = folder / "fit.json"
+        if not file.is_file():
+            return None
+        return cls(folder, FitFigures(**json.loads(file.read_text())))
+
     @property
     def best(self) -> Path | None:
         """The checkpoint of the epoch that counts; of a run without validation the last one.
@@ -88,6 +97,16 @@ class Fitted:
         """
         files = (self.folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
         return next((file for file in files if file.is_file()), None)
+
+
+def is_of(settings: Settings, folder: Path) -> bool:
+    """Whether a folder's run is of these very settings (what training adds to them aside)."""
+    file = folder / "config.yaml"
+    return file.is_file() and _asked(safe_yaml(file.read_text())) == _asked(recipe_of(settings))
+
+
+def _asked(recipe: dict[str, Any]) -> dict[str, Any]:
+    return {**recipe, "model": {**recipe["model"], "schedule_phases": None}}
 
 
 def train(settings: Settings, callbacks: Sequence[Callback] = (), quiet: bool = False) -> Fitted:

@@ -69,9 +69,10 @@ def run_parser() -> LightningArgumentParser:
     )
     parser.add_argument(
         "--refit",
-        type=bool,
-        default=False,
-        help="then train anew on training and validation clips, for the epochs found",
+        type=bool | None,
+        default=None,
+        help="then train anew on training and validation clips, for the epochs found; null: folds "
+        "does, fit does not",
     )
     parser.add_argument(
         "--inner",

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from actionrnn.cli import main
+from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.training.batches import BatchOrder
 from actionrnn.training.callbacks import rank, read_rows
-from actionrnn.training.checkpoint import read_checkpoint
+from actionrnn.training.checkpoint import joined, read_checkpoint
 from actionrnn.training.data import stable_hashes
 from actionrnn.training.recognizer import CHECKPOINT_KEY
 from actionrnn.training.selection import FEW_CLIPS, which_kept
@@ -155,6 +156,17 @@ def test_seeds_as_one_model(
     assert "weights alone" in capsys.readouterr().err
     assert main([*tiny_fit, f"--run.folder={tmp_path / 'x'}", "--model.members=2"]) == 2
     assert "--seeds N trains N runs" in capsys.readouterr().err
+
+
+def test_members_may_have_searched_their_learning_rates_but_are_of_one_head(
+    tiny_run: Path,
+) -> None:
+    first, other = (read_checkpoint(tiny_run / "checkpoints" / "best.ckpt") for _ in range(2))
+    other[CHECKPOINT_KEY]["model"]["learning_rate"] *= 2
+    assert joined([first, other])[CHECKPOINT_KEY]["model"]["members"] == 2
+    other[CHECKPOINT_KEY]["model"]["cell"] = "gru"
+    with pytest.raises(ActionRNNError, match="different heads"):
+        joined([first, other])
 
 
 @pytest.mark.parametrize(
