@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
-from actionrnn.features.spec import FeatureSettings
+from actionrnn.features.spec import FeatureSettings, is_imported
 from actionrnn.video.errors import VideoError
 from actionrnn.video.probe import open_container, video_stream
 
@@ -29,7 +29,7 @@ def with_native_size(settings: FeatureSettings, manifest: Manifest) -> FeatureSe
     Raises:
         ActionRNNError: if no video can be opened.
     """
-    if settings.transform.size != "native":
+    if settings.transform.size != "native" or is_imported(settings.backbone.name):
         return settings
     paths = manifest.video_paths()
     sides = list(_sides(paths[:: max(1, len(paths) // LOOKED_AT)]))

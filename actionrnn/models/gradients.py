@@ -79,7 +79,7 @@ class CellGradients:
             why = "the loss of every clip is 0, there is nothing to learn"
         else:
             why = (
-                f"the frame read first gets {self.ratio:.1e} of the gradient of the frame read "
+                f"the frame read first gets {self.ratio:.2g} times the gradient of the frame read "
                 f"last (x{self.per_frame:.3f} per frame)"
             )
         return (f"{self.name}: " if self.name else "") + f"{self.verdict}; {why}"

@@ -40,16 +40,30 @@ def top_confusions(counts: NDArray[np.int64], names: list[str]) -> list[Confusio
 
 
 def shown_classes(counts: NDArray[np.int64], limit: int = MAX_CLASSES) -> list[int]:
-    """The most confused classes, in an order that puts those next to each other.
+    """The classes of the most frequent confusions, in an order that puts those next to each other.
 
     From the pair confused most, the class most confused with the last three comes next.
     """
     errors = counts[:, :-1].astype(float)
     np.fill_diagonal(errors, 0)
     mutual = errors + errors.T
-    candidates = list(np.argsort(-mutual.sum(axis=1), kind="stable")[:limit])
+    if len(mutual) <= limit:
+        candidates = list(np.argsort(-mutual.sum(axis=1), kind="stable"))
+    else:
+        candidates = _of_pairs(mutual, limit)
     order = [candidates.pop(0)]
     while candidates:
         weights = mutual[np.ix_(candidates, order[-3:])] @ np.arange(1, len(order[-3:]) + 1)
         order.append(candidates.pop(int(weights.argmax())))
     return [int(k) for k in order]
+
+
+def _of_pairs(mutual: NDArray[np.floating], limit: int) -> list[int]:
+    """Classes of the pairs that are confused most, so that none stands without its other."""
+    rows, columns = np.triu_indices(len(mutual), 1)
+    found: dict[int, None] = {}
+    for pair in np.argsort(-mutual[rows, columns], kind="stable"):
+        found |= dict.fromkeys((int(rows[pair]), int(columns[pair])))
+        if len(found) >= limit:
+            break
+    return list(found)[:limit]

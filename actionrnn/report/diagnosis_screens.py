@@ -262,7 +262,7 @@ def gradients_screen(made: GradientsDiagnosis) -> Screen:
             Cell(layer.name or "the only one"),
             Cell(f"- ({layer.verdict})")
             if layer.ratio is None
-            else Cell(f"{layer.ratio:.2e}", layer.ratio),
+            else Cell(f"{layer.ratio:.3g}", layer.ratio),
             number(layer.per_frame, missing=layer.verdict),
             Cell(layer.verdict),
         ]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.own.arrays import ARRAY_ENDINGS
 from actionrnn.video.decode import read_chosen
 from actionrnn.video.errors import VideoError
 from actionrnn.video.reader import open_video
@@ -55,8 +56,11 @@ class Places:
         """Frames of a clip, see `film_strip`; or none, and why."""
         if video_id not in self.clips:
             return [], self.problem or "the manifest has no such clip any more"
+        path, start_seconds, end_seconds = self.clips[video_id]
+        if path.suffix in ARRAY_ENDINGS:
+            return [], "it came as an array of features"
         try:
-            return film_strip(*self.clips[video_id], num_frames, width, reader), ""
+            return film_strip(path, start_seconds, end_seconds, num_frames, width, reader), ""
         except VideoError as error:
             return [], error.reason
 

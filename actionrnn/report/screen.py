@@ -108,7 +108,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Counts by true class (rows) and predicted class, of the classes shown."""
+    """Counts by true class (rows) and predicted class, of the classes shown.
+
+    A row that has one count more than there are names ends with the clips taken for none of them.
+    """
 
     title: str
     names: list[str]

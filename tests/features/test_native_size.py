@@ -55,6 +55,8 @@ def test_a_number_stays_and_broken_videos_are_left_to_the_extraction(tmp_path: P
     assert with_native_size(NATIVE, manifest).transform.size == 289
     assert with_native_size(FeatureSettings(), manifest) == FeatureSettings()
     (tmp_path / "1.mp4").unlink()
+    imported = replace(NATIVE, backbone=replace(NATIVE.backbone, name="import:mine"))
+    assert with_native_size(imported, manifest) == imported
     with pytest.raises(ActionRNNError, match=r"none can be opened; give a number of pixels"):
         with_native_size(NATIVE, manifest)
 

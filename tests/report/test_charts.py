@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionrnn.evaluation.intervals import Interval
-from actionrnn.report.html.charts import draw_bar, draw_chart, draw_matrix, round_ticks
+from actionrnn.report.html.charts import ELSEWHERE, draw_bar, draw_chart, draw_matrix, round_ticks
 from actionrnn.report.screen import Bar, Chart, Matrix, TableView
 
 
@@ -57,5 +57,15 @@ def test_every_count_of_a_matrix_is_written_out(num_classes: int) -> None:
     drawn = draw_matrix(Matrix("m", names, counts, [sum(row) for row in counts]))
     texts = [cell.text for cell in drawn.cells]
     assert texts == [str(count) if count else "" for row in counts for count in row]
-    assert max(cell.x for cell in drawn.cells) + drawn.side <= drawn.size
+    assert max(cell.x for cell in drawn.cells) + drawn.side <= drawn.width
     assert drawn.side >= 24  # two digits fit
+
+
+def test_a_matrix_of_some_classes_ends_with_the_clips_taken_for_others() -> None:
+    drawn = draw_matrix(Matrix("m", ["run", "walk"], [[3, 0, 1], [0, 2, 0]], [4, 2]))
+    assert [name for name, _ in drawn.columns] == ["run", "walk", ELSEWHERE]
+    assert [name for name, _ in drawn.rows] == ["run", "walk"]
+    assert drawn.width == drawn.height + drawn.side
+    elsewhere = drawn.cells[2]
+    assert (elsewhere.kind, elsewhere.text) == ("bad", "1")
+    assert elsewhere.title == "run taken for others, or unread: 1 of 4 (25%)"

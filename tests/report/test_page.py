@@ -114,9 +114,20 @@ def test_hundreds_of_classes_stay_readable(
 ) -> None:
     run = saved(make_predictions, tmp_path, num_clips=900, num_classes=400, skill=2.0)
     page = render(run)
-    assert "the 30 most confused classes" in page
+    assert "30 classes of the most frequent confusions" in page
+    assert "others, or unread" in page
     assert page.count('class="matrix"') == 1
     assert len(page) < 2_000_000
+
+
+def test_of_many_classes_none_is_shown_without_the_one_it_is_confused_with() -> None:
+    rng = np.random.default_rng(0)
+    counts = np.column_stack([np.diag(rng.integers(1, 9, 400)), np.zeros(400, int)])
+    partner = rng.permutation(400).reshape(200, 2)
+    counts[partner[:, 0], partner[:, 1]] = rng.integers(1, 9, 200)
+    shown = set(shown_classes(counts))
+    assert len(shown) == 30
+    assert all(len(shown & set(pair)) in (0, 2) for pair in partner.tolist())
 
 
 def test_confused_classes_stand_next_to_each_other() -> None:

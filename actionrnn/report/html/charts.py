@@ -7,6 +7,7 @@ from actionrnn.report.screen import Bar, Chart, Matrix, Point, TableView
 
 LEFT, TOP, WIDTH, HEIGHT = 52, 10, 352, 180
 COLORS = "abcdef"
+ELSEWHERE = "others, or unread"
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,17 @@ class DrawnMatrix:
 
     side: int
     margin: int
-    size: int
-    names: list[tuple[str, float]]
+    width: int
+    height: int
+    rows: list[tuple[str, float]]
+    columns: list[tuple[str, float]]
     cells: list[MatrixCell]
 
 
 def draw_matrix(matrix: Matrix) -> DrawnMatrix:
     """Place the cells: large ones for few classes; every number that fits is written out."""
     names = [name if len(name) <= 24 else name[:23] + "…" for name in matrix.names]
+    taken_for = [*matrix.names, ELSEWHERE]
     side = 44 if len(names) <= 8 else 30 if len(names) <= 16 else 24
     margin = 8 + 7 * max(len(name) for name in names)
     cells = []
@@ -159,12 +163,14 @@ def draw_matrix(matrix: Matrix) -> DrawnMatrix:
                     "none" if not count else "a" if row == column else "bad",
                     round(share**0.7, 2) if count else 1.0,
                     str(count) if count else "",
-                    f"{matrix.names[row]} taken for {matrix.names[column]}: {count} of "
+                    f"{matrix.names[row]} taken for {taken_for[column]}: {count} of "
                     f"{matrix.totals[row]} ({share:.0%})",
                 )
             )
-    places = [(name, margin + side * (n + 0.5)) for n, name in enumerate(names)]
-    return DrawnMatrix(side, margin, margin + side * len(names) + 2, places, cells)
+    places = [(name, margin + side * (n + 0.5)) for n, name in enumerate([*names, ELSEWHERE])]
+    shown = len(matrix.counts[0])
+    width, height = margin + side * shown + 2, margin + side * len(names) + 2
+    return DrawnMatrix(side, margin, width, height, places[: len(names)], places[:shown], cells)
 
 
 def _open(span: Point) -> Point:

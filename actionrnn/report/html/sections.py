@@ -4,6 +4,8 @@ import json
 import shlex
 from typing import Any
 
+import numpy as np
+
 from actionrnn.evaluation.calibration import reliability
 from actionrnn.evaluation.figures import HEADLINES
 from actionrnn.report.confusion import MAX_CLASSES, shown_classes, top_confusions
@@ -139,6 +141,9 @@ def confusion_section(run: Run) -> Screen:
     if not pairs:
         return Screen("confusion", "Confusion", verdict="no class was taken for another")
     shown = shown_classes(counts)
+    square = counts[shown][:, shown]
+    elsewhere = counts[shown].sum(axis=1) - square.sum(axis=1)
+    matrix = np.column_stack([square, elsewhere]) if elsewhere.any() else square
     rows = [
         [
             Cell(pair.label),
@@ -149,7 +154,11 @@ def confusion_section(run: Run) -> Screen:
         ]
         for pair in pairs[:MAX_CONFUSIONS]
     ]
-    which = f"the {MAX_CLASSES} most confused classes" if len(names) > MAX_CLASSES else "classes"
+    which = (
+        f"{MAX_CLASSES} classes of the most frequent confusions"
+        if len(names) > MAX_CLASSES
+        else "classes"
+    )
     many = f"{len(pairs)} kinds of confusion occur" if len(pairs) > 1 else "one kind occurs"
     return Screen(
         "confusion",
@@ -160,7 +169,7 @@ def confusion_section(run: Run) -> Screen:
             Matrix(
                 f"clips: {which}",
                 [names[k] for k in shown],
-                counts[shown][:, shown].tolist(),
+                matrix.tolist(),
                 counts.sum(axis=1)[shown].tolist(),
                 "Rows are the true class, columns what it was taken for, darker by the share of "
                 "the row." + (" Confused classes stand side by side." if len(shown) > 2 else ""),
