@@ -34,7 +34,7 @@ from actionrnn.report.diagnoses import DIAGNOSES
 from actionrnn.report.pictures import Places, frames_of
 from actionrnn.training.data import Subset
 from actionrnn.training.named_runs import run_of
-from actionrnn.training.run_folder import run_folder_of
+from actionrnn.training.run_folder import CHOOSING, run_folder_of
 
 Diagnosis = TypeVar("Diagnosis")
 
@@ -125,8 +125,12 @@ class Run:
 
     @cached_property
     def curves(self) -> dict[str, list[tuple[float, float]]]:
-        """Each figure of `metrics.csv` by epoch (the first is 1); values not finite left out."""
-        file = self.folder / "metrics.csv"
+        """Each figure of `metrics.csv` by epoch (the first is 1); values not finite left out.
+
+        Of a refit run they are of the one before it, which validated.
+        """
+        before = self.folder / CHOOSING / "metrics.csv"
+        file = before if before.is_file() else self.folder / "metrics.csv"
         if not file.is_file() or not file.stat().st_size:
             return {}
         table = pd.read_csv(file)

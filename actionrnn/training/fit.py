@@ -19,11 +19,15 @@ from actionrnn.progress import tell
 from actionrnn.training.callbacks import rank, read_rows
 from actionrnn.training.inner import inner_settings
 from actionrnn.training.run import Fitted, is_of, refuse_finished, train
-from actionrnn.training.run_folder import is_first_process, new_run_folder, newest_checkpoint
+from actionrnn.training.run_folder import (
+    CHOOSING,
+    is_first_process,
+    new_run_folder,
+    newest_checkpoint,
+)
 from actionrnn.training.selection import which_kept
 from actionrnn.training.settings import Settings, changed
 
-CHOOSING = "choosing"
 CHOICE = "choice.json"
 
 

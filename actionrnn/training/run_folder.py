@@ -19,6 +19,7 @@ LOCK = ".lock"
 RESULTS = ("fit.json", "seeds.json", "folds.json", "compare.json", "sweep.json")
 PARTS = {"checkpoints", "tensorboard", "diagnostics", "explanations", "timelines"}
 PARTS |= {"config.yaml", "env.json", "fit.json", "report.html", "events.json"}
+CHOOSING = "choosing"  # of a refit: the run, or inner folds, before it
 RUN_FOLDER_VARIABLE = "ACTIONRNN_RUN_FOLDER"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "decord", "av", "numpy")
 
@@ -127,7 +128,9 @@ class StartedFolder:
 
 def _is_of_a_run(path: Path) -> bool:
     """Whether a path, relative to a run folder, is what this project writes there."""
-    return path.parts[0] in PARTS or path.name.startswith(("predictions", "metrics"))
+    if len(path.parts) == 1 and path.name.startswith(("predictions", "metrics")):
+        return True
+    return path.parts[0] in PARTS
 
 
 def describe_environment(command: list[str]) -> dict[str, Any]:

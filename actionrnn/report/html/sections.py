@@ -121,14 +121,20 @@ def curves_section(run: Run) -> Screen:
         best, score = max(curves["val/macro_accuracy"], key=lambda point: point[1])
         verdict = f"the highest macro accuracy on validation clips, {score:.3f}, is that of epoch "
         verdict += f"{best:.0f} (dotted line)"
+        if run.fit and run.fit.get("refit"):
+            verdict += "; then it was trained anew, with the validation clips too"
     top = max((y for points in losses.values() for _, y in points), default=1.0)
     return Screen(
         "curves",
         "Learning curves",
         verdict=verdict,
         blocks=[
-            Chart("loss", "epoch", "loss", (1, last), (0, top), losses, mark_x=best),
-            Chart("validation accuracy", "epoch", "share", (1, last), (0, 1), shares, mark_x=best),
+            Chart(title, "epoch", unit, (1, last), (0, high), lines, mark_x=best)
+            for title, unit, high, lines in (
+                ("loss", "loss", top, losses),
+                ("validation accuracy", "share", 1.0, shares),
+            )
+            if lines
         ],
     )
 
