@@ -13,7 +13,8 @@ from actionrnn.commands.parsing import spelled_out
 from actionrnn.errors import usage_errors, when_interrupted
 from actionrnn.features.machine import parse_shard, shard_of_environment
 from actionrnn.features.spec import FeatureSettings
-from actionrnn.training.data import ActionDataModule, ExtractionSettings
+from actionrnn.training.action_data import ActionData
+from actionrnn.training.data_source import ExtractionSettings
 
 TAKES_VERB = False
 SHORT_FORMS = {
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--shard", type=str | None, default=None, help="i/n: the i-th of n shares, from 0/n on"
     )
-    parser.add_class_arguments(ActionDataModule, "data", skip={"features", "extraction"})
+    parser.add_class_arguments(ActionData, "data", skip={"features", "extraction"})
     parser.add_class_arguments(FeatureSettings, "features")
     parser.add_class_arguments(ExtractionSettings, "extraction")
     if "--help" in arguments or "-h" in arguments:
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> int:
     with usage_errors(parser):
         parsed = parser.parse_args(rest, parser.parse_object(own))
         made = parser.instantiate(parsed)
-    data = ActionDataModule(
+    data = ActionData(
         **dict(parsed.data.items()), features=made.features, extraction=made.extraction
     )
     share = parse_shard(parsed.shard) if parsed.shard else shard_of_environment()

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from actionrnn.commands.config import settings_with_data
 from actionrnn.commands.fold_settings import FoldChoice, choose
+from actionrnn.commands.run_settings import settings_with_data
 from actionrnn.commands.search_space import read_space
 from actionrnn.commands.split_columns import split_columns
 from actionrnn.commands.sweep import NUM_TRIALS, TRIALS_HELP, check_space, import_optuna

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.callbacks import Callback
 
-from actionrnn.commands.config import settings_with_data
+from actionrnn.commands.run_settings import settings_with_data
 from actionrnn.commands.search_space import (
     DEFAULT,
     Space,

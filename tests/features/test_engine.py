@@ -26,9 +26,9 @@ from actionrnn.features.extract import ensure_features, extract_clip
 from actionrnn.features.machine import num_cores, parse_shard, shard_of_environment
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.store import FeatureStore
-from actionrnn.video.decode import ClipFrames
+from actionrnn.video.decode import ClipFrames, ClipRequest
 from actionrnn.video.errors import VideoNotFound
-from actionrnn.video.isolate import ClipRequest, DecoderDied, DecodeWorker
+from actionrnn.video.isolate import DecoderDied, DecodeWorker
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
@@ -115,6 +115,9 @@ class Mortal:
     chance = 0.4
     draw = random.Random(1)
     timeout_seconds = 0.0
+
+    def __init__(self, loads: str) -> None:
+        pass
 
     def start(self) -> None:
         pass
