@@ -84,6 +84,11 @@ def parse_share(text: str) -> Share:
     return Share(int(index), int(count), "--shard")
 
 
+def was_requeued(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether Slurm starts this job anew, after it was preempted, or its node had failed."""
+    return environment.get("SLURM_RESTART_COUNT", "0") != "0"
+
+
 def refuse_several(verb: str, instead: str, environment: Mapping[str, str] = os.environ) -> None:
     """Refuse a verb whose work cannot be shared, where its command was started several times.
 

@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from actionrnn.cli import main
 from actionrnn.errors import UsageError
 from actionrnn.launcher import (
     parse_share,
@@ -102,3 +103,15 @@ def test_the_script_of_a_job_array_is_one_that_bash_takes() -> None:
     assert "#SBATCH --requeue\n" in script
     assert "extract --data.root 'with space/$x' --shard auto\n" in script
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.parametrize("command", ["folds", "sweep", "compare"])
+def test_verbs_of_many_runs_say_that_they_are_started_once(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    assert main([command, "--config", "demo_lstm"]) == 2
+    error = capsys.readouterr().err
+    assert f"{command} was started 2 times (SLURM_PROCID 1 of SLURM_STEP_NUM_TASKS 2)" in error
+    assert "start it once" in error
