@@ -10,8 +10,9 @@ import yaml
 from torchvision.models import get_model_weights, list_models
 
 from actionrnn.cli import main
-from actionrnn.commands.config import load_config, read_yaml, settings_of
+from actionrnn.commands.config import load_config, read_yaml
 from actionrnn.commands.prepare import RECIPES
+from actionrnn.commands.run_settings import settings_of
 from actionrnn.commands.search_space import parse_space
 from actionrnn.datasets import PREPARERS
 from actionrnn.training.recognizer import ActionRecognizer

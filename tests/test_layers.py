@@ -1,6 +1,7 @@
 """Imports point one way: a stage may import an earlier one, never a later one."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ ROOMS = (
     "files",
     "memory",
     "process",
+    "launcher",
     "progress",
     "video",
     "datasets",
@@ -37,6 +39,7 @@ FRONT_DOOR = (
     "__init__.py",
     "__main__.py",
     "errors.py",
+    "launcher.py",
     "memory.py",
     "process.py",
     "version.py",
@@ -94,3 +97,29 @@ def test_the_front_door_imports_nothing_heavy(name: str) -> None:
     at_import = [node for node in top_level.body if isinstance(node, ast.Import | ast.ImportFrom)]
     modules = imported_modules(ast.Module(at_import, []))
     assert not {module.split(".")[0] for module in modules} & set(HEAVY)
+
+
+TRAINING = {"pytorch_lightning", "torchmetrics", "scipy", "matplotlib"}
+NETWORKS = {"torchvision", "torch._dynamo", "timm"}
+
+
+@pytest.mark.parametrize(
+    ("command", "unneeded"),
+    [
+        ("extract --data.roott x", TRAINING | NETWORKS),
+        ("features info none", TRAINING | NETWORKS),
+        ("verify none", {"torch", *TRAINING, *NETWORKS}),
+        ("prepare folder --source none", {"torch", *TRAINING, *NETWORKS}),
+        ("recipes", {"torch", "pandas", *TRAINING, *NETWORKS}),
+        ("fit --model.cel gru", {"optuna", "sklearn", "timm", "decord"}),
+    ],
+)
+def test_a_verb_imports_only_what_it_needs(command: str, unneeded: set[str]) -> None:
+    code = (
+        "import sys; from actionrnn.cli import main; main(sys.argv[1:]); "
+        f"print('imported:', {unneeded} & sys.modules.keys())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split()], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "imported: set()"

@@ -7,7 +7,7 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.features.resolve import settings_of
 from actionrnn.features.spec import FeatureSpec
 from actionrnn.training.checkpoint import read_checkpoint
-from actionrnn.training.data import expand_path
+from actionrnn.training.data_source import expand_path
 from actionrnn.training.named_code import refuse_unnamed
 from actionrnn.training.recognizer import CHECKPOINT_KEY
 

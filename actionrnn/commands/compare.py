@@ -9,6 +9,7 @@ from actionrnn.commands.parsing import import_function
 from actionrnn.errors import UsageError, usage_errors
 from actionrnn.evaluation.paired import compare, short_names
 from actionrnn.evaluation.predictions import Predictions
+from actionrnn.launcher import refuse_several
 from actionrnn.report.run_screens import comparison_screen
 from actionrnn.report.terminal import print_screen
 from actionrnn.training.named_runs import run_of
@@ -20,6 +21,7 @@ def main(arguments: list[str]) -> int:
     """Compare every further run with the first; settings instead of runs: train the heads."""
     if arguments and not any(_is_setting(word) for word in arguments):
         return compare_runs(arguments)
+    refuse_several("compare", "start it once; its heads are trained one after another")
     # Only this half needs Lightning, which takes seconds to import.
     code: int = import_function("actionrnn.commands.heads:main")(arguments)
     return code

@@ -5,22 +5,17 @@ files come first and single settings after them, wherever they stand; a later fi
 `--data FILE` (likewise `--model`, `--features`, `--trainer`) replaces that whole group.
 """
 
-from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from actionrnn.commands.checkpoint_settings import checkpoint_settings
 from actionrnn.commands.recipes import found_config
 from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.files import safe_yaml
-from actionrnn.models.config import HeadConfig
-from actionrnn.training.settings import Settings, parsed
 
 GROUPS = ("data", "features", "model", "trainer")
-HEAD_SETTINGS = tuple(each.name for each in fields(HeadConfig))
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str], list[str]]:
@@ -148,37 +143,6 @@ def compose(
     return config, rest
 
 
-def settings_of(verb: str, arguments: list[str]) -> Settings:
-    """The settings of a command line: its checkpoint's, then its files, then its single settings.
-
-    Raises:
-        UsageError: for a setting that does not exist or cannot have its value.
-        ActionRNNError: for a file that cannot be read.
-    """
-    ckpt_path = option_value("--ckpt_path", arguments)
-    base = checkpoint_settings(verb, ckpt_path, named(arguments)) if ckpt_path else {}
-    config, words = compose(arguments, base)
-    settings = parsed(config, words)
-    refuse_unused(settings, words)
-    return settings
-
-
-def refuse_unused(settings: Settings, words: list[str]) -> None:
-    """Refuse a setting, typed as a word, that the chosen head ignores; in files it may stand.
-
-    Raises:
-        UsageError: naming both.
-    """
-    model = {key: value for key, value in settings.model.items() if key in HEAD_SETTINGS}
-    head = HeadConfig(**model)
-    for name in head.unused:
-        if (value := option_value(f"--model.{name}", words)) is not None:
-            raise UsageError(
-                f"--model.{name} {value}: a {head.head} head ignores it; leave it out, or take "
-                f"another --model.head"
-            )
-
-
 def named(arguments: list[str]) -> dict[str, Any]:
     """What files and words of a command line name, of what a checkpoint may not alone."""
     config, rest = compose(arguments)
@@ -189,17 +153,6 @@ def named(arguments: list[str]) -> dict[str, Any]:
                 word = {part: word}
             config = merged(config, word)
     return config
-
-
-def settings_with_data(arguments: list[str]) -> Settings:
-    """The settings of a command line that must name a dataset.
-
-    Raises:
-        UsageError: if it names none, and see `settings_of`.
-    """
-    if not names_data(arguments):
-        raise UsageError("which dataset? Give --config FILE, --data FILE or --data.root DIR")
-    return settings_of("fit", arguments)
 
 
 def names_data(arguments: list[str]) -> bool:

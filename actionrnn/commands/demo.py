@@ -8,7 +8,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
 
-from actionrnn.commands.config import settings_of
+from actionrnn.commands.run_settings import settings_of
 from actionrnn.datasets.synthetic.prepare import prepare
 from actionrnn.errors import usage_errors
 from actionrnn.evaluation.experiment import Tested, fit_and_test

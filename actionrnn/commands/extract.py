@@ -1,21 +1,26 @@
 """`actionrnn extract --data configs/data/x.yaml --backbone NAME`: features, ahead of training.
 
-Started several times at once it shares the work: by the rank that torchrun or `srun` gives each
-process, or by `--shard i/n` in a job array. The processes need nothing but the shared folder.
+Started several times at once it shares the work: by the rank that torchrun, `mpirun` or `srun`
+gives each process; by `--shard auto` in a Slurm job array too, whose script `--print-slurm 8`
+prints; or by `--shard i/n`. The processes need nothing but the shared folder.
 """
 
 import sys
+from itertools import pairwise
 
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.config import compose
 from actionrnn.commands.parsing import spelled_out
-from actionrnn.errors import usage_errors, when_interrupted
-from actionrnn.features.machine import parse_shard, shard_of_environment
+from actionrnn.errors import UsageError, usage_errors, when_interrupted
 from actionrnn.features.spec import FeatureSettings
-from actionrnn.training.data import ActionDataModule, ExtractionSettings
+from actionrnn.launcher import parse_share, share_of_launcher, slurm_script
+from actionrnn.progress import tell
+from actionrnn.training.action_data import ActionData
+from actionrnn.training.data_source import ExtractionSettings
 
 TAKES_VERB = False
+SLURM_CORES = 4  # of a task of a job array, where --workers does not say
 SHORT_FORMS = {
     "--backbone": "--features.backbone.name",
     "--weights": "--features.backbone.weights",
@@ -38,9 +43,20 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--config", type=str, help="YAML file with `data` and `features`")
     parser.add_argument(
-        "--shard", type=str | None, default=None, help="i/n: the i-th of n shares, from 0/n on"
+        "--shard",
+        type=str | None,
+        default=None,
+        help="i/n: the i-th of n shares, from 0/n on; auto: as the job array or launcher says",
     )
-    parser.add_class_arguments(ActionDataModule, "data", skip={"features", "extraction"})
+    parser.add_argument(
+        "--print_slurm",
+        type=int,
+        nargs="?",
+        const=8,
+        metavar="N",
+        help="print a script for sbatch, a job array of N tasks (8) that share this command's work",
+    )
+    parser.add_class_arguments(ActionData, "data", skip={"features", "extraction"})
     parser.add_class_arguments(FeatureSettings, "features")
     parser.add_class_arguments(ExtractionSettings, "extraction")
     if "--help" in arguments or "-h" in arguments:
@@ -51,18 +67,39 @@ def main(arguments: list[str]) -> int:
     with usage_errors(parser):
         parsed = parser.parse_args(rest, parser.parse_object(own))
         made = parser.instantiate(parsed)
-    data = ActionDataModule(
+    data = ActionData(
         **dict(parsed.data.items()), features=made.features, extraction=made.extraction
     )
-    share = parse_shard(parsed.shard) if parsed.shard else shard_of_environment()
+    if parsed.print_slurm is not None:
+        print(_slurm_script(arguments, parsed.print_slurm, made.extraction.num_workers), end="")
+        return 0
+    share = parse_share(parsed.shard) if parsed.shard else share_of_launcher()
+    if share is not None:
+        tell(f"share {share.index}/{share.count} ({share.source})")
     with when_interrupted("the features that were computed are kept; the same command goes on"):
-        store = data.extract(share=share)
+        store = data.extract(share=share and share.part)
     print(
         f"{len(store.video_ids)} clips, {store.num_views} views, "
         f"D = {store.feature_dim if store.video_ids else 0}, {len(store.failures)} unreadable"
     )
     print(f"features: {store.folder}", file=sys.stderr)
     return 0
+
+
+def _slurm_script(words: list[str], num_tasks: int, num_workers: int | None) -> str:
+    """The script of a command, without what asks for the script or names one share."""
+    if num_tasks < 1:
+        raise UsageError(f"--print-slurm {num_tasks}: must be at least 1")
+    kept = [
+        word
+        for before, word in pairwise(["", *words])
+        if not (_is_own(word) or (_is_own(before) and "=" not in before and word[:2] != "--"))
+    ]
+    return slurm_script(["extract", *kept], num_tasks, num_workers or SLURM_CORES)
+
+
+def _is_own(word: str) -> bool:
+    return word.partition("=")[0].replace("_", "-") in ("--print-slurm", "--shard")
 
 
 def _description() -> str:

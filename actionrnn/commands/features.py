@@ -11,7 +11,7 @@ from actionrnn.errors import UsageError, near_miss, shown, usage_errors
 from actionrnn.features import admin
 from actionrnn.features.exchange import export_features, import_features
 from actionrnn.features.store import FeatureStore
-from actionrnn.training.data import expand_path
+from actionrnn.training.data_source import expand_path
 
 TAKES_VERB = False
 JOBS = {

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from actionrnn.commands.config import settings_with_data
 from actionrnn.commands.fold_settings import FoldChoice, choose
+from actionrnn.commands.run_settings import settings_with_data
 from actionrnn.commands.search_space import read_space
 from actionrnn.commands.split_columns import split_columns
 from actionrnn.commands.sweep import NUM_TRIALS, TRIALS_HELP, check_space, import_optuna
@@ -24,6 +24,7 @@ from actionrnn.evaluation.folds import ensemble, mean_over_folds
 from actionrnn.evaluation.intervals import Figure
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.files import publish_json
+from actionrnn.launcher import refuse_several
 from actionrnn.progress import tell
 from actionrnn.report.run_tables import print_folds
 from actionrnn.training.settings import Settings, changed
@@ -34,6 +35,7 @@ TAKES_VERB = False
 def main(arguments: list[str]) -> int:
     """Everything `fit` takes; one run folder per split column below one folder."""
     options, words = _parser().parse_known_args(arguments)
+    refuse_several("folds", "start it once, or start one `actionrnn fit --data.split ...` a fold")
     settings = settings_with_data(words)
     if settings.refit is None:
         settings = changed(settings, {"refit": True})

@@ -3,9 +3,10 @@
 import shlex
 
 from actionrnn.cli import VERBS
-from actionrnn.commands.config import names_data, settings_of
+from actionrnn.commands.config import names_data
 from actionrnn.commands.help_page import print_help
 from actionrnn.commands.predict_files import names_files, predict_files
+from actionrnn.commands.run_settings import settings_of
 from actionrnn.commands.seeds import fit_seeds
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.experiment import score, seeds_of, test_and_keep

@@ -2,7 +2,7 @@
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import UsageError, near_miss
-from actionrnn.training.data import expand_path
+from actionrnn.training.data_source import expand_path
 from actionrnn.training.settings import Settings
 
 

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.callbacks import Callback
 
-from actionrnn.commands.config import settings_with_data
+from actionrnn.commands.run_settings import settings_with_data
 from actionrnn.commands.search_space import (
     DEFAULT,
     Space,
@@ -34,6 +34,7 @@ from actionrnn.commands.sweep_results import (
 from actionrnn.errors import ActionRNNError, UsageError, when_interrupted
 from actionrnn.evaluation.experiment import folder_of_many, spread
 from actionrnn.files import publish_json, publish_text
+from actionrnn.launcher import refuse_several
 from actionrnn.progress import tell
 from actionrnn.report.run_tables import print_top
 from actionrnn.training.finite import NotFinite
@@ -69,6 +70,7 @@ class Sweep:
 def main(arguments: list[str]) -> int:
     """Start or resume a sweep, run its trials, write its tables."""
     options, words = _parser().parse_known_args(arguments)
+    refuse_several("sweep", "start it once; its trials follow one another, each of one process")
     import_optuna()
     sweep = _resumed(options.resume, words) if options.resume else _started(options, words)
     go_on = f"actionrnn sweep --resume {shlex.quote(sweep.folder)}"

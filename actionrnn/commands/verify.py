@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from jsonargparse import ArgumentParser
@@ -23,9 +23,11 @@ from actionrnn.datasets.own.arrays import ARRAY_ENDINGS
 from actionrnn.datasets.own.find_clips import find_clips
 from actionrnn.datasets.source.locate import SourceFiles
 from actionrnn.errors import DataRejected, shown, usage_errors
-from actionrnn.features.store import FeatureStore
 from actionrnn.progress import progress, tell
 from actionrnn.video.verify import Status, verify_paths
+
+if TYPE_CHECKING:
+    from actionrnn.features.store import FeatureStore
 
 TAKES_VERB = False
 
@@ -51,6 +53,8 @@ def main(arguments: list[str]) -> int:
     with usage_errors(parser):
         options = parser.parse_args(arguments)
     if options.duplicates:
+        from actionrnn.features.store import FeatureStore
+
         manifests = [Manifest.load(path) for path in options.paths]
         store = FeatureStore.open(options.features) if options.features else None
         return duplicates(manifests, options.json, store)
@@ -95,7 +99,9 @@ def print_leaks(manifest: Manifest, as_json: bool) -> int:
     return num_leaks
 
 
-def duplicates(manifests: list[Manifest], as_json: bool, store: FeatureStore | None = None) -> int:
+def duplicates(
+    manifests: list[Manifest], as_json: bool, store: "FeatureStore | None" = None
+) -> int:
     """Print clips that are the same or look alike; exit code 3 if any cross a split."""
     num_crossing = 0
     for manifest in manifests:
@@ -110,7 +116,7 @@ def duplicates(manifests: list[Manifest], as_json: bool, store: FeatureStore | N
     return 3 if num_crossing else 0
 
 
-def mean_features(manifest: Manifest, store: FeatureStore) -> NDArray[np.float32]:
+def mean_features(manifest: Manifest, store: "FeatureStore") -> NDArray[np.float32]:
     """Mean over views and frames of every clip, float32 (n, D); zero, like nothing, where none."""
     means = np.zeros((len(manifest.table), store.feature_dim), dtype=np.float32)
     lacking = []

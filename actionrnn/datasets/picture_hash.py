@@ -17,9 +17,8 @@ from PIL import Image
 from actionrnn.datasets.file_checks import Segment
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.progress import in_threads
-from actionrnn.video.decode import read_chosen
 from actionrnn.video.errors import VideoError
-from actionrnn.video.reader import open_video
+from actionrnn.video.reader import open_video, read_chosen
 from actionrnn.video.sampling import sample_uniform
 
 NUM_FRAMES, LONGEST_SECONDS = 5, 20.0

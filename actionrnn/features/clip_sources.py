@@ -15,8 +15,8 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.features.shard import Entry
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.files import sha256_of_file
+from actionrnn.video.decode import ClipRequest
 from actionrnn.video.formats import is_picture, pictures_in
-from actionrnn.video.isolate import ClipRequest
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What this process may use of the machine, and which share of the work is its own."""
+"""What this process may use of the machine."""
 
 import os
 import threading
@@ -8,6 +8,9 @@ from collections.abc import Mapping
 import torch
 
 from actionrnn.errors import UsageError
+
+# Of torchrun, Open MPI, Intel MPI and MPICH, and Slurm; the innermost of nested ones first.
+LOCAL_RANKS = ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
 
 
 def num_cores(environment: Mapping[str, str] = os.environ) -> int:
@@ -32,32 +35,8 @@ def choose_device(device: str, environment: Mapping[str, str] = os.environ) -> s
         return device
     if not torch.cuda.is_available():
         return "cpu"
-    rank = int(environment.get("LOCAL_RANK", environment.get("SLURM_LOCALID", 0)))
+    rank = next((int(environment[name]) for name in LOCAL_RANKS if name in environment), 0)
     return f"cuda:{rank % torch.cuda.device_count()}"
-
-
-def shard_of_environment(environment: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
-    """The share `(i, n)`, 0 <= i < n, of a process of torchrun or `srun`; None if it is alone.
-
-    SLURM_NTASKS is no sign of company: a batch script sees it too, outside of any `srun`.
-    """
-    for rank, world in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")):
-        if rank in environment and world in environment:
-            share = int(environment[rank]), int(environment[world])
-            return share if share[1] > 1 else None
-    return None
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """`i/n`, counted from 0 as job arrays do: `0/4` ... `3/4`.
-
-    Raises:
-        ValueError: if it is not.
-    """
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise ValueError(f"--shard {text!r}: wanted i/n with 0 <= i < n, such as 0/4")
-    return int(index), int(count)
 
 
 class Busy:

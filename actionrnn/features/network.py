@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Interpreter, Node, symbolic_trace
 from torch.fx.experimental.optimization import fuse
-from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from actionrnn.errors import ActionRNNError, near_miss
 
@@ -99,6 +98,8 @@ def cut(
 
 
 def _graph_up_to(model: nn.Module, layer: str) -> GraphModule:
+    from torchvision.models.feature_extraction import create_feature_extractor
+
     # As a plain graph: the extractor keeps a second one for training, which fuse would trace.
     extractor = create_feature_extractor(model, {layer: "map"}, suppress_diff_warning=True).eval()
     graph: Graph = extractor.graph
@@ -107,6 +108,8 @@ def _graph_up_to(model: nn.Module, layer: str) -> GraphModule:
 
 
 def _graph_before_head(model: nn.Module, example: Tensor) -> GraphModule:
+    from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
     last = get_graph_node_names(model, suppress_diff_warning=True)[1][-1]
     whole = create_feature_extractor(model, [last], suppress_diff_warning=True).eval()
     traced = GraphModule(whole, whole.graph)

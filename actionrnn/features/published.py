@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 
 from actionrnn.errors import ActionRNNError, near_miss
 from actionrnn.features.spec import BackboneConfig
@@ -29,13 +28,20 @@ _TICK_NANOSECONDS = 3 * 10**9
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
+def torchvision() -> Any:
+    """The library; imported where it is needed, for it brings a second of torch._dynamo."""
+    import torchvision as library
+
+    return library
+
+
 def torchvision_weights(name: str, weights: str) -> Any:
     """Torchvision's record of some weights: their address and their pictures.
 
     Raises:
         ActionRNNError: if there are none, naming those that are.
     """
-    known = torchvision.models.get_model_weights(name)
+    known = torchvision().models.get_model_weights(name)
     names = [*known.__members__, "DEFAULT"]
     if weights not in names:
         raise ActionRNNError(
@@ -47,9 +53,9 @@ def torchvision_weights(name: str, weights: str) -> Any:
 
 def torchvision_weights_of(name: str, sha256: str) -> Any | None:
     """The published weights of a torchvision network that a file's content is, if it is any."""
-    if name not in torchvision.models.list_models(module=torchvision.models):
+    if name not in torchvision().models.list_models(module=torchvision().models):
         return None
-    for found in torchvision.models.get_model_weights(name):
+    for found in torchvision().models.get_model_weights(name):
         promised = _promise(found.url.rpartition("/")[2])
         if promised and sha256.startswith(promised):
             return found

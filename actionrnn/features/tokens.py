@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from actionrnn.errors import ActionRNNError, near_miss
 from actionrnn.features.network import UNTRACEABLE, cut
@@ -77,6 +76,8 @@ class NamedTokens(nn.Module):
     """
 
     def __init__(self, model: nn.Module, layers: tuple[str, ...], name: str) -> None:
+        from torchvision.models.feature_extraction import create_feature_extractor
+
         super().__init__()
         self.layers = layers
         known = [part for part, _ in model.named_modules()]

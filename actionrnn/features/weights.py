@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torchvision
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from actionrnn.features.published import (
     sha256_of,
     timm,
     timm_settings,
+    torchvision,
     torchvision_weights,
     torchvision_weights_of,
 )
@@ -137,7 +137,7 @@ def is_own(name: str) -> bool:
 
 
 def _require_torchvision(name: str) -> None:
-    known = torchvision.models.list_models(module=torchvision.models)
+    known = torchvision().models.list_models(module=torchvision().models)
     if name not in known:
         raise ActionRNNError(
             f"torchvision has no model {name!r}{near_miss(name, [*known, *PRESETS])}; of timm's "
@@ -159,7 +159,7 @@ def _architecture(config: BackboneConfig) -> nn.Module:
         return _own_model(config.name)
     _require_torchvision(config.name)
     options = {"init_weights": True} if config.name in ("googlenet", "inception_v3") else {}
-    found: nn.Module = torchvision.models.get_model(config.name, weights=None, **options)
+    found: nn.Module = torchvision().models.get_model(config.name, weights=None, **options)
     return found
 
 
@@ -297,7 +297,7 @@ def true_identity(config: BackboneConfig) -> str:
         return _identity_of_own(config, path)
     if path is not None:
         return sha256_of(path)
-    library = timm() if config.name.startswith(TIMM) else torchvision
+    library = timm() if config.name.startswith(TIMM) else torchvision()
     parts = [config.name, str(config.seed), torch.__version__, str(library.__version__)]
     return sha256_of_text("\n".join(parts))
 

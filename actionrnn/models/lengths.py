@@ -4,8 +4,15 @@ import torch
 from torch import Tensor
 
 
+def read_at_once(values: Tensor) -> bool:
+    """Whether values can be looked at at once; on a GPU that waits for all it has yet to do."""
+    return not values.is_cuda
+
+
 def check_lengths(lengths_B: Tensor, batch_size: int, num_frames: int) -> None:
     """Refuse lengths that a padded batch of shape (B, T, ...) cannot have.
+
+    Of lengths on a GPU the values are compared there: wrong ones end the program a little later.
 
     Raises:
         ValueError: if there is not one whole number for every clip, or one is 0 or above T.
@@ -19,6 +26,9 @@ def check_lengths(lengths_B: Tensor, batch_size: int, num_frames: int) -> None:
     if torch.compiler.is_compiling():
         return
     bad_B = (lengths_B < 1) | (lengths_B > num_frames)
+    if not read_at_once(lengths_B):
+        torch._assert_async(~bad_B.any(), f"a length is outside 1..{num_frames}")
+        return
     if bool(bad_B.any()):
         rows = bad_B.nonzero().flatten().tolist()
         raise ValueError(

@@ -12,8 +12,7 @@ from actionrnn.explain.evidence import ExplainedClip
 from actionrnn.live.overlay import Line, with_lines
 from actionrnn.report.plots import new_figure
 from actionrnn.report.sheet import COLORS, HEAT_COLOR, best_classes, has_heat, overlaid, short
-from actionrnn.video.decode import read_chosen
-from actionrnn.video.reader import open_video
+from actionrnn.video.reader import open_video, read_chosen
 from actionrnn.video.writer import write_video
 
 HEIGHT = 360

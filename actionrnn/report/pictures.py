@@ -13,9 +13,8 @@ from PIL import Image
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.own.arrays import ARRAY_ENDINGS
-from actionrnn.video.decode import read_chosen
 from actionrnn.video.errors import VideoError
-from actionrnn.video.reader import open_video
+from actionrnn.video.reader import open_video, read_chosen
 from actionrnn.video.sampling import sample_uniform
 
 NUM_FRAMES = 4

@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import Callback
 
 from actionrnn.errors import Interrupted, UsageError
 from actionrnn.files import publish_json
+from actionrnn.launcher import was_requeued
 from actionrnn.progress import tell
 from actionrnn.training.callbacks import rank, read_rows
 from actionrnn.training.inner import inner_settings
@@ -55,7 +56,8 @@ def fit(settings: Settings, callbacks: Sequence[Callback] = (), quiet: bool = Fa
 
     Args:
         settings: see `training.settings` and `training.run.train`. With `refit` or `inner` a
-            broken-off run goes on, choice and all, with the same settings and `run.folder`.
+            broken-off run goes on, choice and all, with the same settings and `run.folder`; in a
+            job that Slurm has requeued, any run does.
         callbacks: what else watches the run (and those that choose its epochs).
         quiet: say nothing of it (one of many).
 
@@ -67,7 +69,9 @@ def fit(settings: Settings, callbacks: Sequence[Callback] = (), quiet: bool = Fa
         raise UsageError(f"--inner {settings.inner}: 0 for none, or 2 folds and more")
     if (settings.refit or settings.inner) and not settings.ckpt_path:
         settings = _chosen(settings, callbacks, quiet)
-    return _with_choice(train(settings, callbacks, quiet))
+    goes_on = was_requeued() and settings.run.folder and not settings.ckpt_path
+    run = _run_once if goes_on else train
+    return _with_choice(run(settings, callbacks, quiet))
 
 
 def _chosen(settings: Settings, callbacks: Sequence[Callback], quiet: bool) -> Settings:
@@ -81,7 +85,8 @@ def _chosen(settings: Settings, callbacks: Sequence[Callback], quiet: bool) -> S
     if not settings.run.folder:
         made = new_run_folder(settings.run.root, settings.run.name)
         settings = changed(settings, {"run.folder": str(made)})
-    refuse_finished(settings)
+    if not was_requeued():
+        refuse_finished(settings)
     folder = Path(settings.run.folder)
     plain = changed(settings, {"refit": False, "inner": 0})
     kept = f"what was finished is kept; go on: the same command with --run.folder {folder}"

@@ -18,10 +18,18 @@ from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.models.config import HeadConfig
 from actionrnn.models.ensemble import Ensemble
 from actionrnn.models.heads import Head, HeadOutput, build_head
+from actionrnn.models.lengths import read_at_once
 from actionrnn.training.batches import Batch, Reduce
 from actionrnn.training.data import ActionDataModule, Subset
 from actionrnn.training.data_checks import check_classes, check_features
-from actionrnn.training.finite import NotFinite, named, rows_not_finite
+from actionrnn.training.finite import (
+    NotFinite,
+    Step,
+    all_rows_not_finite,
+    first_bad,
+    named,
+    rows_not_finite,
+)
 from actionrnn.training.losses import Loss, check_loss, compared, counted_frames
 from actionrnn.training.metrics import classification_metrics
 from actionrnn.training.mixup import mixup
@@ -32,6 +40,7 @@ from actionrnn.training.scores import ClipScores, came_to
 CHECKPOINT_KEY = "actionrnn"
 CHECKPOINT_FORMAT = 3
 OLDEST_FORMAT, FIRST_SEALED_FORMAT = 2, 3
+MOST_UNREAD = 1000  # steps on a GPU before they are looked at, if nothing else asks for it
 
 
 class ActionRecognizer(pl.LightningModule):
@@ -114,6 +123,8 @@ class ActionRecognizer(pl.LightningModule):
         self._is_prepared = False
         self.head: Head
         self._scores = ClipScores()
+        self._step: Step
+        self._unread: list[Step] = []
         self.scored_logits_NVK: Tensor | None = None
         self._class_weights_K: Tensor | None = None
 
@@ -209,7 +220,7 @@ class ActionRecognizer(pl.LightningModule):
 
     def _training_views(self) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in self.data.loader("train", whole=True):
-            self._check_features(batch, "train")
+            self._watched(batch, "train", at_once=True)
             yield batch.features_BVTD.flatten(0, 1), batch.lengths_BV.flatten()
 
     def on_train_epoch_start(self) -> None:
@@ -218,7 +229,7 @@ class ActionRecognizer(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of one batch."""
-        self._check_features(batch, "train")
+        step = self._watched(batch, "train")
         if self.mixup:
             lengths_B = batch.lengths_BV.flatten()
             mixed = mixup(batch.features_BVTD.flatten(0, 1), lengths_B, self.mixup)
@@ -232,38 +243,93 @@ class ActionRecognizer(pl.LightningModule):
             weight=self._class_weights_K,
             label_smoothing=self.label_smoothing,
         )
-        if not bool(torch.isfinite(loss)):
-            self._stop(f"the loss became {loss.item()}", batch, "train")
+        step.loss = loss.detach()
+        if step.at_once and not bool(torch.isfinite(loss)):
+            self._stop(step)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.target_B))
         return loss
 
-    def _check_features(self, batch: Batch, subset: Subset) -> None:
-        """Stop by name where a feature is no number, whatever the loss makes of it.
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Stop where the gradient is no number, before it reaches the weights.
+
+        Not in half precision with a scaler, which leaves such steps out by itself.
+
+        Raises:
+            NotFinite: naming the step; on a GPU later, see `check_steps`.
+        """
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            return
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        self._step.gradient = torch.nn.utils.get_total_norm(gradients)
+        if self._step.at_once and not bool(self._step.gradient.isfinite()):
+            self._stop(self._step)
+
+    def check_steps(self) -> None:
+        """Look at the steps that were not looked at yet, which are those of a GPU.
+
+        Asked before and after validation, at the end of an epoch, before a checkpoint is written,
+        and every `MOST_UNREAD` batches.
+
+        Raises:
+            NotFinite: naming the first step with a feature, a loss or a gradient that is no number.
+        """
+        unread, self._unread = self._unread, []
+        bad = first_bad(unread)
+        if bad is not None:
+            self._stop(bad)
+
+    def on_validation_start(self) -> None:
+        """Look at the steps before it."""
+        self.check_steps()
+
+    def on_train_epoch_end(self) -> None:
+        """Look at the rest of the epoch's steps."""
+        self.check_steps()
+
+    def _watched(self, batch: Batch, subset: Subset, at_once: bool = False) -> Step:
+        """What is known of a batch before the head sees it.
+
+        Stops by name where a feature is no number, whatever the loss makes of it; batches on a GPU
+        wait for `check_steps`, unless `at_once`.
 
         Raises:
             NotFinite: naming the clips, and in training the step and the learning rate.
         """
-        bad_B = rows_not_finite(batch.features_BVTD)
-        if bool(bad_B.any()):
-            self._stop("there are features that are not finite", batch, subset, bad_B)
+        at_once = at_once or read_at_once(batch.features_BVTD)
+        find = rows_not_finite if at_once else all_rows_not_finite
+        optimizers = self.trainer.optimizers if self._trainer else []
+        rate = optimizers[0].param_groups[0]["lr"] if optimizers else self.learning_rate
+        place = self.global_step, self.current_epoch, rate
+        self._step = Step(*place, subset, at_once, batch.index_B, find(batch.features_BVTD))
+        if not at_once:
+            if len(self._unread) >= MOST_UNREAD:
+                self.check_steps()
+            self._unread.append(self._step)
+        elif bool(self._step.bad_B.any()):
+            self._stop(self._step)
+        return self._step
 
-    def _stop(
-        self, what: str, batch: Batch, subset: Subset, bad_B: Tensor | None = None
-    ) -> NoReturn:
-        table = self.data.part(subset).table
-        index_B = batch.index_B if bad_B is None else batch.index_B[bad_B]
-        clips = named(table["video_id"].iloc[index_B.tolist()].tolist())
-        clips = f"clips of the batch: {clips}" if bad_B is None else f"in these clips: {clips}"
+    def _stop(self, step: Step) -> NoReturn:
+        """Say what of a step is no number, of which clips, and when."""
+        index_B, clips = step.index_B, "clips of the batch"
         advice = "try a lower --model.learning_rate"
-        if bad_B is not None:
+        if bool(step.bad_B.any()):
+            what, index_B = "there are features that are not finite", index_B[step.bad_B]
+            clips = "in these clips"
             advice = "look for them with `actionrnn features verify`, and at their videos"
+        elif step.loss is not None and not bool(step.loss.isfinite()):
+            what = f"the loss became {step.loss.item()}"
+        else:
+            assert step.gradient is not None
+            what = f"the norm of the gradient became {step.gradient.item()}"
+        table = self.data.part(step.subset).table
+        clips = f"{clips}: {named(table['video_id'].iloc[index_B.tolist()].tolist())}"
         if self.trainer.state.fn != "fit":
             raise NotFinite(f"{what}; {clips}; {advice}")
-        optimizers = self.trainer.optimizers
-        rate = optimizers[0].param_groups[0]["lr"] if optimizers else self.learning_rate
         raise NotFinite(
-            f"{what} at step {self.global_step} (epoch {self.current_epoch}, learning rate "
-            f"{rate:.3g}, {subset}); {clips}. The last good checkpoint is kept; {advice}."
+            f"{what} at step {step.step} (epoch {step.epoch}, learning rate "
+            f"{step.learning_rate:.3g}, {step.subset}); {clips}. The last good checkpoint is kept; "
+            f"{advice}."
         )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -299,15 +365,15 @@ class ActionRecognizer(pl.LightningModule):
         self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Features that are no numbers stop the run."""
-        self._check_features(batch, "val")
+        self._watched(batch, "val", at_once=self.trainer.state.fn != "fit")
 
     def on_test_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Features that are no numbers stop the run."""
-        self._check_features(batch, self.data.subset)
+        self._watched(batch, self.data.subset, at_once=True)
 
     def on_predict_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Features that are no numbers stop the run."""
-        self._check_features(batch, self.data.subset)
+        self._watched(batch, self.data.subset, at_once=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the scores of one batch: of every clip, or of every step of windows that counts."""
@@ -347,6 +413,7 @@ class ActionRecognizer(pl.LightningModule):
         self.scored_logits_NVK = self.collect_scores(len(self.data.targets(self.data.subset)))
 
     def _finish_epoch(self, subset: Subset, prefix: str) -> None:
+        self.check_steps()
         target_N = self.data.targets(subset)
         self.scored_logits_NVK = self.collect_scores(len(target_N))
         logits_NK = clip_logits(self.scored_logits_NVK, self.temperature)
@@ -368,7 +435,12 @@ class ActionRecognizer(pl.LightningModule):
     # ---- checkpoints --------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Everything `predict clip.mp4` needs besides the weights, as plain data."""
+        """Everything `predict clip.mp4` needs besides the weights, as plain data.
+
+        Raises:
+            NotFinite: if one of the steps before it was spoilt.
+        """
+        self.check_steps()
         data = self.data
         checkpoint[CHECKPOINT_KEY] = {
             "format": CHECKPOINT_FORMAT,

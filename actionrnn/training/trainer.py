@@ -5,6 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning_fabric.plugins.environments import (
+    ClusterEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
@@ -122,8 +127,20 @@ def scoring_trainer(built: Built, folder: Path) -> Trainer:
 
 
 def _trainer(options: dict[str, Any], folder: Path) -> Trainer:
-    plugins = [*_as_list(options["plugins"]), SealedCheckpointIO()]
+    plugins = _as_list(options["plugins"])
+    plugins = [*plugins, *_slurm(plugins), SealedCheckpointIO()]
     return Trainer(**{**options, "plugins": plugins, "default_root_dir": str(folder)})
+
+
+def _slurm(plugins: list[Any]) -> list[SLURMEnvironment]:
+    """Slurm without Lightning's requeueing, which saves within an epoch and goes on at its start.
+
+    A job that Slurm starts anew goes on from its last whole epoch, see `training.fit`.
+    """
+    chosen = any(isinstance(each, ClusterEnvironment) for each in plugins)
+    if chosen or TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]
 
 
 def _loggers(given: Any, folder: Path) -> list[Logger] | bool:

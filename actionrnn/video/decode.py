@@ -1,16 +1,12 @@
 """One clip, from file to the pictures of every view."""
 
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from actionrnn.video.errors import VideoShorter
-from actionrnn.video.reader import FrameReader, Shape, as_decoded, open_video
+from actionrnn.video.reader import FrameReader, open_video, read_chosen
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
@@ -79,27 +75,32 @@ def read_clip(
         )
 
 
-def read_chosen(
-    video: FrameReader, choose: Callable[[], Sequence[int]], shape: Shape = as_decoded
-) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """The frames that `choose` asks for, and what was odd.
-
-    It is called again where fewer can be decoded than promised; `video` then knows its length.
-
-    Raises:
-        VideoError: if not a single frame can be read.
-    """
-    try:
-        return video.read(choose(), shape), ()
-    except VideoShorter as shorter:
-        if not shorter.num_frames:
-            raise
-        return video.read(choose(), shape), (shorter.reason,)
-
-
 def _views(video: FrameReader, sampling: Sampling) -> list[list[int]]:
     return sampling.indices(video.num_frames, video.timestamps_seconds)
 
 
 def _needed(views: list[list[int]]) -> list[int]:
     return sorted({index for view in views for index in view})
+
+
+@dataclass
+class ClipRequest:
+    """`read_clip` with its arguments."""
+
+    path: str
+    sampling: Sampling
+    transform: Transform
+    reader: str = "auto"
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+    def answer(self) -> ClipFrames:
+        """See `isolate.Request`."""
+        return read_clip(
+            self.path,
+            self.sampling,
+            self.transform,
+            self.reader,
+            self.start_seconds,
+            self.end_seconds,
+        )

@@ -7,6 +7,7 @@ beside them as they are.
 
 import errno
 import faulthandler
+import importlib
 import io
 import mmap
 import os
@@ -17,20 +18,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
 from typing import IO, Any, Protocol, TypeVar, cast
-
-import torch
-from torch import Tensor
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.memory import keep_freed_memory
-from actionrnn.video.decode import ClipFrames, read_clip
 from actionrnn.video.errors import VideoError, VideoNotFound, VideoUnreadable
 from actionrnn.video.reader import Closes
 from actionrnn.video.room import room
-from actionrnn.video.sampling import Sampling
-from actionrnn.video.transform import Transform
 
 Answer = TypeVar("Answer", covariant=True)
 # A process whose parent was killed while the decoder hung ends itself so long after its time.
@@ -54,29 +48,6 @@ class Request(Protocol[Answer]):
         """The work; what it raises is raised at the caller's."""
 
 
-@dataclass
-class ClipRequest:
-    """`read_clip` with its arguments."""
-
-    path: str
-    sampling: Sampling
-    transform: Transform
-    reader: str = "auto"
-    start_seconds: float | None = None
-    end_seconds: float | None = None
-
-    def answer(self) -> ClipFrames:
-        """See Request."""
-        return read_clip(
-            self.path,
-            self.sampling,
-            self.transform,
-            self.reader,
-            self.start_seconds,
-            self.end_seconds,
-        )
-
-
 class DecodeWorker(Closes):
     """One decoding process, started when first needed and again after it had to be killed.
 
@@ -88,10 +59,13 @@ class DecodeWorker(Closes):
 
     Args:
         timeout_seconds: longest time for one clip.
+        loads: a module that the process imports before its first request, which then need not
+            wait for it.
     """
 
-    def __init__(self, timeout_seconds: float = 120.0) -> None:
+    def __init__(self, timeout_seconds: float = 120.0, loads: str = "") -> None:
         self.timeout_seconds = timeout_seconds
+        self._loads = loads
         self._process: subprocess.Popen[bytes] | None = None
         self._last_words: IO[bytes] | None = None
 
@@ -151,7 +125,7 @@ class DecodeWorker(Closes):
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._last_words = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
-            command = [sys.executable, "-m", "actionrnn.video.isolate"]
+            command = [sys.executable, "-m", "actionrnn.video.isolate", self._loads]
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -177,7 +151,10 @@ class _Pickler(pickle.Pickler):
     """Tensors as NumPy arrays, whose bytes protocol 5 leaves where they are."""
 
     def reducer_override(self, value: object) -> Any:
-        return (torch.from_numpy, (value.numpy(),)) if type(value) is Tensor else NotImplemented
+        torch = sys.modules.get("torch")  # a process without it has no tensors
+        if torch is None or type(value) is not torch.Tensor:
+            return NotImplemented
+        return torch.from_numpy, (value.numpy(),)
 
 
 def send(pipe: IO[bytes], message: object) -> None:
@@ -211,9 +188,11 @@ def _exactly(pipe: IO[bytes], count: int) -> bytearray | mmap.mmap:
     return content
 
 
-def serve() -> None:
+def serve(loads: str = "") -> None:
     """Answer requests on stdin until it closes; stray prints of decoders go to stderr."""
     keep_freed_memory()
+    if loads:
+        importlib.import_module(loads)
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -276,4 +255,4 @@ if __name__ == "__main__":
     # Imported under its real name, so that what is unpickled here is what was pickled there.
     from actionrnn.video.isolate import serve as serve_here
 
-    serve_here()
+    serve_here(*sys.argv[1:])

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from actionrnn.video.errors import DecoderRefused
+from actionrnn.video.errors import DecoderRefused, VideoShorter
 
 # What becomes of a frame uint8 (H, W, 3) as soon as it is decoded.
 Shape = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -186,3 +186,21 @@ class FallbackReader(Closes):
             self._reader.close()
             self._fall_back(error)
             return self._reader.read(indices, shape)
+
+
+def read_chosen(
+    video: FrameReader, choose: Callable[[], Sequence[int]], shape: Shape = as_decoded
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """The frames that `choose` asks for, and what was odd.
+
+    It is called again where fewer can be decoded than promised; `video` then knows its length.
+
+    Raises:
+        VideoError: if not a single frame can be read.
+    """
+    try:
+        return video.read(choose(), shape), ()
+    except VideoShorter as shorter:
+        if not shorter.num_frames:
+            raise
+        return video.read(choose(), shape), (shorter.reason,)

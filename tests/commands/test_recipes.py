@@ -9,8 +9,8 @@ import pytest
 
 from actionrnn.cli import VERBS, main
 from actionrnn.commands.completion import settings_of_verb
-from actionrnn.commands.config import settings_of
 from actionrnn.commands.recipes import config_folder, found_config, shipped_configs
+from actionrnn.commands.run_settings import settings_of
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from actionrnn.diagnosis.bias import PartOfEvidence, is_shortcut, score_backgrou
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.intervals import Interval
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.video.isolate import ClipRequest, DecoderDied
+from actionrnn.video.decode import ClipRequest
+from actionrnn.video.isolate import DecoderDied
 
 CHANCE = 0.1
 

@@ -39,6 +39,9 @@ class DecoderHere:
 
     timeout_seconds = 0.0
 
+    def __init__(self, loads: str) -> None:
+        pass
+
     def start(self) -> None:
         pass
 

@@ -1,6 +1,7 @@
 """`actionrnn extract`: its short forms, its shares, its exit codes; and pictures as clips."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,6 +66,34 @@ def test_shares_are_given_by_hand_or_by_the_launcher(
     assert sorted(stored(root).video_ids) == sorted(ids[0::3] + ids[1::3])
     assert main(words(root, "--shard", "3/3")) == 1
     assert "wanted i/n with 0 <= i < n" in capsys.readouterr().err
+
+
+def test_a_slurm_array_runs_the_same_command_share_by_share(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    asked = words(root, "--shard", "0/9", "--print-slurm", "3", "--max-bad=0.5")
+    assert main(asked) == 0
+    script = capsys.readouterr().out
+    assert "#SBATCH --array=0-2\n" in script
+    assert "#SBATCH --cpus-per-task=1\n" in script, "of --workers 1"
+    assert not (root / "features").exists(), "nothing is computed where the script is asked for"
+    command = shlex.split(script.splitlines()[-1])
+    assert command[:4] == ["exec", sys.executable, "-m", "actionrnn"]
+    assert command[4:] == words(root, "--max-bad=0.5", "--shard", "auto")
+    assert main(command[4:]) == 2
+    assert "--shard auto: nothing here says which share" in capsys.readouterr().err
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "3")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "0")
+    for task in "021":
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", task)
+        assert main(command[4:]) == 0
+        talk = capsys.readouterr().err
+        assert f"share {task}/3 (SLURM_ARRAY_TASK_ID {task})" in talk
+        assert f"extract {task}/3: 3 of 3 clips" in talk
+    assert len(stored(root).video_ids) == 9
+    assert main(words(root, "--print-slurm", "0")) == 2
+    assert main(words(root, "--print-slurm", "--nonsense")) == 2, "told now, not in every task"
 
 
 def test_short_forms_stand_for_settings(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,12 +23,12 @@ from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.clip_sources import clips_of
 from actionrnn.features.engine import DecoderPool, Engine
 from actionrnn.features.extract import ensure_features, extract_clip
-from actionrnn.features.machine import num_cores, parse_shard, shard_of_environment
+from actionrnn.features.machine import num_cores
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.store import FeatureStore
-from actionrnn.video.decode import ClipFrames
+from actionrnn.video.decode import ClipFrames, ClipRequest
 from actionrnn.video.errors import VideoNotFound
-from actionrnn.video.isolate import ClipRequest, DecoderDied, DecodeWorker
+from actionrnn.video.isolate import DecoderDied, DecodeWorker
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
@@ -115,6 +115,9 @@ class Mortal:
     chance = 0.4
     draw = random.Random(1)
     timeout_seconds = 0.0
+
+    def __init__(self, loads: str) -> None:
+        pass
 
     def start(self) -> None:
         pass
@@ -333,20 +336,8 @@ def test_memory_is_bounded_whatever_the_number_of_clips(
     assert most <= 10 + 3 * 5  # the limit, and the clips that were being decoded
 
 
-def test_the_share_of_a_process_is_read_from_its_launcher() -> None:
-    assert shard_of_environment({}) is None
-    assert shard_of_environment({"RANK": "1", "WORLD_SIZE": "4"}) == (1, 4)
-    assert shard_of_environment({"RANK": "0", "WORLD_SIZE": "1"}) is None
-    assert shard_of_environment({"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8"}) == (3, 8)
-    assert shard_of_environment({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}) is None, "no srun"
+def test_siblings_on_a_machine_share_its_cores() -> None:
     assert num_cores({"LOCAL_WORLD_SIZE": "100000"}) == 1
-
-
-def test_a_share_is_written_as_job_arrays_do() -> None:
-    assert parse_shard("0/4") == (0, 4)
-    for wrong in ("4/4", "1", "a/b", "-1/4", "1/0"):
-        with pytest.raises(ValueError, match="wanted i/n with 0 <= i < n"):
-            parse_shard(wrong)
 
 
 def test_waiting_for_a_slow_decoder_does_not_stop_the_others(

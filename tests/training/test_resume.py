@@ -96,12 +96,12 @@ def test_the_log_of_a_resumed_run_goes_on(
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) > rows
 
 
-def power_cut(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
-    """From now on training stops in the second step of an epoch."""
+def power_cut(monkeypatch: pytest.MonkeyPatch, epoch: int, refit: bool = False) -> None:
+    """From now on training stops in the second step of an epoch: of a refit, or of what is none."""
     plain = ActionRecognizer.training_step
 
     def broken(self: ActionRecognizer, batch: Any, batch_idx: int) -> torch.Tensor:
-        if (self.current_epoch, batch_idx) == (epoch, 1):
+        if (self.current_epoch, batch_idx, self.data.val_as_train) == (epoch, 1, refit):
             raise OSError("power cut")
         return plain(self, batch, batch_idx)
 
@@ -120,6 +120,38 @@ def test_a_run_resumes_from_its_checkpoint_alone(
     assert not equal(weights(broken), weights(whole))
     assert main(["fit", "--ckpt_path", last]) == 0, "no other setting is needed"
     assert equal(weights(broken), weights(whole))
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_a_requeued_job_goes_on_with_its_run_by_itself(
+    refit: bool,
+    tiny_run: Path,
+    tiny_fit: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    more = ["--refit=true", "--keep=last"] if refit else []
+    assert main([*long_fit(tiny_fit, whole, 5), *more]) == 0
+    words = [*long_fit(tiny_fit, broken, 5), *more]
+    slurm = {"JOB_ID": "7", "JOB_NAME": "fit", "NTASKS": "1", "PROCID": "0", "LOCALID": "0"}
+    for name, value in {**slurm, "NODEID": "0", "NODELIST": "here"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with monkeypatch.context() as patch:
+        power_cut(patch, epoch=2, refit=refit)
+        assert main(words) == 1
+    capsys.readouterr()
+    assert main(words) == 2, "not by itself where nobody has requeued it"
+    assert "holds a run" in capsys.readouterr().err
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert main(words) == 0
+    assert equal(weights(broken), weights(whole))
+    figures = [json.loads((run / "fit.json").read_text()) for run in (whole, broken)]
+    assert figures[0]["validation"] == figures[1]["validation"]
+    assert main(words) == 0, "and finished it is left as it is"
+    assert main([*words, "--model.learning_rate=0.1"]) == 2
+    assert "is of other settings" in capsys.readouterr().err
 
 
 def test_of_equal_epochs_the_latest_counts(

@@ -1,12 +1,16 @@
 """Training stops with names when a number is not finite; wrong splits are refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from actionrnn.cli import main
+from actionrnn.models import lengths
+from actionrnn.training import recognizer
 from actionrnn.training.batches import Batch, FeatureLoader
 from actionrnn.training.recognizer import ActionRecognizer
 
@@ -23,6 +27,15 @@ def poison(monkeypatch: pytest.MonkeyPatch, step: str, value: float, epoch: int)
     monkeypatch.setattr(ActionRecognizer, step, poisoned)
 
 
+@pytest.fixture(params=["cpu", "gpu"])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """On a GPU a step is not looked at as it is taken; here a CPU does as a GPU would."""
+    if request.param == "gpu":
+        for module in (recognizer, lengths):
+            monkeypatch.setattr(module, "read_at_once", lambda values: False)
+    return str(request.param)
+
+
 @pytest.mark.parametrize(
     ("value", "step", "subset"),
     [
@@ -33,6 +46,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, step: str, value: float, epoch: int)
     ],
 )
 def test_a_feature_that_is_no_number_stops_the_run_and_names_the_clip(
+    device: str,
     value: float,
     step: str,
     subset: str,
@@ -45,16 +59,16 @@ def test_a_feature_that_is_no_number_stops_the_run_and_names_the_clip(
     poison(monkeypatch, step, value, epoch=1)
     assert main([*tiny_control_fit, f"--run.folder={tmp_path}", "--model.head=single_frame"]) == 1
     error = capsys.readouterr().err
-    assert "features that are not finite at step" in error
-    assert "learning rate" in error
+    epochs_before = 2 if subset == "val" else 1  # the second was poisoned
+    first_step = epochs_before * steps_an_epoch(tiny_run)
+    assert f"features that are not finite at step {first_step} (epoch 1, learning rate" in error
     assert f", {subset}); in these clips: " in error
     assert "_g" in error.split("in these clips: ")[1], "the clip is named"
-    kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert kept["epoch"] == 0
-    assert all(weight.isfinite().all() for weight in kept["state_dict"].values())
+    assert_kept(tmp_path, epoch=0)
 
 
 def test_a_loss_that_is_no_number_names_step_clips_and_rate(
+    device: str,
     tiny_run: Path,
     tiny_control_fit: list[str],
     tmp_path: Path,
@@ -66,8 +80,90 @@ def test_a_loss_that_is_no_number_names_step_clips_and_rate(
     assert main([*words, "--model.input_norm=none", "--features.sampling.num_frames=1"]) == 1
     error = capsys.readouterr().err
     assert "the loss became " in error
+    assert f"at step {steps_an_epoch(tiny_run)} (epoch 1" in error
     assert "clips of the batch: " in error
-    torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert_kept(tmp_path, epoch=0)
+
+
+def steps_an_epoch(run: Path) -> int:
+    """Of a run of three epochs."""
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return int(last["global_step"]) // 3
+
+
+def assert_kept(run: Path, epoch: int) -> None:
+    for name in ("best", "last"):
+        kept = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        assert kept["epoch"] <= epoch
+        assert all(weight.isfinite().all() for weight in kept["state_dict"].values())
+    assert kept["epoch"] == epoch
+
+
+def test_a_gradient_that_is_no_number_names_its_step_and_reaches_no_checkpoint(
+    device: str,
+    tiny_run: Path,
+    tiny_fit: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In the last step of a run that validates nothing: no later loss would show it."""
+    last_step = 3 * steps_an_epoch(tiny_run) - 1
+
+    def poisoned(self: ActionRecognizer, loss: torch.Tensor) -> None:
+        loss.backward()
+        if self.global_step == last_step:
+            next(self.head.parameters()).grad[0] = float("inf")  # type: ignore[index]
+
+    monkeypatch.setattr(ActionRecognizer, "backward", poisoned)
+    words = [*tiny_fit, f"--run.folder={tmp_path}", "--trainer.limit_val_batches=0"]
+    assert main([*words, "--keep=last"]) == 1
+    error = capsys.readouterr().err
+    assert f"the norm of the gradient became inf at step {last_step} (epoch 2" in error
+    assert "clips of the batch: " in error
+    assert_kept(tmp_path, epoch=1)
+
+
+class HostReads(TorchDispatchMode):
+    """Counts how often a value of a tensor is looked at, which on a GPU waits for the device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_on_a_gpu_no_step_waits_for_the_device(
+    tiny_run: Path, tiny_fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = HostReads()
+    for name in (
+        "training_step",
+        "backward",
+        "on_before_optimizer_step",
+        "on_validation_batch_start",
+        "validation_step",
+        "check_steps",
+    ):
+        plain = getattr(ActionRecognizer, name)
+
+        def counted(*words: Any, plain: Callable[..., Any] = plain) -> Any:
+            with reads:
+                return plain(*words)
+
+        monkeypatch.setattr(ActionRecognizer, name, counted)
+
+    def looks(batch_size: int) -> int:
+        reads.count = 0
+        assert main([*tiny_fit, f"--data.batch_size={batch_size}", "--run.overwrite=true"]) == 0
+        return reads.count
+
+    tiny_fit = [*tiny_fit, f"--run.folder={tmp_path}"]
+    assert looks(1) > looks(8) + 3 * 20, "on a CPU every step is looked at"
+    for module in (recognizer, lengths):
+        monkeypatch.setattr(module, "read_at_once", lambda values: False)
+    assert looks(1) == looks(8) <= 3 * 4, "more steps, not more looks: a few an epoch"
 
 
 def test_a_training_clip_is_named_before_the_first_step(

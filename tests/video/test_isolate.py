@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from actionrnn.video.decode import read_clip
+from actionrnn.video.decode import ClipRequest, read_clip
 from actionrnn.video.errors import VideoError, VideoNotFound, VideoUnreadable
 from actionrnn.video.isolate import (
-    ClipRequest,
     DecoderDied,
     DecoderHung,
     DecodeWorker,

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from actionrnn.video import room
-from actionrnn.video.decode import read_clip
-from actionrnn.video.isolate import ClipRequest, DecodeWorker
+from actionrnn.video.decode import ClipRequest, read_clip
+from actionrnn.video.isolate import DecodeWorker
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 from actionrnn.video.writer import write_video

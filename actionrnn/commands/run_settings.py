@@ -1,0 +1,53 @@
+"""From a command line to the settings of a run, its checkpoint's among them."""
+
+from dataclasses import fields
+
+from actionrnn.commands.checkpoint_settings import checkpoint_settings
+from actionrnn.commands.config import compose, named, names_data, option_value
+from actionrnn.errors import UsageError
+from actionrnn.models.config import HeadConfig
+from actionrnn.training.settings import Settings, parsed
+
+HEAD_SETTINGS = tuple(each.name for each in fields(HeadConfig))
+
+
+def settings_of(verb: str, arguments: list[str]) -> Settings:
+    """The settings of a command line: its checkpoint's, then its files, then its single settings.
+
+    Raises:
+        UsageError: for a setting that does not exist or cannot have its value.
+        ActionRNNError: for a file that cannot be read.
+    """
+    ckpt_path = option_value("--ckpt_path", arguments)
+    base = checkpoint_settings(verb, ckpt_path, named(arguments)) if ckpt_path else {}
+    config, words = compose(arguments, base)
+    settings = parsed(config, words)
+    refuse_unused(settings, words)
+    return settings
+
+
+def refuse_unused(settings: Settings, words: list[str]) -> None:
+    """Refuse a setting, typed as a word, that the chosen head ignores; in files it may stand.
+
+    Raises:
+        UsageError: naming both.
+    """
+    model = {key: value for key, value in settings.model.items() if key in HEAD_SETTINGS}
+    head = HeadConfig(**model)
+    for name in head.unused:
+        if (value := option_value(f"--model.{name}", words)) is not None:
+            raise UsageError(
+                f"--model.{name} {value}: a {head.head} head ignores it; leave it out, or take "
+                f"another --model.head"
+            )
+
+
+def settings_with_data(arguments: list[str]) -> Settings:
+    """The settings of a command line that must name a dataset.
+
+    Raises:
+        UsageError: if it names none, and see `settings_of`.
+    """
+    if not names_data(arguments):
+        raise UsageError("which dataset? Give --config FILE, --data FILE or --data.root DIR")
+    return settings_of("fit", arguments)
