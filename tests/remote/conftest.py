@@ -112,6 +112,7 @@ def s3(gate: tuple[Server, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Se
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     server.fault = lambda _: None
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     places._file_system.cache_clear()
     s3fs.S3FileSystem.clear_instance_cache()
     files = s3fs.S3FileSystem(use_listings_cache=False)

@@ -1,4 +1,4 @@
-"""Videos, manifest and features on S3: extract, fit, test, predict; the same features as locally."""
+"""Videos, manifest and features on S3: the whole flow, with the same features as locally."""
 
 import json
 from pathlib import Path
