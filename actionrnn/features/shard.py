@@ -33,8 +33,8 @@ FORMAT = "actionrnn features 2"
 SUFFIX = ".safetensors"
 NAME = re.compile(r"([0-9]{20})-([0-9a-f]{32})\.safetensors")
 # A shard whose name is further ahead of this machine's clock was not written by anybody's clock.
-_USUAL_HEADER_BYTES = 2**18  # 1,024 clips have less
 MOST_AHEAD_NANOSECONDS = 400 * 24 * 3600 * 10**9
+_USUAL_HEADER_BYTES = 2**18  # 1,024 clips have less
 # What reading a crafted file can raise.
 _NOT_A_SHARD = (
     ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError,

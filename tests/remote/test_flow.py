@@ -12,7 +12,11 @@ from actionrnn.cli import main
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.features.clip_features import Features
 from actionrnn.features.store import FeatureStore
-from actionrnn.files import publish_text
+from actionrnn.files import publish_bytes, publish_text
+from actionrnn.places import place
+from actionrnn.video.errors import VideoError, VideoNotFound
+from actionrnn.video.probe import open_container
+from actionrnn.video.reader import open_video
 
 ROOT = "s3://bucket/data"
 
@@ -168,3 +172,21 @@ def test_a_manifest_is_the_same_on_an_address_and_as_parquet(
     publish_text(tmp_path / ("manifest.csv" if form == "parquet" else "manifest.parquet"), "x")
     with pytest.raises(Exception, match="are both there; remove the older one"):
         Manifest.load(tmp_path)
+
+
+def test_what_reads_local_videos_alone_says_so() -> None:
+    with pytest.raises(VideoNotFound, match="copy it to this machine first"):
+        open_container("memory://data/a.mp4")
+
+
+def test_a_clip_of_an_address_is_read_like_a_file(memory: str, tiny_data: Path) -> None:
+    path = tiny_data / Manifest.load(tiny_data).table["path"][0]
+    publish_bytes(place(f"{memory}/a.mp4"), path.read_bytes())
+    publish_bytes(place(f"{memory}/b.mp4"), path.read_bytes()[:200])
+    with open_video(path) as one, open_video(f"{memory}/a.mp4") as other:
+        assert one.num_frames == other.num_frames
+        assert np.array_equal(one.read([0, 3]), other.read([0, 3]))
+    with pytest.raises(VideoError, match=r"memory://data/b\.mp4"):
+        open_video(f"{memory}/b.mp4")
+    with pytest.raises(VideoNotFound, match=r"memory://data/c\.mp4.*there is no such object"):
+        open_video(f"{memory}/c.mp4")
