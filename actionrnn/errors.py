@@ -26,6 +26,13 @@ class DataRejected(ActionRNNError):
     """The data is readable but must not be used as asked: a leak, too many bad clips (exit 3)."""
 
 
+class Unreachable(ActionRNNError):
+    """Data on an address that cannot be read or written now; nothing is known to be wrong with it.
+
+    Where a file's own faults are recorded, this ends the run.
+    """
+
+
 class UsageError(ActionRNNError):
     """The words of a command line, or the keys of a config, are wrong (exit code 2)."""
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from actionrnn.places import is_remote, publishing
+
 # A config has some hundred lines. Aliases of aliases grow without end: what they stand for counts.
 _MOST_YAML_BYTES, _MOST_YAML_NODES = 1 << 18, 100_000
 
@@ -25,7 +27,8 @@ def published(target: Path, ending: str = "") -> Iterator[Path]:
 
     The content reaches the disk before the name does (fsync, rename, fsync of the folder), so
     that a process killed at any moment leaves the old file, or the new one, and never a part.
-    Where the block fails, what it wrote is removed. The folder is made if it is not there.
+    Where the block fails, what it wrote is removed. The folder is made if it is not there. An
+    address gets the whole object at once; see `places.publishing`.
 
     Args:
         target: the file.
@@ -33,7 +36,12 @@ def published(target: Path, ending: str = "") -> Iterator[Path]:
 
     Raises:
         OSError: if the folder cannot be written or the disk is full.
+        Unreachable: if an address cannot be written.
     """
+    if is_remote(target):
+        with publishing(target, ending) as temporary:
+            yield temporary
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{token_hex(4)}{ending}")
     try:

@@ -11,6 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "actionrnn"
 ROOMS = (
     "version",
     "errors",
+    "cache",
+    "places",
     "files",
     "memory",
     "process",

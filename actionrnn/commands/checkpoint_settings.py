@@ -1,11 +1,11 @@
 """The settings a checkpoint brings to a command line; flags go on top of them."""
 
-from pathlib import Path
 from typing import Any
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.resolve import settings_of
 from actionrnn.features.spec import FeatureSpec
+from actionrnn.places import place
 from actionrnn.training.checkpoint import read_checkpoint
 from actionrnn.training.data_source import expand_path
 from actionrnn.training.named_code import refuse_unnamed
@@ -57,10 +57,11 @@ def _data(options: dict[str, Any], known: dict[str, Any], given: dict[str, Any])
     named = given.get("data", {})
     if named.get("features_dir"):
         return options
-    if named.get("root") and expand_path(str(named["root"])).resolve() != Path(known["root"]):
+    if named.get("root") and expand_path(str(named["root"])).resolve() != place(known["root"]):
         return {**options, "features_dir": None}
-    features_dir = Path(known["features_dir"] or Path(known["root"], "features"))
-    for folder in (Path(known["root"]), features_dir):
+    root = place(known["root"])
+    features_dir = place(known["features_dir"]) if known["features_dir"] else root / "features"
+    for folder in (root, features_dir):
         if not folder.is_dir():
             raise ActionRNNError(
                 f"the checkpoint's data was at {known['root']}, its features at {features_dir}; "

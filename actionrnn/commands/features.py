@@ -11,6 +11,7 @@ from actionrnn.errors import UsageError, near_miss, shown, usage_errors
 from actionrnn.features import admin
 from actionrnn.features.exchange import export_features, import_features
 from actionrnn.features.store import FeatureStore
+from actionrnn.places import refuse_remote
 from actionrnn.training.data_source import expand_path
 
 TAKES_VERB = False
@@ -41,7 +42,10 @@ def main(arguments: list[str]) -> int:
 
 def _parse(parser: ArgumentParser, arguments: list[str]) -> Any:
     with usage_errors(parser):
-        return parser.parse_args(arguments)
+        options = parser.parse_args(arguments)
+    for option in ("folder", "features_dir", "target"):
+        refuse_remote(option, options.get(option), "stores are looked after")
+    return options
 
 
 def _info(parser: ArgumentParser, arguments: list[str]) -> int:
@@ -100,6 +104,7 @@ def _import(parser: ArgumentParser, arguments: list[str]) -> int:
     options = _parse(parser, arguments)
     root = expand_path(options.root)
     target = options.features_dir or root / "features"
+    refuse_remote("--features_dir", target, "features are imported")
     store = import_features(
         Manifest.load(root), options.folder, target, options.name, options.dtype
     )

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 from actionrnn.errors import ActionRNNError, UsageError, usage_errors
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.files import published
+from actionrnn.places import is_remote, place
 from actionrnn.progress import progress, tell
 from actionrnn.report.terminal import print_prediction
 from actionrnn.training.checkpoint import background_of
@@ -79,9 +80,13 @@ def predict_files(words: list[str]) -> int:
 def found_files(named: str) -> list[str]:
     """The videos behind a file, a folder (all below it, by their endings) or a pattern.
 
+    An address is one video.
+
     Raises:
         ActionRNNError: if a folder or a pattern holds none.
     """
+    if is_remote(named):
+        return [str(place(named))]
     if Path(named).is_dir():
         below = sorted(Path(named).rglob("*"))
         found = [str(path) for path in below if path.suffix.lower() in VIDEO_ENDINGS]

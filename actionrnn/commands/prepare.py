@@ -12,6 +12,7 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.source.locate import SourceNeeded
 from actionrnn.errors import UsageError, near_miss, usage_errors
 from actionrnn.files import check_writable
+from actionrnn.places import refuse_remote
 from actionrnn.progress import tell
 
 TAKES_VERB = False
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> int:
     prepare: Callable[..., Manifest] = import_function(PREPARERS[name])
     options = parse_options(name, prepare, rest)
     root = options.pop("root")
+    refuse_remote("--root", root, "a dataset is prepared")
     check_writable(root)
     try:
         manifest = prepare(root=root, **options)

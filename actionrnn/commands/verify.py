@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from actionrnn.datasets.content_hash import CONTENT, with_content
 from actionrnn.datasets.duplicates import find_duplicates
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.manifest_table import MANIFEST_NAME
+from actionrnn.datasets.manifest_table import manifest_file
 from actionrnn.datasets.own.arrays import ARRAY_ENDINGS
 from actionrnn.datasets.own.find_clips import find_clips
 from actionrnn.datasets.source.locate import SourceFiles
 from actionrnn.errors import DataRejected, shown, usage_errors
+from actionrnn.places import place
 from actionrnn.progress import progress, tell
 from actionrnn.video.verify import Status, verify_paths
 
@@ -133,7 +134,8 @@ def mean_features(manifest: Manifest, store: "FeatureStore") -> NDArray[np.float
 
 def is_manifest(path: str) -> bool:
     """Whether this is a manifest, or a folder with one."""
-    return Path(path).suffix.lower() == ".csv" or (Path(path) / MANIFEST_NAME).is_file()
+    named = place(path).suffix.lower() in (".csv", ".parquet")
+    return named or manifest_file(place(path)) is not None
 
 
 def files_of(path: str) -> list[str]:

@@ -1,10 +1,11 @@
 """The manifest: the one table every later stage reads.
 
-On disk it is two files in one folder: `manifest.csv` (a row per clip) and `classes.txt` (a class
-name per line; the line number, from 0, is the label id). Dataset modules write it, everything
-else only reads it, so what is checked here need not be checked anywhere else. A third file,
-`timelines.csv`, is there where the clips are long recordings in which things begin and end; see
-`datasets.timelines`.
+On disk it is two files in one folder: `manifest.csv` (a row per clip; or `manifest.parquet`, with
+the same columns) and `classes.txt` (a class name per line; the line number, from 0, is the label
+id). The folder, and every clip, may be on an address; see `places`. Dataset modules write it,
+everything else only reads it, so what is checked here need not be checked anywhere else. A third
+file, `timelines.csv`, is there where the clips are long recordings in which things begin and end;
+see `datasets.timelines`.
 """
 
 import shlex
@@ -25,12 +26,15 @@ from actionrnn.datasets.manifest_table import (
     SPLIT_NAMES,
     check_class_names,
     check_rows,
+    manifest_file,
     normalised,
     read_class_names,
+    read_parquet,
     read_table,
 )
 from actionrnn.datasets.timelines import TIMELINES_NAME, checked, read_timelines
-from actionrnn.files import publish_text, sha256_of_text
+from actionrnn.files import publish_text, published, sha256_of_text
+from actionrnn.places import is_remote, place, refuse_remote
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +45,8 @@ class Manifest:
     labels and split names, sane segments. Treat it as read-only.
 
     Attributes:
-        root: folder that clip paths are relative to (the folder of `manifest.csv`).
+        root: folder that clip paths are relative to (the folder of `manifest.csv`); paths that are
+            addresses stand for themselves.
         table: one row per clip, indexed 0..n-1. `video_id, path, label, group` are str (an empty
             group means unknown), `start_seconds, end_seconds` float64 (NaN = from the start / to
             the end), `split1`, `split2`, ... str in `train|val|test|unused`; other columns are
@@ -60,7 +65,7 @@ class Manifest:
     timelines: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
-        root, class_names = Path(self.root), list(self.class_names)
+        root, class_names = place(self.root), list(self.class_names)
         where = f"manifest for {root}"
         check_class_names(class_names, where)
         table = normalised(self.table, where, lambda row: f"{where}: row {row}")
@@ -76,28 +81,34 @@ class Manifest:
 
     @classmethod
     def load(cls, root_or_csv: str | Path) -> "Manifest":
-        """Read `manifest.csv` and `classes.txt` from a folder (or beside the named csv).
+        """Read the table and `classes.txt` from a folder (or beside the named table).
 
         Raises:
             ManifestNotFound: if either file is absent.
             ManifestError: with file and line, for anything wrong inside.
         """
-        path = Path(root_or_csv)
-        csv_path = path if path.suffix.lower() == ".csv" else path / MANIFEST_NAME
-        root = csv_path.parent
-        if not csv_path.is_file():
+        path = place(root_or_csv)
+        named = path.suffix.lower() in (".csv", ".parquet")
+        root = path.parent if named else path
+        file = (path if path.is_file() else None) if named else manifest_file(root)
+        if file is None:
             name = root.name if root.name in PREPARERS else "folder --source VIDEOS"
+            where = "DIR, then copy DIR there" if is_remote(root) else shlex.quote(str(root))
             raise ManifestNotFound(
-                f"no manifest at {csv_path}: the dataset is not prepared. Do it first: "
-                f"actionrnn prepare {name} --root {shlex.quote(str(root))}"
+                f"no manifest at {path if named else root / MANIFEST_NAME}: the dataset is not "
+                f"prepared. Do it first: actionrnn prepare {name} --root {where}"
             )
         class_names = read_class_names(root / CLASSES_NAME)
-        raw, lines = read_table(csv_path)
+        if file.suffix.lower() == ".parquet":
+            raw, lines = read_parquet(file), None
+        else:
+            raw, lines = read_table(file)
 
         def at(row: int) -> str:
-            return f"{csv_path}, line {lines[row]}"
+            return f"{file}, row {row + 1}" if lines is None else f"{file}, line {lines[row]}"
 
-        table = normalised(raw, str(csv_path), at)
+        table = normalised(raw, str(file), at)
+        del raw
         check_rows(table, class_names, at)
         path = root / TIMELINES_NAME
         timelines = read_timelines(path, table, class_names) if path.is_file() else None
@@ -130,22 +141,28 @@ class Manifest:
         return self.timelines[self.timelines["video_id"].isin(set(table["video_id"]))]
 
     def save(self, root: str | Path | None = None) -> Path:
-        """Write the files into `root` (default: the manifest's own); returns the csv's path.
+        """Write the files into `root` (default: the manifest's own); returns the table's path.
 
-        Each file is replaced whole or not at all. Loading what was saved gives the same table,
-        and saving that again gives the same bytes. Clip paths are written as they are.
+        The table is CSV, or Parquet where one lies there. Each file is replaced whole or not at
+        all. Loading what was saved gives the same table, and saving that again gives the same
+        bytes. Clip paths are written as they are.
         """
         folder = self.root if root is None else Path(root)
+        refuse_remote("--root", folder, "a dataset is prepared")
+        target = manifest_file(folder) or folder / MANIFEST_NAME
         classes = "".join(f"{name}\n" for name in self.class_names)
-        text = self.table.to_csv(index=False, lineterminator="\n")
         publish_text(folder / CLASSES_NAME, classes)
         if self.timelines is None:
             (folder / TIMELINES_NAME).unlink(missing_ok=True)
         else:
             segments = self.timelines.to_csv(index=False, lineterminator="\n")
             publish_text(folder / TIMELINES_NAME, segments)
-        publish_text(folder / MANIFEST_NAME, text)
-        return folder / MANIFEST_NAME
+        with published(target) as temporary:
+            if target.suffix == ".parquet":
+                self.table.to_parquet(temporary, index=False)
+            else:
+                self.table.to_csv(temporary, index=False, lineterminator="\n")
+        return target
 
     @property
     def splits(self) -> list[str]:
@@ -179,7 +196,7 @@ class Manifest:
 
     def video_paths(self) -> list[Path]:
         """Path of every row's file, joined to `root`, (n,)."""
-        return [self.root / path for path in self.table["path"]]
+        return [place(path) if is_remote(path) else self.root / path for path in self.table["path"]]
 
     def find_leaks(self, column: str) -> list[Leak]:
         """What train, val and test of a split share; see `leaks.find_leaks`."""

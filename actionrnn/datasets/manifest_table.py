@@ -1,4 +1,4 @@
-"""The two files of a manifest: read, brought into their normal form, and checked."""
+"""The files of a manifest: read, brought into their normal form, and checked."""
 
 import csv
 import difflib
@@ -9,11 +9,14 @@ from typing import NoReturn
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from actionrnn.datasets.errors import ManifestError, ManifestNotFound
 from actionrnn.errors import CONTROL_CHARACTERS
+from actionrnn.places import at_hand
 
-MANIFEST_NAME = "manifest.csv"
+MANIFEST_NAME, PARQUET_NAME = "manifest.csv", "manifest.parquet"
 CLASSES_NAME = "classes.txt"
 SPLIT_NAMES = ("train", "val", "test", "unused")
 SPLIT_COLUMN = re.compile(r"split[1-9][0-9]*")
@@ -26,6 +29,18 @@ _CORE = (*_REQUIRED, "group", *_SECONDS)
 
 def _fail(where: str, what: str) -> NoReturn:
     raise ManifestError(f"{where}: {what}")
+
+
+def manifest_file(root: Path) -> Path | None:
+    """The table of a prepared dataset, as CSV or as Parquet; None if there is none.
+
+    Raises:
+        ManifestError: if there are both, of which one must be old.
+    """
+    found = [root / name for name in (MANIFEST_NAME, PARQUET_NAME) if (root / name).is_file()]
+    if len(found) > 1:
+        _fail(str(root), f"{MANIFEST_NAME} and {PARQUET_NAME} are both there; remove the older one")
+    return found[0] if found else None
 
 
 def read_class_names(path: Path) -> list[str]:
@@ -68,12 +83,28 @@ def check_class_names(class_names: list[str], where: str) -> None:
         seen[key] = (line, name)
 
 
+def read_parquet(path: Path) -> pd.DataFrame:
+    """The columns of a Parquet file, one after the other, so that little is held twice.
+
+    Raises:
+        ManifestError: if it is none.
+    """
+    with at_hand(path) as here:
+        try:
+            file = pq.ParquetFile(here)
+            names = file.schema_arrow.names
+            columns = {name: file.read([name]).column(0).to_pandas() for name in names}
+        except (pa.ArrowException, OSError, IndexError) as error:
+            raise ManifestError(f"{path}: not Parquet: {error}") from error
+    return pd.DataFrame(columns, copy=False)
+
+
 def read_table(path: Path) -> tuple[pd.DataFrame, list[int]]:
     """All cells as str, and each row's line number in the file; blank lines are passed over."""
     lines: list[int] = []
     rows: list[list[str]] = []
     # The csv module and not pandas: it alone tells true line numbers and short rows.
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with at_hand(path) as here, here.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:
             header = next(reader, [])

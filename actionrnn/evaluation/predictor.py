@@ -13,6 +13,7 @@ from actionrnn.features.extract import extract_clip
 from actionrnn.features.machine import choose_device
 from actionrnn.features.resolve import settings_of
 from actionrnn.features.spec import FeatureSpec
+from actionrnn.places import place
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint, trusted_spec
 from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 
@@ -90,7 +91,7 @@ class ActionPredictor:
         Raises:
             VideoError: if it cannot be read.
         """
-        return extract_clip(Path(video), self.spec.settings, self.backbone).float()
+        return extract_clip(place(video), self.spec.settings, self.backbone).float()
 
     def probabilities(self, video: str | Path) -> Tensor:
         """Class probabilities of a video, averaged over its views, (K,), summing to 1."""

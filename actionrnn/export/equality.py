@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from actionrnn.datasets.manifest import Manifest
+from actionrnn.datasets.manifest_table import manifest_file
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.trained import TrainedModel
@@ -106,7 +107,7 @@ def real_clips(
 def _test_clips(
     root: Path, split: str, num_clips: int
 ) -> list[tuple[str, float | None, float | None]]:
-    if not (root / "manifest.csv").is_file():
+    if manifest_file(root) is None:
         raise ActionRNNError(
             f"the data that the checkpoint was trained on is not at {root}; to measure the "
             f"exported model give --data.root DIR, or some videos: --videos a.mp4 b.mp4"

@@ -20,6 +20,7 @@ from actionrnn.export.graphs import (
     why_no_step,
 )
 from actionrnn.files import publish_json, sha256_of_file, sync
+from actionrnn.places import place
 from actionrnn.training.checkpoint import read_checkpoint
 from actionrnn.training.recognizer import CHECKPOINT_KEY
 from actionrnn.training.run_folder import run_folder_of
@@ -78,7 +79,7 @@ def export_model(ckpt_path: Path, options: ExportOptions) -> Path:
         real_clips(
             predictor,
             ckpt_path,
-            options.root or Path(data["root"]),
+            options.root or place(data["root"]),
             data["split"],
             options.videos,
             options.inputs,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.store import SPEC_NAME, FeatureStore
+from actionrnn.places import place
 
 CLIPS_AT_ONCE = 256
 
@@ -37,7 +38,7 @@ class Features:
         Raises:
             ActionRNNError: if there are none, or several to choose from.
         """
-        path = Path(folder)
+        path = place(folder)
         if (path / SPEC_NAME).is_file():
             return cls.of(Manifest.load(path.parents[1]), FeatureStore.open(path))
         manifest = Manifest.load(path)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clip_sources import MISSING, Clip, content_of
+from actionrnn.features.clip_sources import MISSING, Clip, clip_at_hand, content_of
 from actionrnn.features.machine import Busy
 from actionrnn.features.shard import Entry
 from actionrnn.features.store import NOT_READ
@@ -62,10 +62,12 @@ class DecoderPool:
         worker = self._free.pop()
         worker.timeout_seconds = _timeout_seconds(clip)
         try:
+            content = ""
             with self.busy:
-                content = content_of(clip)
                 try:
-                    return worker.ask(clip.request), content
+                    with clip_at_hand(clip) as here:
+                        content = content_of(here)
+                        return worker.ask(here.request), content
                 except VideoError as error:
                     return error, content
         finally:

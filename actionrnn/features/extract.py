@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.errors import ActionRNNError, DataRejected
+from actionrnn.errors import ActionRNNError, DataRejected, Unreachable
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.clip_sources import clips_of, content_of, refuse_foreign
 from actionrnn.features.engine import DecoderPool, Engine, Extracted
@@ -20,11 +20,12 @@ from actionrnn.features.machine import choose_device, num_cores
 from actionrnn.features.native_size import with_native_size
 from actionrnn.features.progress import ExtractionProgress, is_cut
 from actionrnn.features.resolve import resolved, spec_of
-from actionrnn.features.shard import unwritable, write_shard
+from actionrnn.features.shard import shard_files, unwritable, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
 from actionrnn.features.store import FeatureStore, read_spec
 from actionrnn.features.weights import preprocessing_of
 from actionrnn.files import publish_text
+from actionrnn.places import is_remote
 from actionrnn.progress import tell
 from actionrnn.video.decode import read_clip
 from actionrnn.video.sampling import Sampling
@@ -146,8 +147,12 @@ def ensure_features(
 
 def open_checked(folder: Path, spec: FeatureSpec) -> FeatureStore:
     """Open a store, byte by byte if it is small, and say which shards are damaged."""
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file())
-    store = FeatureStore(folder, spec, verify=size <= VERIFY_BYTES)
+    files = shard_files(folder)
+    if is_remote(folder):
+        size = sum(num_bytes or 0 for num_bytes in files.values())
+    else:
+        size = sum(path.stat().st_size for path in files if path.is_file())
+    store = FeatureStore(folder, spec, size <= VERIFY_BYTES, files)
     for reason in store.damaged.values():
         tell(f"warning: {reason}; its clips are extracted again")
     return store
@@ -253,7 +258,9 @@ def _list_failures(folder: Path, failures: dict[str, str]) -> Path:
     csv.writer(text).writerows([("video_id", "error"), *sorted(failures.items())])
     try:
         publish_text(target, text.getvalue())
-    except OSError as error:
+    except (OSError, Unreachable) as error:
         if not target.exists():
+            if isinstance(error, Unreachable):
+                raise
             raise ActionRNNError(unwritable(folder, error)) from error
     return target

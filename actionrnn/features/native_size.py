@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.spec import FeatureSettings, is_imported
+from actionrnn.places import at_hand, is_remote
 from actionrnn.video.errors import VideoError
 from actionrnn.video.probe import open_container, video_stream
 
@@ -47,10 +48,10 @@ def _sides(paths: list[Path]) -> Iterator[float]:
     """Square roots of areas in pixels, from headers alone; of what cannot be opened none."""
     for path in paths:
         try:
-            if path.is_dir():
+            if not is_remote(path) and path.is_dir():
                 width, height = _picture_size(path)
             else:
-                with open_container(str(path)) as container:
+                with at_hand(path) as file, open_container(str(file)) as container:
                     stream = video_stream(container)
                     width, height = stream.width, stream.height
         except (VideoError, OSError, UnidentifiedImageError):

@@ -14,23 +14,27 @@ import re
 import stat
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from actionrnn.cache import kept_copy
 from actionrnn.errors import ActionRNNError
 from actionrnn.files import published, sha256_of_file, sha256_of_text
+from actionrnn.places import Object, at_hand, is_remote, listed, read
 
 FORMAT = "actionrnn features 2"
 SUFFIX = ".safetensors"
 NAME = re.compile(r"([0-9]{20})-([0-9a-f]{32})\.safetensors")
 # A shard whose name is further ahead of this machine's clock was not written by anybody's clock.
 MOST_AHEAD_NANOSECONDS = 400 * 24 * 3600 * 10**9
+_USUAL_HEADER_BYTES = 2**18  # 1,024 clips have less
 # What reading a crafted file can raise.
 _NOT_A_SHARD = (
     ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError,
@@ -114,12 +118,22 @@ class Shard:
     dim: int
     dtype: str
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of the file."""
+        return self.data_offset + self.num_rows * self.dim * np.dtype(self.dtype).itemsize
+
     def rows(self) -> NDArray[np.floating]:
-        """All rows, memory-mapped, (num_rows, D)."""
+        """All rows, memory-mapped, (num_rows, D); of an address from a local copy.
+
+        Raises:
+            ActionRNNError: if that is damaged, or cannot be had.
+        """
         shape = (self.num_rows, self.dim)
         if self.num_rows == 0:
             return np.zeros(shape, self.dtype)
-        return np.memmap(self.path, self.dtype, "r", self.data_offset, shape)
+        with self._at_hand() as file:
+            return np.memmap(file, self.dtype, "r", self.data_offset, shape)
 
     def verify(self) -> None:
         """Compare every byte of the file with the checksum in its name.
@@ -127,7 +141,21 @@ class Shard:
         Raises:
             ActionRNNError: if one differs.
         """
-        if not self.path.name.endswith(f"-{sha256_of_file(self.path)[:32]}{SUFFIX}"):
+        with self._at_hand() as file:
+            if not is_remote(self.path):  # copies were compared
+                self._compare(file)
+
+    @contextmanager
+    def _at_hand(self) -> Iterator[Path]:
+        """The file, or a copy: never stale, for its name says what its content is."""
+        try:
+            with at_hand(self.path, Object(self.num_bytes, ""), self._compare) as file:
+                yield file
+        except FileNotFoundError as error:
+            raise ActionRNNError(f"{self.path} is not there any more") from error
+
+    def _compare(self, file: Path) -> None:
+        if not self.path.name.endswith(f"-{sha256_of_file(file)[:32]}{SUFFIX}"):
             raise ActionRNNError(f"{self.path} is damaged: its checksum differs")
 
 
@@ -173,34 +201,69 @@ def unwritable(folder: Path, error: OSError) -> str:
     )
 
 
-def read_shard(path: Path) -> Shard:
+def shard_files(folder: Path) -> dict[Path, int | None]:
+    """Every shard of a store, by name: the oldest first; on an address with its size in bytes."""
+    if not is_remote(folder):
+        return dict.fromkeys(sorted(folder.glob(f"*{SUFFIX}")))
+    return {
+        folder / name: known.num_bytes
+        for name, known in sorted(listed(folder).items())
+        if name.endswith(SUFFIX)
+    }
+
+
+def read_shard(path: Path, num_bytes: int | None = None) -> Shard:
     """Read a shard's header and index, not its rows.
 
     Whatever the file holds, it is either a shard that agrees with itself, or an error.
 
+    Args:
+        path: the file.
+        num_bytes: its size as listed, of an address; see `shard_files`.
+
     Raises:
         ActionRNNError: if the file is no shard, is not whole, or its index is damaged.
+        Unreachable: if an address does not answer.
     """
     try:
-        return _read(path)
+        if is_remote(path):
+            assert num_bytes is not None
+            return _read_remote(path, num_bytes)
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("it is no file")
+        with open(path, "rb") as file:
+            return _read(path, os.fstat(file.fileno()).st_size, file)
     except _NOT_A_SHARD as error:
         raise ActionRNNError(f"{path} is not a whole feature shard ({error})") from error
 
 
-def _read(path: Path) -> Shard:
+def _read_remote(path: Path, size: int) -> Shard:
+    """From a copy of the header alone, read in one piece where it is of the usual size."""
+
+    def fill(target: Path) -> None:
+        first = read(path, 0, min(size, _USUAL_HEADER_BYTES))
+        stop = min(size, 8 + int.from_bytes(first[:8], "little"))
+        target.write_bytes(first[:stop] + read(path, len(first), stop))
+
+    def whole(target: Path) -> None:
+        with target.open("rb") as file:
+            _read(path, size, file)
+
+    key = f"header of {path} {size}"
+    with kept_copy(key, ".header", _USUAL_HEADER_BYTES, fill, whole) as copy, copy.open("rb") as f:
+        return _read(path, size, f)
+
+
+def _read(path: Path, size: int, file: BinaryIO) -> Shard:
     name = NAME.fullmatch(path.name)
     if name is None:
         raise ValueError("its name is not that of a shard")
     if int(name[1]) > time.time_ns() + MOST_AHEAD_NANOSECONDS:
         raise ValueError("its name is of a day that is far ahead")
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("it is no file")
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(file.read(8), "little")
-        if 8 + length > size:
-            raise ValueError("the header is cut off")
-        header = json.loads(file.read(length))
+    length = int.from_bytes(file.read(8), "little")
+    if 8 + length > size:
+        raise ValueError("the header is cut off")
+    header = json.loads(file.read(length))
     rows, metadata = header["rows"], header["__metadata__"]
     if metadata["format"] != FORMAT:
         raise ValueError(f"format {metadata['format']!r}, wanted {FORMAT!r}")
@@ -276,7 +339,7 @@ _NO_ROWS = np.zeros((0, 1), np.float32)
 def _moment(folder: Path) -> int:
     """Now in nanoseconds, or just after the newest shard where its clock was ahead of ours."""
     now = time.time_ns()
-    names = (NAME.fullmatch(path.name) for path in folder.glob(f"*{SUFFIX}"))
+    names = (NAME.fullmatch(path.name) for path in shard_files(folder))
     moments = (int(name[1]) for name in names if name)
     known = (moment for moment in moments if moment <= now + MOST_AHEAD_NANOSECONDS)
     return max(now, max(known, default=0) + 1)

@@ -14,10 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actionrnn.errors import ActionRNNError
-from actionrnn.features.shard import SUFFIX, Entry, Index, Shard, checksum, read_shard, unwritable
+from actionrnn.errors import ActionRNNError, Unreachable
+from actionrnn.features.shard import (
+    Entry,
+    Index,
+    Shard,
+    checksum,
+    read_shard,
+    shard_files,
+    unwritable,
+)
 from actionrnn.features.spec import FeatureSpec
 from actionrnn.files import publish_json
+from actionrnn.places import is_remote, place
+from actionrnn.progress import in_threads
 
 SPEC_NAME = "spec.json"
 RAM_SHARE = 0.4  # of the memory that is free: above, features stay on disk and are mapped
@@ -37,12 +47,19 @@ class FeatureStore:
         folder: where the shards lie.
         spec: what the features are.
         verify: compare every checksum too, which reads every byte.
+        files: its shards, where they were listed just now; see `shard_files`.
 
     Attributes:
         damaged: shards that cannot be used, with the reason; their clips count as missing.
     """
 
-    def __init__(self, folder: Path, spec: FeatureSpec, verify: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        spec: FeatureSpec,
+        verify: bool = False,
+        files: dict[Path, int | None] | None = None,
+    ) -> None:
         self.folder = folder
         self.spec = spec
         self.damaged: dict[Path, str] = {}
@@ -54,15 +71,13 @@ class FeatureStore:
         self._ram: Tensor | None = None
         self._too_large: bool | None = None  # decided at the first batch
         # By name, which is by time: what the newest shard says of a clip counts.
+        files = shard_files(folder) if files is None else files
         found = []
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            try:
-                shard = read_shard(path)
-                if verify:
-                    shard.verify()
+        for path, shard in zip(files, _opened(files, verify), strict=True):
+            if isinstance(shard, Shard):
                 found.append(shard)
-            except ActionRNNError as error:
-                self.damaged[path] = str(error)
+            else:
+                self.damaged[path] = shard
         self._index(self._of_one_shape(found), verify)
 
     def _of_one_shape(self, shards: list[Shard]) -> list[Shard]:
@@ -125,7 +140,7 @@ class FeatureStore:
         Raises:
             ActionRNNError: if there is no store.
         """
-        path = Path(folder)
+        path = place(folder)
         return cls(path, read_spec(path), verify)
 
     @classmethod
@@ -162,7 +177,7 @@ class FeatureStore:
     @cached_property
     def entries(self) -> dict[str, Entry]:
         """All that is recorded of every clip, read from the shards again."""
-        read = [read_shard(shard.path).index.entries for shard in self._shards]
+        read = [read_shard(each.path, each.num_bytes).index.entries for each in self._shards]
         flat = [entry for entries in read for entry in entries]
         return {video_id: flat[position] for video_id, position in self._position.items()}
 
@@ -373,6 +388,29 @@ class FeatureStore:
             return False
         self._ram = self._ram.to(device)
         return True
+
+
+def _opened(files: dict[Path, int | None], verify: bool) -> list[Shard | str]:
+    """Every shard, or what is wrong with it; those of an address side by side.
+
+    Raises:
+        Unreachable: if an address does not answer, which says nothing of a shard.
+    """
+
+    def opened(path: Path) -> Shard | str:
+        try:
+            shard = read_shard(path, files[path])
+            if verify:
+                shard.verify()
+        except Unreachable:
+            raise
+        except ActionRNNError as error:
+            return str(error)
+        return shard
+
+    if any(map(is_remote, files)):
+        return in_threads(opened, list(files), "opening the shards")
+    return [opened(path) for path in files]
 
 
 def read_spec(folder: Path) -> FeatureSpec:

@@ -33,10 +33,11 @@ class ActionData:
     rate of `features.sampling.fps` to its very end, stored once, and read in windows.
 
     Args:
-        root: prepared dataset: the folder with manifest.csv and classes.txt. Environment
-            variables are expanded; `$ACTIONRNN_DATA` is `data` where it is not set.
+        root: prepared dataset: the folder with manifest.csv and classes.txt, or its address
+            (s3://bucket/data). Environment variables are expanded; `$ACTIONRNN_DATA` is `data`
+            where it is not set.
         split: manifest column that says train, val, test or unused for each clip.
-        features_dir: where feature stores are kept; null is `<root>/features`.
+        features_dir: where feature stores are kept, also an address; null is `<root>/features`.
         batch_size: clips (of timelines: windows) per training step, over all processes together.
         sampler: `shuffle` sees each training clip once an epoch; `balanced` draws clips so that
             every class is equally frequent.

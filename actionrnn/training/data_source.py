@@ -10,19 +10,20 @@ from actionrnn.datasets.content_hash import CONTENT, groups_with_equal_files, wi
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import carve_val
 from actionrnn.errors import DataRejected
+from actionrnn.places import place
 
 
 def expand_path(path: str) -> Path:
     """A path with `~` and known environment variables filled in; any other `$` is a character.
 
-    `$ACTIONRNN_DATA` is `data` if unset.
+    `$ACTIONRNN_DATA` is `data` if unset. It may be an address; see `places`.
     """
     variables = {"ACTIONRNN_DATA": "data", **os.environ}
 
     def filled(found: re.Match[str]) -> str:
         return variables.get(found[1] or found[2], found[0])
 
-    return Path(re.sub(r"\$(?:(\w+)|\{(\w+)\})", filled, path)).expanduser()
+    return place(re.sub(r"\$(?:(\w+)|\{(\w+)\})", filled, path)).expanduser()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from actionrnn.errors import UsageError, condensed, known_settings, near_miss, usage_errors
 from actionrnn.features.spec import FeatureSettings
+from actionrnn.places import refuse_remote
 from actionrnn.training.data import ActionDataModule, ExtractionSettings
 from actionrnn.training.recognizer import ActionRecognizer
 
@@ -120,6 +121,8 @@ def parsed(config: Mapping[str, Any], words: Sequence[str] = ()) -> Settings:
     with usage_errors(parser):
         settings = parser.parse_args(["--config", json.dumps(config), *words])
     settings.pop("config", None)
+    refuse_remote("--run.root", settings.run.root, "run folders lie")
+    refuse_remote("--run.folder", settings.run.folder, "run folders lie")
     return settings
 
 

@@ -1,5 +1,7 @@
 """What can be wrong with a video file; every error names the path and the reason."""
 
+from typing import Self
+
 from actionrnn.errors import ActionRNNError
 
 
@@ -18,6 +20,11 @@ class VideoError(ActionRNNError):
 
     def __str__(self) -> str:
         return f"{self.path!r}: {self.reason}"
+
+    def about(self, path: str) -> Self:
+        """The same error of another path: of the address whose copy was read."""
+        self.path, self.args = path, (path, *self.args[1:])
+        return self
 
 
 class VideoNotFound(VideoError):

@@ -9,6 +9,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from actionrnn.places import is_remote
 from actionrnn.video.errors import VideoError, VideoNotFound, VideoUnreadable
 from actionrnn.video.formats import OPENED_FORMATS, is_still
 from actionrnn.video.structure import mp4_boxes
@@ -119,6 +120,9 @@ def _require_readable(path: str) -> None:
         with open(path, "rb"):
             pass
     except FileNotFoundError as error:
+        if is_remote(path):
+            reason = "this command reads local files alone: copy it to this machine first"
+            raise VideoNotFound(path, reason) from error
         is_link = os.path.islink(path)
         reason = "it is a link to a file that is gone" if is_link else "there is no such file"
         raise VideoNotFound(path, reason) from error

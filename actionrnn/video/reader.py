@@ -4,13 +4,15 @@ import importlib.metadata
 import importlib.util
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actionrnn.video.errors import DecoderRefused, VideoShorter
+from actionrnn.places import at_hand, is_remote
+from actionrnn.video.errors import DecoderRefused, VideoError, VideoNotFound, VideoShorter
 
 # What becomes of a frame uint8 (H, W, 3) as soon as it is decoded.
 Shape = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -114,7 +116,8 @@ def open_video(
 ) -> FrameReader:
     """Open a video, or the part of it from `start_seconds` up to `end_seconds`.
 
-    A folder of numbered pictures is a video too. `auto` reads with decord where it is installed
+    A folder of numbered pictures is a video too. Of an address a local copy is read, which is held
+    until the reader is closed. `auto` reads with decord where it is installed
     and exact, and with PyAV otherwise; a change of decoder is noted in `warnings`. The frames are
     the same with either.
 
@@ -124,6 +127,8 @@ def open_video(
     """
     name = os.fspath(path)
     chosen = resolve_reader(reader)
+    if is_remote(name):
+        return CopyReader(name, reader, start_seconds, end_seconds)
     if os.path.isdir(name):
         from actionrnn.video.images import ImageFolderReader
 
@@ -147,6 +152,55 @@ def _open(
     from actionrnn.video.pyav import PyAVReader
 
     return PyAVReader(path, start_seconds, end_seconds)
+
+
+class CopyReader(Closes):
+    """The reader of an address's local copy. See FrameReader."""
+
+    def __init__(
+        self, path: str, reader: str, start_seconds: float | None, end_seconds: float | None
+    ) -> None:
+        self._path = path
+        with ExitStack() as held, errors_about(path):
+            copy = held.enter_context(video_at_hand(path))
+            self._reader = held.enter_context(open_video(copy, reader, start_seconds, end_seconds))
+            self._held = held.pop_all()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def close(self) -> None:
+        """See FrameReader."""
+        self._held.close()
+
+    def read(self, indices: Sequence[int], shape: Shape = as_decoded) -> NDArray[np.uint8]:
+        """See FrameReader."""
+        with errors_about(self._path):
+            return self._reader.read(indices, shape)
+
+
+@contextmanager
+def video_at_hand(path: str) -> Iterator[str]:
+    """A local file with a video of an address; see `places.at_hand`.
+
+    Raises:
+        VideoNotFound: if there is none.
+        Unreachable: if it cannot be fetched.
+    """
+    try:
+        with at_hand(path) as copy:
+            yield str(copy)
+    except FileNotFoundError as error:
+        raise VideoNotFound(path, "there is no such object") from error
+
+
+@contextmanager
+def errors_about(path: str) -> Iterator[None]:
+    """What is wrong with the copy of an address is wrong with the address."""
+    try:
+        yield
+    except VideoError as error:
+        raise error.about(path) from error.__cause__
 
 
 class FallbackReader(Closes):
