@@ -1,5 +1,6 @@
 # make demo    see it work: installs, renders a small dataset, trains and compares heads
 # make test    install what the tests need and run them
+# make test-slow   run those that take long, which `make test` leaves out
 # make lint    ruff and mypy
 # make clean   remove the environment and everything the demo made
 # PYTHON=python3.12 make demo    chooses the Python (3.11 or newer)
@@ -8,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-slow lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -16,9 +17,11 @@ demo: $(VENV)/.installed
 	  echo "make demo: the demo failed; the message above says why."; \
 	  echo "Run it again with the traceback: $(BIN)/actionrnn demo --debug"; exit 1; }
 
-test: $(VENV)/.installed-test
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS) || { echo; \
-	  echo "make test: tests failed; the list above names them."; \
+test: MARKED := not slow
+test-slow: MARKED := slow
+test test-slow: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "$(MARKED)" $(PYTEST_ARGS) || { echo; \
+	  echo "make $@: tests failed; the list above names them."; \
 	  echo "Run one alone: $(BIN)/python -m pytest PATH::NAME -x"; exit 1; }
 
 lint: $(VENV)/.installed-test

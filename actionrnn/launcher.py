@@ -4,8 +4,8 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from actionrnn.errors import UsageError
 
@@ -22,7 +22,8 @@ ARRAY_ID, ARRAY_COUNT = "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"
 ARRAY_FIRST, ARRAY_STEP = "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP"
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """The `index`-th of `count` parts, 0 <= index < count, and what says so."""
 
     index: int

@@ -8,6 +8,7 @@ import pytest
 from actionrnn.cli import main
 from actionrnn.errors import UsageError
 from actionrnn.launcher import (
+    Share,
     parse_share,
     refuse_several,
     share_of_job,
@@ -49,7 +50,7 @@ def test_alone_is_no_share() -> None:
 
 def test_a_job_array_shares_the_work_by_itself_and_with_its_steps() -> None:
     share = share_of_job(ARRAY)
-    assert share == (2, 4, "SLURM_ARRAY_TASK_ID 7")
+    assert share == Share(2, 4, "SLURM_ARRAY_TASK_ID 7")
     assert share_of_job({**ARRAY, **BATCH}).part == (2, 4)
     by_tens = {"SLURM_ARRAY_TASK_STEP": "10", "SLURM_ARRAY_TASK_ID": "35"}
     assert share_of_job({**ARRAY, **by_tens}).part == (3, 4)

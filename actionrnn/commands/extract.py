@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     if share is not None:
         tell(f"share {share.index}/{share.count} ({share.source})")
     with when_interrupted("the features that were computed are kept; the same command goes on"):
-        store = data.extract(share=share and share.part)
+        store = data.extract(share=None if share is None else share.part)
     print(
         f"{len(store.video_ids)} clips, {store.num_views} views, "
         f"D = {store.feature_dim if store.video_ids else 0}, {len(store.failures)} unreadable"

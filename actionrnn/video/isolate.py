@@ -150,7 +150,7 @@ class DecodeWorker(Closes):
 class _Pickler(pickle.Pickler):
     """Tensors as NumPy arrays, whose bytes protocol 5 leaves where they are."""
 
-    def reducer_override(self, value: object) -> Any:
+    def reducer_override(self, value: Any) -> Any:
         torch = sys.modules.get("torch")  # a process without it has no tensors
         if torch is None or type(value) is not torch.Tensor:
             return NotImplemented
