@@ -16,7 +16,7 @@ MARKERS = "osD^vP*X"
 
 def print_table(result: dict[str, Any]) -> None:
     """A table on stdout, what it rests on, and the answers in words."""
-    table = Table(Column("head", no_wrap=True), "accuracy", "95 %", *COLUMNS[3:])
+    table = Table("head", "accuracy", Column("95 %", no_wrap=True), *COLUMNS[3:])
     backbone = ""
     for row in result["rows"]:
         if row["backbone"] != backbone:
