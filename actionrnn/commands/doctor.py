@@ -69,6 +69,7 @@ NEEDS = (
     Need("sweep", ("optuna",), "sweep"),
     Need("extract --runtime openvino, export --to openvino", ("openvino",), "openvino"),
     Need("backbones timm:NAME", ("timm",), "timm"),
+    Need("extract, fit and predict of s3:// addresses", ("fsspec", "s3fs"), "remote"),
     Need("notebooks/", ("jupyterlab", "nbclient"), "notebooks"),
 )
 

@@ -46,11 +46,12 @@ def test_ctrl_c_before_the_first_epoch_is_over_leaves_nothing(
     def interrupted(*words: object) -> None:
         raise KeyboardInterrupt
 
+    before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(ActionRecognizer, "training_step", interrupted)
     assert main([*tiny_fit, f"--run.folder={tmp_path / 'run'}"]) == 130
     assert not (tmp_path / "run").exists()
     assert "nothing is kept" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("verb", ["test", "validate", "predict"])
