@@ -79,6 +79,11 @@ def place(path: str | PathLike[str]) -> Path:
     return Address(text)
 
 
+def joined(root: Path, path: str) -> Path:
+    """A path as a manifest holds it, below its root; an address stands for itself."""
+    return place(path) if is_remote(path) else root / path
+
+
 def refuse_remote(option: str, path: str | PathLike[str] | None, what: str) -> None:
     """Refuse an address where there must be a local path.
 

@@ -34,7 +34,7 @@ from actionrnn.datasets.manifest_table import (
 )
 from actionrnn.datasets.timelines import TIMELINES_NAME, checked, read_timelines
 from actionrnn.files import publish_text, published, sha256_of_text
-from actionrnn.places import is_remote, place, refuse_remote
+from actionrnn.places import is_remote, joined, place, refuse_remote
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +196,7 @@ class Manifest:
 
     def video_paths(self) -> list[Path]:
         """Path of every row's file, joined to `root`, (n,)."""
-        return [place(path) if is_remote(path) else self.root / path for path in self.table["path"]]
+        return [joined(self.root, path) for path in self.table["path"]]
 
     def find_leaks(self, column: str) -> list[Leak]:
         """What train, val and test of a split share; see `leaks.find_leaks`."""

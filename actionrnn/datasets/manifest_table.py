@@ -146,9 +146,10 @@ def normalised(raw: pd.DataFrame, where: str, at: Callable[[int], str]) -> pd.Da
             data[name] = _seconds(raw, name, at)
         elif name in columns:
             column = raw[name].reset_index(drop=True)
-            if column.dtype != "str":  # millions of texts are not taken apart for nothing
-                column = column.astype(object).where(column.notna(), "").astype(str)
-            data[name] = column.fillna("")
+            if column.dtype == "str":  # millions of texts are not taken apart for nothing
+                data[name] = column.fillna("")
+            else:
+                data[name] = column.astype(object).where(column.notna(), "").astype(str)
         else:
             data[name] = pd.Series([""] * len(raw), dtype=str)
     return pd.DataFrame(data)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from actionrnn.datasets.content_hash import groups_with_equal_files
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.places import is_remote
+from actionrnn.places import joined
 
 # Random orders of the groups that are tried, and the average miss of a class that is good enough.
 _ORDERS, _CLOSE_ENOUGH = 16, 0.01
@@ -218,7 +218,7 @@ def inner_folds(manifest: Manifest, column: str, num_folds: int, seed: int = 0) 
     groups = groups_with_equal_files(table)
     fold = grouped_folds(table["label"].tolist(), groups, num_folds, seed)
     root = manifest.root.resolve()
-    table["path"] = [path if is_remote(path) else str(root / path) for path in table["path"]]
+    table["path"] = [str(joined(root, path)) for path in table["path"]]
     table = table.drop(columns=manifest.splits)
     for number in range(num_folds):
         table[f"split{number + 1}"] = np.where(fold == number, "val", "train")

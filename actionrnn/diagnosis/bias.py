@@ -33,7 +33,7 @@ from actionrnn.features.clip_sources import clips_of
 from actionrnn.features.extract import compute
 from actionrnn.features.machine import choose_device
 from actionrnn.progress import progress
-from actionrnn.training.data import Subset
+from actionrnn.training.action_data import Subset
 from actionrnn.video.errors import VideoError
 from actionrnn.video.isolate import DecodeWorker
 

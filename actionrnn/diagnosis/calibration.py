@@ -14,8 +14,8 @@ from actionrnn.evaluation.calibration import (
 from actionrnn.evaluation.figures import GroupedScores, mean_figures
 from actionrnn.evaluation.intervals import Interval, group_ids
 from actionrnn.evaluation.trained import TrainedModel
+from actionrnn.training.action_data import Subset
 from actionrnn.training.checkpoint import SealedCheckpointIO, read_checkpoint
-from actionrnn.training.data import Subset
 from actionrnn.training.recognizer import CHECKPOINT_KEY, clip_logits
 
 

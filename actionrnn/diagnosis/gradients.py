@@ -8,7 +8,7 @@ import torch
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.models.gradients import GateSaturation, gradient_report
-from actionrnn.training.data import Subset
+from actionrnn.training.action_data import Subset
 
 MAX_CLIPS = 256
 

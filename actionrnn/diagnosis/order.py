@@ -26,7 +26,7 @@ from actionrnn.evaluation.paired import Difference, Verdict, paired_differences
 from actionrnn.evaluation.scoring import Change
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.models.config import HEADS, NUM_PROBE_HEADS, HeadConfig
-from actionrnn.training.data import Subset
+from actionrnn.training.action_data import Subset
 from actionrnn.training.metrics import predictions
 
 NUM_SHUFFLES = 5

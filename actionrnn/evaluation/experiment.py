@@ -17,8 +17,9 @@ from actionrnn.evaluation.summary import Summary, summarise
 from actionrnn.files import publish_json, sha256_of_file
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
+from actionrnn.training.action_data import Subset
 from actionrnn.training.checkpoint import read_checkpoint
-from actionrnn.training.data import Subset, expand_path
+from actionrnn.training.data_source import expand_path
 from actionrnn.training.fit import fit
 from actionrnn.training.refusals import refusals
 from actionrnn.training.run import FitFigures, Fitted, folder_of, is_of

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictions import Predictions
+from actionrnn.training.action_data import Subset
 from actionrnn.training.batches import Batch
-from actionrnn.training.data import ActionDataModule, Subset
+from actionrnn.training.data import ActionDataModule
 from actionrnn.training.recognizer import ActionRecognizer, clip_logits
 
 Change = Callable[[Batch], Batch]

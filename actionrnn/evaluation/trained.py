@@ -15,8 +15,10 @@ from actionrnn.evaluation.intervals import group_ids
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.scoring import Change, predictions_of, refuse_timelines, score_part
 from actionrnn.features.resolve import settings_of
+from actionrnn.training.action_data import Subset
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint, trusted_spec
-from actionrnn.training.data import ActionDataModule, ExtractionSettings, Subset
+from actionrnn.training.data import ActionDataModule
+from actionrnn.training.data_source import ExtractionSettings
 from actionrnn.training.named_code import refuse_unnamed
 from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.run_folder import run_folder_of

@@ -11,7 +11,7 @@ from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.explain.evidence import Saliency, saliencies
 from actionrnn.explain.saliency import METHODS
-from actionrnn.training.data import Subset
+from actionrnn.training.action_data import Subset
 
 
 @dataclass(frozen=True)

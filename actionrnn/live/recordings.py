@@ -27,7 +27,8 @@ from actionrnn.evaluation.timeline_summary import (
 from actionrnn.evaluation.timelines import Alarm
 from actionrnn.files import publish_json, published
 from actionrnn.live.events import Event, EventDetector, EventRules
-from actionrnn.training.data import ActionDataModule, Subset
+from actionrnn.training.action_data import Subset
+from actionrnn.training.data import ActionDataModule
 from actionrnn.training.recognizer import ActionRecognizer
 from actionrnn.training.run import folder_of
 from actionrnn.training.settings import Settings

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_CLASSES = 30
+ELSEWHERE = "others, or unread"
 
 
 class Confusion(NamedTuple):
@@ -37,6 +38,22 @@ def top_confusions(counts: NDArray[np.int64], names: list[str]) -> list[Confusio
         for row, column in np.argwhere(errors)
     ]
     return sorted(pairs, key=lambda pair: (-pair.clips, -pair.share))
+
+
+def shown_matrix(counts: NDArray[np.int64]) -> tuple[list[int], NDArray[np.int64]]:
+    """The classes to show, and their rows of the matrix.
+
+    Args:
+        counts: `Predictions.confusions()`, (K, K + 1).
+
+    Returns:
+        Of `shown_classes` n indices, and clips (n, n), or (n, n + 1) where some were taken for a
+        class that is not shown, or not read: `ELSEWHERE`.
+    """
+    shown = shown_classes(counts)
+    square = counts[shown][:, shown]
+    elsewhere = counts[shown].sum(axis=1) - square.sum(axis=1)
+    return shown, np.column_stack([square, elsewhere]) if elsewhere.any() else square
 
 
 def shown_classes(counts: NDArray[np.int64], limit: int = MAX_CLASSES) -> list[int]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
-from actionrnn.report.confusion import shown_classes
+from actionrnn.report.confusion import ELSEWHERE, shown_matrix
 from actionrnn.report.screen import Chart, Screen, TableView
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ BLUE, GREY, RED = "#3b6fd4", "#9aa3b2", "#d1495b"
 TONES = {"a": BLUE, "bad": RED, "none": GREY}
 # Lines that coincide are still seen: a dashed one lets the one below through.
 LINE_STYLES = ("-", "--", ":", "-.")
-MAX_CLASSES = 40
 
 
 def screen_figure(screen: Screen) -> "Figure":
@@ -80,18 +79,19 @@ def _table_bars(axis: "Axes", table: TableView) -> None:
 def confusion_figure(scored: Predictions) -> "Figure":
     """The confusion matrix with numbers of clips; of many classes, the most confused."""
     counts = scored.confusions().to_numpy()
-    shown = shown_classes(counts, MAX_CLASSES)
+    shown, matrix = shown_matrix(counts)
     names = [scored.class_names[k] for k in shown]
-    shares = counts[shown][:, shown] / counts.sum(axis=1).clip(min=1)[shown][:, None]
-    side = 2.5 + 0.3 * len(shown)
+    columns = [*names, ELSEWHERE][: matrix.shape[1]]
+    shares = matrix / counts.sum(axis=1).clip(min=1)[shown][:, None]
+    side = 2.5 + 0.3 * len(columns)
     figure, (axis,) = new_figure(1, height=side, width=side + 1)
     image = axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     for (row, column), share in np.ndenumerate(shares):
         if share:
             color = "white" if share > 0.5 else "black"
-            clips = str(counts[shown[row], shown[column]])
+            clips = str(matrix[row, column])
             axis.text(column, row, clips, ha="center", va="center", color=color, fontsize=8)
-    axis.set_xticks(range(len(shown)), names, rotation=90)
+    axis.set_xticks(range(len(columns)), columns, rotation=90)
     axis.set_yticks(range(len(shown)), names)
     axis.set(xlabel="predicted", ylabel="true class")
     figure.colorbar(image, ax=axis, shrink=0.7, label="share of the true class")

@@ -32,7 +32,7 @@ from actionrnn.features.clip_features import Features
 from actionrnn.process import quiet_libraries
 from actionrnn.report.diagnoses import DIAGNOSES
 from actionrnn.report.pictures import Places, frames_of
-from actionrnn.training.data import Subset
+from actionrnn.training.action_data import Subset
 from actionrnn.training.named_runs import run_of
 from actionrnn.training.run_folder import CHOOSING, run_folder_of
 

@@ -19,13 +19,7 @@ from actionrnn.training.data_checks import (
     seen_in_training,
     stable_hashes,
 )
-from actionrnn.training.data_source import (
-    ExtractionSettings,
-    expand_path,
-)
 from actionrnn.training.windows import WindowLoader, step_labels
-
-__all__ = ["ActionDataModule", "ExtractionSettings", "Subset", "expand_path"]
 
 
 class ActionDataModule(ActionData, pl.LightningDataModule):

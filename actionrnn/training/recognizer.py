@@ -19,8 +19,9 @@ from actionrnn.models.config import HeadConfig
 from actionrnn.models.ensemble import Ensemble
 from actionrnn.models.heads import Head, HeadOutput, build_head
 from actionrnn.models.lengths import read_at_once
+from actionrnn.training.action_data import Subset
 from actionrnn.training.batches import Batch, Reduce
-from actionrnn.training.data import ActionDataModule, Subset
+from actionrnn.training.data import ActionDataModule
 from actionrnn.training.data_checks import check_classes, check_features
 from actionrnn.training.finite import (
     NotFinite,

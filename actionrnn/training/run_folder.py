@@ -128,9 +128,8 @@ class StartedFolder:
 
 def _is_of_a_run(path: Path) -> bool:
     """Whether a path, relative to a run folder, is what this project writes there."""
-    if len(path.parts) == 1 and path.name.startswith(("predictions", "metrics")):
-        return True
-    return path.parts[0] in PARTS
+    results = len(path.parts) == 1 and path.name.startswith(("predictions", "metrics"))
+    return results or path.parts[0] in PARTS
 
 
 def describe_environment(command: list[str]) -> dict[str, Any]:

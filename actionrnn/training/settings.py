@@ -21,7 +21,8 @@ from pytorch_lightning.cli import LightningArgumentParser
 from actionrnn.errors import UsageError, condensed, known_settings, near_miss, usage_errors
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.places import refuse_remote
-from actionrnn.training.data import ActionDataModule, ExtractionSettings
+from actionrnn.training.data import ActionDataModule
+from actionrnn.training.data_source import ExtractionSettings
 from actionrnn.training.recognizer import ActionRecognizer
 
 Settings = Namespace

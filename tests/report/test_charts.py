@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionrnn.evaluation.intervals import Interval
-from actionrnn.report.html.charts import ELSEWHERE, draw_bar, draw_chart, draw_matrix, round_ticks
+from actionrnn.report.confusion import ELSEWHERE
+from actionrnn.report.html.charts import draw_bar, draw_chart, draw_matrix, round_ticks
 from actionrnn.report.screen import Bar, Chart, Matrix, TableView
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.files import sha256_of_file
-from actionrnn.report.confusion import shown_classes, top_confusions
+from actionrnn.report.confusion import shown_classes, shown_matrix, top_confusions
 from actionrnn.report.html.page import render, write_report
 from actionrnn.report.mistakes import confident_mistakes, with_frames
 from actionrnn.report.pictures import film_strip
@@ -128,6 +128,15 @@ def test_of_many_classes_none_is_shown_without_the_one_it_is_confused_with() -> 
     shown = set(shown_classes(counts))
     assert len(shown) == 30
     assert all(len(shown & set(pair)) in (0, 2) for pair in partner.tolist())
+
+
+def test_no_clip_of_a_shown_class_is_left_out_of_its_row() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 3, (50, 51))
+    shown, matrix = shown_matrix(counts)
+    assert matrix.shape == (30, 31)
+    np.testing.assert_array_equal(matrix.sum(axis=1), counts.sum(axis=1)[shown])
+    assert shown_matrix(np.eye(3, 4, dtype=np.int64))[1].shape == (3, 3)
 
 
 def test_confused_classes_stand_next_to_each_other() -> None:

@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from actionrnn.report.confusion import ELSEWHERE
 from actionrnn.report.screen import Bar, Chart, Matrix, Point, TableView
 
 LEFT, TOP, WIDTH, HEIGHT = 52, 10, 352, 180
 COLORS = "abcdef"
-ELSEWHERE = "others, or unread"
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,9 @@ import json
 import shlex
 from typing import Any
 
-import numpy as np
-
 from actionrnn.evaluation.calibration import reliability
 from actionrnn.evaluation.figures import HEADLINES
-from actionrnn.report.confusion import MAX_CLASSES, shown_classes, top_confusions
+from actionrnn.report.confusion import MAX_CLASSES, shown_matrix, top_confusions
 from actionrnn.report.diagnosis_screens import (
     bias_screen,
     calibration_screen,
@@ -146,10 +144,7 @@ def confusion_section(run: Run) -> Screen:
     pairs = top_confusions(counts, names)
     if not pairs:
         return Screen("confusion", "Confusion", verdict="no class was taken for another")
-    shown = shown_classes(counts)
-    square = counts[shown][:, shown]
-    elsewhere = counts[shown].sum(axis=1) - square.sum(axis=1)
-    matrix = np.column_stack([square, elsewhere]) if elsewhere.any() else square
+    shown, matrix = shown_matrix(counts)
     rows = [
         [
             Cell(pair.label),
