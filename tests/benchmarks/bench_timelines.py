@@ -20,11 +20,12 @@ from compose_streams import compose
 from actionrnn.cli import main as actionrnn
 from actionrnn.datasets.manifest import Manifest
 
+WIDE = "--model.hidden_size=128"
 MEAN = ["--model.head=mean_pool", "--data.test_stride=1"]
 HEADS = {
-    "GRU": ["--model.cell=gru"],
-    "LSTM": ["--model.cell=lstm"],
-    "minGRU": ["--model.cell=mingru"],
+    "GRU": ["--model.cell=gru", WIDE],
+    "LSTM": ["--model.cell=lstm", WIDE],
+    "minGRU": ["--model.cell=mingru", WIDE],
     "mean of 4": [*MEAN, "--data.window=4", "--data.stride=4"],
     "mean of 16": [*MEAN, "--data.window=16"],
 }
@@ -83,7 +84,6 @@ def main() -> None:
             f"--features.backbone.weights={options.weights}",
             f"--features.transform.size={options.size}",
             f"--features.sampling.fps={options.fps}",
-            "--model.hidden_size=128",
             f"--trainer.max_epochs={options.epochs}",
             "--trainer.logger=false",
             f"--run.folder={folder}",

@@ -51,7 +51,7 @@ def test_every_need_is_of_an_extra_that_there_is() -> None:
 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     extras = set(project["project"]["optional-dependencies"])
-    assert {need.extra for need in doctor.NEEDS} | {"torchcodec", "test", "test-remote"} == extras
+    assert {need.extra for need in doctor.NEEDS} | {"torchcodec", "test"} == extras
     verbs = {need.verbs.replace(",", " ").replace(";", " ").split()[0] for need in doctor.NEEDS}
     assert verbs <= {*VERBS, "backbones", "notebooks/"}
 
