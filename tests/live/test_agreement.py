@@ -14,7 +14,7 @@ from actionrnn.features.spec import FeatureSettings
 from actionrnn.live.rate import sampling_rate
 from actionrnn.live.timeline import Timeline, Watching, WatchSettings, timeline_of
 from actionrnn.live.watch import WatchStatistics, watch
-from actionrnn.models.config import CELLS, CONTROLS, HeadConfig
+from actionrnn.models.config import HEADS, HeadConfig
 from actionrnn.models.heads import build_head
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.sources import FileSource, Frame
@@ -38,6 +38,16 @@ def sampled_by(predictor: ActionPredictor, sampling: Sampling) -> ActionPredicto
 
 
 @pytest.fixture(scope="module")
+def gridded(tiny_run: Path) -> ActionPredictor:
+    """The same over a grid of 2x2 places, for heads that look at them."""
+    predictor = ActionPredictor.load(tiny_run / "checkpoints" / "best.ckpt", device="cpu")
+    backbone = dataclasses.replace(predictor.spec.settings.backbone, grid=2)
+    settings = dataclasses.replace(predictor.spec.settings, backbone=backbone)
+    predictor.spec = dataclasses.replace(predictor.spec, settings=settings)
+    return sampled_by(predictor, Sampling("fps", num_frames=1000, fps=8.0))
+
+
+@pytest.fixture(scope="module")
 def video(tiny_data: Path) -> Path:
     return Manifest.load(tiny_data).video_paths()[0]
 
@@ -57,15 +67,15 @@ def live_over(predictor: ActionPredictor, path: Path, settings: WatchSettings) -
     return Timeline(str(path), predictor.class_names, seconds, probs, 0.125, [], statistics)
 
 
-@pytest.mark.parametrize("name", [*CELLS, *CONTROLS])
+@pytest.mark.parametrize("name", HEADS)
 def test_live_and_timeline_and_the_sequence_agree(
-    predictor: ActionPredictor, video: Path, name: str
+    predictor: ActionPredictor, gridded: ActionPredictor, video: Path, name: str
 ) -> None:
-    kinds = {"cell": name} if name in CELLS else {"head": name}
-    config = HeadConfig(hidden_size=8, inputs="features,abs_delta", **kinds)
+    predictor, num_cells = (gridded, 4) if HEADS[name].needs_places else (predictor, 1)
+    config = HeadConfig(hidden_size=8, inputs="features,abs_delta", **HEADS[name].settings)
     torch.manual_seed(0)
     names = predictor.class_names
-    head = build_head(config, predictor.backbone.feature_dim, len(names)).eval()
+    head = build_head(config, predictor.backbone.feature_dim, len(names), num_cells).eval()
     predictor.recognizer.head = head
     predictor.recognizer.temperature = 1.7
     timeline = timeline_of(predictor, str(video), WHOLE, {})
