@@ -92,7 +92,7 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
         pixels = image.convert("RGBA")
         black = Image.new("RGBA", pixels.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, pixels)
-    return np.asarray(image.convert("RGB"))
+    return np.array(image.convert("RGB"))  # a copy that may be written to, which torch asks for
 
 
 def numbered_images(path: str | os.PathLike[str]) -> tuple[list[int], list[Path], list[Path]]:
