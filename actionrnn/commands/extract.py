@@ -2,7 +2,8 @@
 
 Started several times at once it shares the work: by the rank that torchrun, `mpirun` or `srun`
 gives each process; by `--shard auto` in a Slurm job array too, whose script `--print-slurm 8`
-prints; or by `--shard i/n`. The processes need nothing but the shared folder.
+prints; or by `--shard i/n`. The processes need nothing but the shared folder. One process alone
+shares it with a Ray cluster by `--engine ray`: the one of RAY_ADDRESS, or one on this machine.
 """
 
 import sys
@@ -26,6 +27,7 @@ SHORT_FORMS = {
     "--weights": "--features.backbone.weights",
     "--reader": "--features.reader",
     "--runtime": "--features.runtime",
+    "--engine": "--extraction.engine",
     "--device": "--extraction.device",
     "--workers": "--extraction.num_workers",
     "--batch-size": "--extraction.batch_size",
@@ -74,6 +76,11 @@ def main(arguments: list[str]) -> int:
         print(_slurm_script(arguments, parsed.print_slurm, made.extraction.num_workers), end="")
         return 0
     share = parse_share(parsed.shard) if parsed.shard else share_of_launcher()
+    if share is not None and made.extraction.engine == "ray":
+        raise UsageError(
+            f"--engine ray shares the work by itself, and this process has a share already "
+            f"({share.source}): start it once, without --shard"
+        )
     if share is not None:
         tell(f"share {share.index}/{share.count} ({share.source})")
     with when_interrupted("the features that were computed are kept; the same command goes on"):

@@ -70,6 +70,7 @@ class FrozenBackbone:
         runtime: str = "torch",
         batch_size: int | None = None,
         side: int | None = None,
+        num_threads: int | None = None,
     ) -> None:
         self.config = config
         self.device = torch.device(device)
@@ -100,7 +101,7 @@ class FrozenBackbone:
             raise ActionRNNError(f"{config.name} cannot be traced: it runs with torch only")
         self.pipeline = Pipeline(network, self.mean, self.std, config.cells_a_side).eval()
         self.feature_dim = self._probe(side if side and config.tokens else self.input_size)
-        self.num_threads = 2 if on_gpu else num_cores()
+        self.num_threads = num_threads or (2 if on_gpu else num_cores())
         self.busy = Busy(self.num_threads)
         self._compute = self._compiled()
         self._own = threading.local()

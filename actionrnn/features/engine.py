@@ -26,6 +26,7 @@ MAX_WAITING_BYTES = 128 * 2**20
 TIMEOUT_SECONDS = 120.0
 TIMEOUT_SECONDS_PER_MEGABYTE = 4.0
 
+OnBadVideo = Literal["record", "raise"]
 Extracted = tuple[Entry, NDArray[np.floating] | None]
 
 
@@ -84,6 +85,37 @@ class DecoderPool:
             worker.close()
 
 
+def extracted(
+    clip: Clip, warnings: tuple[str, ...], content: str, features_VTD: Tensor, dtype: str
+) -> Extracted:
+    """A clip's entry and features in a dtype, unless they are not finite, which is a failure."""
+    with np.errstate(over="ignore"):
+        array = features_VTD.numpy().astype(dtype)
+    if not np.isfinite(array).all():
+        error = f"{clip.request.path!r}: its features are not finite in {dtype}"
+        return Entry(clip.video_id, clip.source, 0, error, warnings, content), None
+    return Entry(clip.video_id, clip.source, array.shape[1], "", warnings, content), array
+
+
+def not_extracted(
+    clip: Clip, error: VideoError, content: str, on_bad_video: OnBadVideo
+) -> Extracted:
+    """The entry of a clip that could not be read.
+
+    If its decoder died, nothing is known of the file: the failure says `NOT_READ`, and so does
+    that of a file which is there and may not be opened.
+
+    Raises:
+        VideoError: the error itself, with `on_bad_video="raise"`.
+    """
+    if on_bad_video == "raise":
+        raise error
+    there = isinstance(error, VideoNotFound) and clip.source != MISSING
+    unknown = there or isinstance(error, DecoderDied)
+    reason = f"{NOT_READ}{error}" if unknown else str(error)
+    return Entry(clip.video_id, clip.source, error=reason, content=content), None
+
+
 def _timeout_seconds(clip: Clip) -> float:
     size = clip.source.partition("-")[0]
     megabytes = int(size) / 1e6 if size.isdecimal() else 0.0
@@ -109,15 +141,8 @@ class _Pending:
         self.remaining -= len(features_ND)
 
     def extracted(self, dtype: str) -> Extracted:
-        """The features (V, T, D), unless they are not finite, which is a failure."""
-        with np.errstate(over="ignore"):
-            array = self.features_ND.numpy().astype(dtype)
-        about = (self.warnings, self.content)
-        if not np.isfinite(array).all():
-            error = f"{self.clip.request.path!r}: its features are not finite in {dtype}"
-            return Entry(self.clip.video_id, self.clip.source, 0, error, *about), None
-        entry = Entry(self.clip.video_id, self.clip.source, self.num_frames, "", *about)
-        return entry, array.reshape(self.num_views, self.num_frames, -1)
+        features_VTD = self.features_ND.view(self.num_views, self.num_frames, -1)
+        return extracted(self.clip, self.warnings, self.content, features_VTD, dtype)
 
 
 @dataclass(frozen=True)
@@ -172,9 +197,10 @@ class Engine:
         dtype: of the features.
         on_bad_video: hand out an unreadable clip as a failure, or raise.
 
-    A clip whose decoder dies is decoded once more, after all others and alone. If it dies again,
-    nothing is known of the file: its failure says `NOT_READ`, and so does that of a file which is
-    there and may not be opened.
+    Attributes:
+        stages: its threads, by what they do.
+
+    A clip whose decoder dies is decoded once more, after all others and alone.
     """
 
     def __init__(
@@ -182,10 +208,11 @@ class Engine:
         backbone: FrozenBackbone,
         decoders: DecoderPool,
         dtype: str,
-        on_bad_video: Literal["record", "raise"],
+        on_bad_video: OnBadVideo,
     ) -> None:
         self._backbone = backbone
         self._decoders = decoders
+        self.stages = {"decoding": decoders.busy, "the backbone": backbone.busy}
         self._dtype = dtype
         self._on_bad_video = on_bad_video
         self._batcher = _Batcher(backbone.batch_size)
@@ -243,12 +270,7 @@ class Engine:
             self._died.append(clip)
             return
         if isinstance(frames, VideoError):
-            if self._on_bad_video == "raise":
-                raise frames
-            there = isinstance(frames, VideoNotFound) and clip.source != MISSING
-            unknown = there or isinstance(frames, DecoderDied)
-            reason = f"{NOT_READ}{frames}" if unknown else str(frames)
-            yield Entry(clip.video_id, clip.source, error=reason, content=content), None
+            yield not_extracted(clip, frames, content, self._on_bad_video)
             return
         pending = _Pending(clip, frames, content)
         self._picture_bytes = pending.pictures_NCHW[0].nbytes

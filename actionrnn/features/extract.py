@@ -3,8 +3,8 @@
 import csv
 import io
 import time
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +15,11 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected, Unreachable
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.clip_sources import clips_of, content_of, refuse_foreign
-from actionrnn.features.engine import DecoderPool, Engine, Extracted
+from actionrnn.features.engine import DecoderPool, Engine, Extracted, OnBadVideo
 from actionrnn.features.machine import choose_device, num_cores
 from actionrnn.features.native_size import with_native_size
 from actionrnn.features.progress import ExtractionProgress, is_cut
+from actionrnn.features.ray_engine import RayEngine, device_of_cluster, ray_cluster
 from actionrnn.features.resolve import resolved, spec_of
 from actionrnn.features.shard import shard_files, unwritable, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
@@ -36,6 +37,7 @@ CLIPS_PER_SHARD = 1024
 # is made again; the clips of larger ones are checked as they are read.
 VERIFY_BYTES = 2**30
 FAILURES_NAME = "failures.csv"
+EngineName = Literal["local", "ray"]
 
 
 def compute(backbone: FrozenBackbone, frames_VTCHW: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ def ensure_features(
     device: str = "auto",
     num_workers: int | None = None,
     batch_size: int | None = None,
-    on_bad_video: Literal["record", "raise"] = "record",
+    on_bad_video: OnBadVideo = "record",
     max_bad: float = 0.2,
     progress: bool = True,
     shard: tuple[int, int] | None = None,
@@ -85,6 +87,7 @@ def ensure_features(
     check_content: bool = False,
     retry_unread: bool = True,
     check_spec: Callable[[FeatureSpec], None] = lambda _: None,
+    engine: EngineName = "local",
 ) -> FeatureStore:
     """The features of every clip of a manifest, computed where the store lacks them.
 
@@ -103,46 +106,67 @@ def ensure_features(
         check_content: tell changed files by their content, not by size and time of change.
         retry_unread: try clips again whose decoder died before.
         check_spec: raises if these are not the wanted features; called before work begins.
+        engine: what decodes and computes: this machine, or a Ray cluster (see `ray_engine`),
+            for which `num_workers` is None: one per core of it.
 
     Raises:
         DataRejected: if too many clips cannot be read.
         VideoError: for the first of them, with `on_bad_video="raise"`.
         ActionRNNError: if the backbone cannot be had, or the folder cannot be written.
     """
-    chosen = choose_device(device)
-    settings = resolved(with_native_size(settings, manifest))
-    clips = clips_of(manifest, settings)
-    spec = spec_of(settings, chosen, clips)
-    check_spec(spec)
-    store = open_checked(folder / spec.fingerprint, spec)
-    if shard is not None:
-        clips = clips[shard[0] :: shard[1]]
-    if is_imported(settings.backbone.name):
-        require_imported(store, manifest)
+    with ray_cluster() if engine == "ray" else nullcontext() as ray:
+        chosen = choose_device(device) if ray is None else device_of_cluster(ray, device)
+        settings = resolved(with_native_size(settings, manifest))
+        clips = clips_of(manifest, settings)
+        spec = spec_of(settings, chosen, clips)
+        check_spec(spec)
+        store = open_checked(folder / spec.fingerprint, spec)
+        if shard is not None:
+            clips = clips[shard[0] :: shard[1]]
+        if is_imported(settings.backbone.name):
+            require_imported(store, manifest)
+            check_failures(store, [clip.video_id for clip in clips], max_bad)
+            return store
+        wanted = [(c.video_id, content_of(c) if check_content else c.source) for c in clips]
+        lost = set(store.missing(wanted, retry_failed, check_content, retry_unread))
+        todo = [clip for clip in clips if clip.video_id in lost]
+        if todo:
+            if progress:
+                explain_missing(folder, spec, len(todo), len(clips))
+            with (
+                _engine_here(spec, chosen, num_workers, batch_size, on_bad_video, len(todo))
+                if ray is None
+                else nullcontext(
+                    RayEngine(ray, spec, chosen, num_workers, batch_size, on_bad_video)
+                )
+            ) as running:
+                FeatureStore.create(folder, spec)
+                shown = ExtractionProgress(len(todo), running.stages, progress, shard)
+                about = f"{spec.settings.runtime} {torch.__version__} on {chosen}"
+                publish(store.folder, running.run(todo), shown, about)
+                tell_cut(shown.cut, len(todo), settings.sampling)
+            store = FeatureStore(store.folder, spec)
+            store.missing(wanted, content=check_content)  # each name stands for these files
         check_failures(store, [clip.video_id for clip in clips], max_bad)
         return store
-    wanted = [(c.video_id, content_of(c) if check_content else c.source) for c in clips]
-    lost = set(store.missing(wanted, retry_failed, check_content, retry_unread))
-    todo = [clip for clip in clips if clip.video_id in lost]
-    if todo:
-        if progress:
-            explain_missing(folder, spec, len(todo), len(clips))
-        workers = min(num_workers or num_cores(), len(todo))
-        with closing(DecoderPool(workers)) as decoders:
-            runtime, side = spec.settings.runtime, settings.transform.side
-            backbone = FrozenBackbone(settings.backbone, chosen, runtime, batch_size, side)
-            with closing(backbone):
-                FeatureStore.create(folder, spec)
-                stages = {"decoding": decoders.busy, "the backbone": backbone.busy}
-                engine = Engine(backbone, decoders, settings.stored_dtype, on_bad_video)
-                shown = ExtractionProgress(len(todo), stages, progress, shard)
-                about = f"{runtime} {torch.__version__} on {chosen}"
-                publish(store.folder, engine.run(todo), shown, about)
-                tell_cut(shown.cut, len(todo), settings.sampling)
-        store = FeatureStore(store.folder, spec)
-        store.missing(wanted, content=check_content)  # each name stands for these files
-    check_failures(store, [clip.video_id for clip in clips], max_bad)
-    return store
+
+
+@contextmanager
+def _engine_here(
+    spec: FeatureSpec,
+    device: str,
+    num_workers: int | None,
+    batch_size: int | None,
+    on_bad_video: OnBadVideo,
+    num_clips: int,
+) -> Iterator[Engine]:
+    settings = spec.settings
+    with closing(DecoderPool(min(num_workers or num_cores(), num_clips))) as decoders:
+        backbone = FrozenBackbone(
+            settings.backbone, device, settings.runtime, batch_size, settings.transform.side
+        )
+        with closing(backbone):
+            yield Engine(backbone, decoders, settings.stored_dtype, on_bad_video)
 
 
 def open_checked(folder: Path, spec: FeatureSpec) -> FeatureStore:

@@ -13,7 +13,7 @@ class ExtractionProgress:
 
     Args:
         total: clips to extract.
-        stages: the threads of every stage, by its name.
+        stages: the threads of every stage, by its name; none if they are not here.
         enabled: false is silent.
         share: `(i, n)` of a process that does not work alone, to tell it from the others.
 
@@ -49,11 +49,10 @@ class ExtractionProgress:
         """Rates and the bottleneck, in words: the stage whose threads are busiest."""
         seconds = self._bar.seconds
         shares = {name: busy.share() for name, busy in self.stages.items()}
-        slow = max(shares, key=shares.__getitem__)
+        slow = f"; limited by {max(shares, key=shares.__getitem__)}" if shares else ""
         bad = f", {self.bad} unreadable" if self.bad else ""
         return (
-            f"{self.clips / seconds:.1f} clips/s, {self.pictures / seconds:.0f} frames/s{bad}; "
-            f"limited by {slow}"
+            f"{self.clips / seconds:.1f} clips/s, {self.pictures / seconds:.0f} frames/s{bad}{slow}"
         )
 
     def advance(self, entry: Entry, num_views: int) -> None:

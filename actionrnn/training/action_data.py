@@ -183,6 +183,7 @@ class ActionData:
             retry_failed=options.retry_failed and progress,
             retry_unread=progress,
             check_spec=self._check_spec,
+            engine=options.engine,
         )
         return self._store
 

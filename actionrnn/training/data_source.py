@@ -4,12 +4,13 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from actionrnn.datasets.content_hash import CONTENT, groups_with_equal_files, with_content
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.splits import carve_val
 from actionrnn.errors import DataRejected
+from actionrnn.features.engine import OnBadVideo
+from actionrnn.features.extract import EngineName
 from actionrnn.places import place
 
 
@@ -38,15 +39,18 @@ class ExtractionSettings:
         max_bad: share of unreadable clips above which the data is rejected, 0 to 1.
         check_content: tell changed files by a hash of their content, not by size and time.
         retry_failed: try clips again that could not be read before, though unchanged.
+        engine: `local`, this machine; `ray`, the cluster of RAY_ADDRESS, or without it a cluster
+            on this machine (needs `pip install 'actionrnn[ray]'` on every node).
     """
 
     device: str = "auto"
     num_workers: int | None = None
     batch_size: int | None = None
-    on_bad_video: Literal["record", "raise"] = "record"
+    on_bad_video: OnBadVideo = "record"
     max_bad: float = 0.2
     check_content: bool = False
     retry_failed: bool = False
+    engine: EngineName = "local"
 
     def __post_init__(self) -> None:
         for name, value, least in (
