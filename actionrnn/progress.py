@@ -99,6 +99,7 @@ class StatusBar:
         self.total = total
         self.enabled = enabled
         self._started = self._last_line = time.monotonic()
+        self._first: tuple[float, int] | None = None
         console = Console(stderr=True)
         self._bar: Progress | None = None
         if enabled and console.is_terminal:
@@ -118,12 +119,17 @@ class StatusBar:
         return max(time.monotonic() - self._started, 1e-9)
 
     def show(self, done: int, status: str) -> None:
-        """So many steps are done, 1 <= done; how it goes, in words."""
+        """So many steps are done, 1 <= done; how it goes, in words.
+
+        The time left is told from the rate since the first call: what came before is the start.
+        """
+        now = time.monotonic()
+        since, before = self._first = self._first or (now, done)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, status=status)
-        elif self.enabled and time.monotonic() - self._last_line > SECONDS_PER_LINE:
-            self._last_line = time.monotonic()
-            left = (self.total - done) * self.seconds / done
+        elif self.enabled and now - self._last_line > SECONDS_PER_LINE and done > before:
+            self._last_line = now
+            left = (self.total - done) * (now - since) / (done - before)
             tell(f"{self.what}: {done} of {self.total} clips: {status}; {left:.0f} s left")
 
     def __enter__(self) -> "StatusBar":

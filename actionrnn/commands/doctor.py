@@ -70,6 +70,7 @@ NEEDS = (
     Need("extract --runtime openvino, export --to openvino", ("openvino",), "openvino"),
     Need("backbones timm:NAME", ("timm",), "timm"),
     Need("extract, fit and predict of s3:// addresses", ("fsspec", "s3fs"), "remote"),
+    Need("extract --engine ray", ("ray",), "ray"),
     Need("notebooks/", ("jupyterlab", "nbclient"), "notebooks"),
 )
 

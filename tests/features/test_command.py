@@ -157,9 +157,20 @@ def test_progress_says_rates_time_left_bad_clips_and_the_bottleneck(
         progress.advance(Entry("b", "s", error="broken"), 0)
     lines = capsys.readouterr().err.splitlines()
     for word in ("extract: 2 of 4 clips", "clips/s", "frames/s", "1 unreadable", "s left"):
-        assert word in lines[1]
-    assert "limited by decoding" in lines[1]
+        assert word in lines[0]
+    assert "limited by decoding" in lines[0]
     assert progress.pictures == 32
+
+
+def test_the_time_left_does_not_hold_the_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = 0.0
+    monkeypatch.setattr("actionrnn.progress.time.monotonic", lambda: seconds)
+    with ExtractionProgress(4, {}) as progress:
+        for seconds in (100.0, 111.0):
+            progress.advance(Entry("a", "s", 16), 1)
+    assert "; 22 s left" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -35,13 +35,13 @@ SETTINGS = FeatureSettings(
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head without cores and two workers of two, all on this machine."""
+    """A head without cores and two workers of one, all on this machine."""
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     for _ in range(2):
-        nodes.add_node(num_cpus=2)
+        nodes.add_node(num_cpus=1)
     ray.init(nodes.address, log_to_driver=False, logging_level="ERROR")
     yield nodes
     ray.shutdown()
@@ -84,10 +84,10 @@ def test_a_cluster_gives_what_one_machine_gives(
     assert len(here.failures) == 2
     for name in here.video_ids:
         assert np.array_equal(there.read(name), here.read(name))
-    with pytest.raises(VideoError, match="could not be|no such file|not"):
+    with pytest.raises(VideoError, match=r"not a video|no such file"):
         ensure_features(manifest, SETTINGS, tmp_path / "x", engine="ray", on_bad_video="raise")
+    wrong = FeatureSettings(BackboneConfig("squeezenet1_1", str(tmp_path / "nowhere.pth")))
     with pytest.raises(ActionRNNError, match=r"nowhere\.pth"):
-        wrong = FeatureSettings(BackboneConfig("squeezenet1_1", str(tmp_path / "nowhere.pth")))
         ensure_features(manifest, wrong, tmp_path / "x", engine="ray")
     with pytest.raises(UsageError, match="no node of the Ray cluster has a GPU"):
         ensure_features(manifest, SETTINGS, tmp_path / "x", engine="ray", device="cuda")
@@ -97,7 +97,7 @@ def test_a_cluster_gives_what_one_machine_gives(
 def test_nothing_is_lost_with_a_worker(
     cluster: Any, tiny_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """One of two nodes is killed midway, and after it an actor of the other."""
+    """An actor is killed midway, and after it one of the two nodes."""
     manifest = Manifest.load(tiny_data)
     here = ensure_features(manifest, SETTINGS, tmp_path / "here", num_workers=1)
     folder = tmp_path / "there"
@@ -107,15 +107,12 @@ def test_nothing_is_lost_with_a_worker(
         """When the first shard is there."""
         while not list(folder.glob("*/*.safetensors")):
             time.sleep(0.05)
-        node = cluster.list_all_nodes()[-1]
-        cluster.remove_node(node, allow_graceful=False)
-        killed.append("node")
-        from ray.util.state import list_actors
-
-        alive = list_actors(filters=[("state", "=", "ALIVE")])
-        pid = next(actor.pid for actor in alive if "_Backbone" in actor.class_name)
-        os.kill(pid, signal.SIGKILL)
+        name = r"ray::.*_Backbone"
+        found = subprocess.run(["pgrep", "-f", name], capture_output=True, text=True, check=True)
+        os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
         killed.append("actor")
+        cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+        killed.append("node")
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
@@ -124,7 +121,7 @@ def test_nothing_is_lost_with_a_worker(
         patch.setattr(ray_engine, "CLIPS_PER_BLOCK", 1)
         there = ensure_features(manifest, SETTINGS, folder, engine="ray")
     thread.join(60)
-    assert killed == ["node", "actor"]
+    assert killed == ["actor", "node"]
     assert_same(here, there)
 
 
@@ -139,8 +136,8 @@ def test_the_command_is_quiet_and_goes_on(tiny_data: Path, tmp_path: Path) -> No
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    lines = done.stderr.splitlines()
-    assert all(line.startswith(("features:", "extract:", "  note")) for line in lines), done.stderr
+    lines = [line for line in done.stderr.splitlines() if "Set ray log level" not in line]
+    assert all(line.startswith(("features:", "extract:")) for line in lines), done.stderr
     again = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert again.stdout == done.stdout
     assert "to extract" not in again.stderr
