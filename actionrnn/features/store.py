@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -73,65 +74,60 @@ class FeatureStore:
         # By name, which is by time: what the newest shard says of a clip counts.
         files = shard_files(folder) if files is None else files
         found = []
-        for path, shard in zip(files, _opened(files, verify), strict=True):
-            if isinstance(shard, Shard):
-                found.append(shard)
+        for path, part in zip(files, _opened(files, verify), strict=True):
+            if isinstance(part, _Part):
+                found.append(part)
             else:
-                self.damaged[path] = shard
+                self.damaged[path] = part
         self._index(self._of_one_shape(found), verify)
 
-    def _of_one_shape(self, shards: list[Shard]) -> list[Shard]:
+    def _of_one_shape(self, parts: list["_Part"]) -> list["_Part"]:
         """The shards whose features are as the spec says, else as those of most clips, or none."""
         clips: Counter[tuple[int, int, str]] = Counter()
-        for shard in shards:
-            if shard.num_rows:
-                clips[_shape(shard)] += len(shard.index.video_ids)
+        for part in parts:
+            if part.shard.num_rows:
+                clips[_shape(part.shard)] += len(part.video_ids)
         wanted = (self.spec.settings.num_views, self.spec.settings.stored_dtype)
         usual = max(  # the oldest of equals
             clips, key=lambda shape: ((shape[0], shape[2]) == wanted, clips[shape]), default=None
         )
-        for shard in shards:
+        for shard in (part.shard for part in parts):
             if shard.num_rows and _shape(shard) != usual:
                 views, dim, dtype = _shape(shard)
                 self.damaged[shard.path] = (
                     f"{shard.path} is not of this store: {views} views of D = {dim} in {dtype}"
                 )
-        return [shard for shard in shards if shard.path not in self.damaged]
+        return [part for part in parts if part.shard.path not in self.damaged]
 
-    def _index(self, shards: list[Shard], verified: bool) -> None:
+    def _index(self, parts: list["_Part"], verified: bool) -> None:
         """For every position (a clip in a shard): its length, its shard, and where it begins."""
         num_positions = 0
-        lengths, starts, sums = [_NO_COUNTS], [_NO_COUNTS], [_NO_COUNTS]
-        sources: list[bytes] = []
-        contents: list[bytes] = []
-        base = [0]
-        for shard in shards:
-            index = shard.index
-            for position, video_id in enumerate(index.video_ids, start=num_positions):
+        starts, base = [_NO_COUNTS], [0]
+        for part in parts:
+            for position, video_id in enumerate(part.video_ids, start=num_positions):
                 if video_id in self._position:
                     self._older.setdefault(video_id, []).append(self._position[video_id])
                 self._position[video_id] = position
-            self._errors |= {num_positions + k: error for k, error in index.errors.items()}
-            num_positions += len(index.video_ids)
-            length = np.array(index.lengths, np.int64)
-            lengths.append(length)
-            starts.append((np.cumsum(length) - length) * shard.num_views + base[-1])
-            sums.append(np.array(index.checksums, np.int64))
-            sources += map(_short, index.sources)
-            contents += map(_short, index.contents)
-            base.append(base[-1] + shard.num_rows)
-            # The texts are read again when asked for.
-            self._shards.append(replace(shard, index=_NO_INDEX))
+            self._errors |= {num_positions + k: error for k, error in part.errors.items()}
+            num_positions += len(part.video_ids)
+            starts.append(
+                (np.cumsum(part.lengths) - part.lengths) * part.shard.num_views + base[-1]
+            )
+            base.append(base[-1] + part.shard.num_rows)
+        self._shards = shards = [part.shard for part in parts]
         self._base = np.array(base)
-        self.lengths = torch.from_numpy(np.concatenate(lengths))
+        self.lengths = torch.from_numpy(
+            np.concatenate([_NO_COUNTS, *(part.lengths for part in parts)])
+        )
         self._start = torch.from_numpy(np.concatenate(starts))
-        sizes = [len(shard.index.video_ids) for shard in shards]
+        sizes = [len(part.video_ids) for part in parts]
         self._shard_of = np.repeat(np.arange(len(sizes)), sizes)
-        self._checksums = np.concatenate(sums)
+        self._checksums = np.concatenate([_NO_COUNTS, *(part.checksums for part in parts)])
         self._intact = np.full(num_positions, verified)
         views = [shard.num_views for shard in shards if shard.num_rows]
         self.num_views = views[0] if views else self.spec.settings.num_views
-        self._sources, self._contents = np.array(sources, "S16"), np.array(contents, "S16")
+        self._sources = np.concatenate([_NO_STATES, *(part.sources for part in parts)])
+        self._contents = np.concatenate([_NO_STATES, *(part.contents for part in parts)])
 
     @classmethod
     def open(cls, folder: Path | str, verify: bool = False) -> "FeatureStore":
@@ -390,14 +386,39 @@ class FeatureStore:
         return True
 
 
-def _opened(files: dict[Path, int | None], verify: bool) -> list[Shard | str]:
+class _Part(NamedTuple):
+    """A shard without most texts of its index, which are read again when they are asked for."""
+
+    shard: Shard
+    video_ids: list[str]
+    errors: dict[int, str]
+    lengths: NDArray[np.int64]
+    checksums: NDArray[np.int64]
+    sources: NDArray[np.bytes_]
+    contents: NDArray[np.bytes_]
+
+
+def _part(shard: Shard) -> _Part:
+    index = shard.index
+    return _Part(
+        replace(shard, index=_NO_INDEX),
+        index.video_ids,
+        index.errors,
+        np.array(index.lengths, np.int64),
+        np.array(index.checksums, np.int64),
+        np.array([_short(text) for text in index.sources], _STATE),
+        np.array([_short(text) for text in index.contents], _STATE),
+    )
+
+
+def _opened(files: dict[Path, int | None], verify: bool) -> list[_Part | str]:
     """Every shard, or what is wrong with it; those of an address side by side.
 
     Raises:
         Unreachable: if an address does not answer, which says nothing of a shard.
     """
 
-    def opened(path: Path) -> Shard | str:
+    def opened(path: Path) -> _Part | str:
         try:
             shard = read_shard(path, files[path])
             if verify:
@@ -406,7 +427,7 @@ def _opened(files: dict[Path, int | None], verify: bool) -> list[Shard | str]:
             raise
         except ActionRNNError as error:
             return str(error)
-        return shard
+        return _part(shard)
 
     if any(map(is_remote, files)):
         return in_threads(opened, list(files), "opening the shards")
@@ -447,7 +468,9 @@ def _short(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=15).digest() + b"."
 
 
+_STATE = "S16"
 _NO_COUNTS = np.zeros(0, np.int64)
+_NO_STATES = np.zeros(0, _STATE)
 _NO_INDEX = Index([], [], [], [], [], {}, {})
 
 

@@ -1,6 +1,9 @@
-"""A feature store of a million clips: opening, a random clip, memory; and whole-batch gathers.
+"""A feature store of many clips: opening, a random clip, memory, pruning; and batches from memory.
 
 python tests/benchmarks/bench_store.py --clips 1000000
+python tests/benchmarks/bench_store.py --clips 10000000 --frames 1 --dim 16 --clips_per_shard 1024
+
+A hundredth of the shards is written twice, so that there is something to prune.
 """
 
 import argparse
@@ -20,7 +23,7 @@ prepare_process()
 import numpy as np
 import torch
 
-from actionrnn.features import shard, store
+from actionrnn.features import admin, shard, store
 from actionrnn.features.shard import Entry, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
@@ -48,12 +51,13 @@ def generate(root: Path, num_clips: int, clips_per_shard: int, frames: int, dim:
             )
             for k in range(first, min(first + clips_per_shard, num_clips))
         ]
-        write_shard(folder, clips)
+        for _ in range(2 if first // clips_per_shard % 100 == 0 else 1):
+            write_shard(folder, clips)
     return folder
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Open, read 2,000 random clips from the map, and gather 200 batches of 64 from it."""
+    """Open, read 2,000 random clips from the map, gather 200 batches of 64 from it, prune."""
     before = _memory_mib()
     started = time.perf_counter()
     opened = FeatureStore.open(folder)
@@ -72,21 +76,29 @@ def measure(folder: Path) -> dict[str, float]:
     started = time.perf_counter()
     for batch in batches:
         opened.gather(positions[batch])
+    seconds_to_gather = time.perf_counter() - started
+    at_the_end = _memory_mib()
+    del opened
+    started = time.perf_counter()
+    pruned = admin.prune(folder, dry_run=True)
     return {
         "open_seconds": seconds_to_open,
         "index_mib": after - before,
+        "peak_mib": _memory_mib("VmHWM"),
         "read_ms_median": median(times) * 1e3,
         "read_ms_99th": float(np.quantile(times, 0.99)) * 1e3,
-        "mapped_batch_of_64_ms": (time.perf_counter() - started) / 200 * 1e3,
-        "anonymous_mib_at_the_end": _memory_mib(),
+        "mapped_batch_of_64_ms": seconds_to_gather / 200 * 1e3,
+        "anonymous_mib_at_the_end": at_the_end,
+        "prune_seconds": time.perf_counter() - started,
+        "pruned_shards": len(pruned),
     }
 
 
-def _memory_mib() -> float:
-    """Memory of this process that is not a file's."""
+def _memory_mib(what: str = "RssAnon") -> float:
+    """Memory of this process, by default what is not a file's."""
     with open("/proc/self/status") as file:
         lines = dict(line.split(":", 1) for line in file)
-    return int(lines["RssAnon"].split()[0]) / 1024
+    return int(lines[what].split()[0]) / 1024
 
 
 def gather_from_memory() -> None:
@@ -119,13 +131,14 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1_000_000)
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--clips_per_shard", type=int, nargs="+", default=[1024, 100])
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     if options.folder:
         print(json.dumps(measure(options.folder)))
         return
     gather_from_memory()
-    for clips_per_shard in (1024, 100):
+    for clips_per_shard in options.clips_per_shard:
         with tempfile.TemporaryDirectory() as root:
             folder = generate(
                 Path(root), options.clips, clips_per_shard, options.frames, options.dim

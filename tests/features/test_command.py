@@ -165,10 +165,11 @@ def test_progress_says_rates_time_left_bad_clips_and_the_bottleneck(
 def test_the_time_left_does_not_hold_the_start(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seconds = 0.0
-    monkeypatch.setattr("actionrnn.progress.time.monotonic", lambda: seconds)
+    clock = [0.0]
+    monkeypatch.setattr("actionrnn.progress.time.monotonic", lambda: clock[-1])
     with ExtractionProgress(4, {}) as progress:
         for seconds in (100.0, 111.0):
+            clock.append(seconds)
             progress.advance(Entry("a", "s", 16), 1)
     assert "; 22 s left" in capsys.readouterr().err
 
