@@ -6,7 +6,7 @@ from actionrnn.training.settings import DEFAULTS, Settings
 
 Kept = Literal["best", "last"]
 FEW_CLIPS = 100
-"""Fewer validation clips do not choose an epoch. Simulated with up to 60, see README: few clips."""
+"""Fewer validation clips do not choose an epoch: see "which epoch counts" in the results."""
 
 
 def which_kept(keep: Literal["auto", "best", "last"], num_val_clips: int) -> Kept:
