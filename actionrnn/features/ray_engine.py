@@ -32,14 +32,16 @@ from actionrnn.video.isolate import DecoderDied
 if TYPE_CHECKING:
     import pyarrow
 
-CLIPS_PER_BLOCK = 16  # the most that a lost worker costs, and that wait for a slow one
+CLIPS_PER_BLOCK = 4  # the most that a lost worker costs, and that wait for a slow one
 CORES_AN_ACTOR = 0.5  # decoders and backbones share all cores: which of them waits, varies
 _COLUMN = "pickled"
-# No reports to its makers, no notes of its own on stderr, no change to which GPUs are seen.
-_QUIET = {
+# No reports to its makers, no notes of its own on stderr, no change to which GPUs are seen, and of
+# a cluster that is started here, workers that do not give way to all other programs.
+_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",
 }
 
 Decoded = tuple[Clip, ClipFrames | VideoError, str]
@@ -53,7 +55,7 @@ def ray_cluster() -> Iterator[Any]:
     Raises:
         ActionRNNError: if it is not installed, or the cluster does not answer.
     """
-    for name, value in _QUIET.items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
         import ray

@@ -258,7 +258,7 @@ class EpochLines(Callback):
 
 
 class StopOnSignal(Callback):
-    """SIGTERM: Lightning ends between two steps; leave with exit code 143.
+    """SIGTERM: Lightning ends between two steps; leave with exit code 143. Entered for the run.
 
     The last finished epoch is in `last.ckpt` by then. Left alone, Lightning ends with exit code 0,
     which tells a scheduler that all is done.
@@ -266,11 +266,18 @@ class StopOnSignal(Callback):
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._before: Any = None
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def __enter__(self) -> "StopOnSignal":
         """Listen, in the main thread (the only one that may)."""
-        if stage == "fit" and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._note)
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """After the run a signal ends the process as before it."""
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number

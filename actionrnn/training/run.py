@@ -1,5 +1,6 @@
 """One run: settings in, a folder with checkpoints and figures out."""
 
+import gc
 import json
 import shlex
 from collections.abc import Iterator, Sequence
@@ -127,6 +128,8 @@ def train(settings: Settings, callbacks: Sequence[Callback] = (), quiet: bool = 
         Interrupted: after Ctrl-C, saying what is kept.
     """
     quiet_libraries()
+    # Trainer, module and data of an earlier run refer to each other: its features would stay.
+    gc.collect()
     if settings.seeds != 1:
         raise UsageError(f"--seeds {settings.seeds}: only fit, folds and compare repeat runs")
     check_limits(settings)
@@ -223,7 +226,8 @@ def _train(
     kept = which_kept(settings.keep, num_val_clips)
     keep = KeepCheckpoints(folder / "checkpoints" if saves else None, kept)
     start = RunStart(lambda trainer: _begin(trainer, built, started, checkpoint, quiet))
-    watchers: list[Callback] = [StopOnSignal(), *callbacks]
+    stop = StopOnSignal()
+    watchers: list[Callback] = [stop, *callbacks]
     if not settings.trainer.fast_dev_run:
         watchers += [EpochRows(folder / "metrics.csv"), keep]
     if not quiet and not shows_progress_bar(built):
@@ -234,10 +238,10 @@ def _train(
     # Vanishing gradients end as denormal numbers, which a CPU adds up to 8 times slower.
     torch.set_flush_denormal(True)
     try:
-        with refusals(settings):
+        with refusals(settings), stop:
             trainer.fit(built.model, built.data, ckpt_path=settings.ckpt_path, weights_only=True)
-    except KeyboardInterrupt as stop:
-        raise Interrupted(_interrupted(folder)) from stop
+    except KeyboardInterrupt as error:
+        raise Interrupted(_interrupted(folder)) from error
     finally:
         torch.set_flush_denormal(False)
         if isinstance(started, StartedFolder) and not start.was_reached:

@@ -1,6 +1,6 @@
 """Shares fixed beforehand against Ray's balancing, on clips of very uneven length and a slow node.
 
-    python tests/benchmarks/bench_ray.py --clips 96 --rounds 3
+    python tests/benchmarks/bench_ray.py --clips 160 --rounds 1
 
 Two nodes of one core each, played by the first two cores of this machine: in one way two processes
 with `--shard k/2` each on its core, in the other a Ray cluster of two workers each on its core.
@@ -41,8 +41,8 @@ FRAMES_PER_SECOND = 16
 def main() -> None:
     """Alternate between the ways, and compare medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=96)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clips", type=int, default=160)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--work", nargs=3, metavar=("DATA", "FOLDER", "SHARE"), help="one process")
     options = parser.parse_args()
     if options.work:
@@ -130,7 +130,7 @@ def ray(data: Path, folder: Path) -> float:
     """Wall seconds on a cluster of two nodes of one core, started beforehand."""
     from ray.cluster_utils import Cluster
 
-    os.environ["RAY_BACKEND_LOG_LEVEL"] = "fatal"
+    os.environ |= {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_worker_niceness": "0"}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     for index in range(2):  # a node's processes stay on the core on which it was started
         os.sched_setaffinity(0, {index})

@@ -24,9 +24,7 @@ ELSEWHERE = {  # needs a network, a camera, or an official dataset: where it is 
     "actionrnn folds --config configs/experiment/ucf101.yaml": "tests/datasets/test_official.py",
     "actionrnn compare --config own --refit false --trainer.max_epochs 15 "
     "--features.transform.flip false --backbones mobilenet_v2,squeezenet1_1 --space own "
-    "--trials 4 --inner 2 --seeds 3": (
-        "tests/commands/test_backbones.py"
-    ),
+    "--trials 4 --inner 2 --seeds 3": ("tests/commands/test_backbones.py"),
     "actionrnn live 0 --ckpt_path RUN": "tests/live/test_recorder.py",
     "actionrnn calibrate --events --ckpt_path RUN --streams true.csv --alarms_per_hour 1": (
         "tests/live/test_thresholds.py"

@@ -54,6 +54,19 @@ def test_ctrl_c_before_the_first_epoch_is_over_leaves_nothing(
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_after_a_run_a_signal_ends_the_process_as_before(
+    fails: bool, tiny_run: Path, tiny_fit: list[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Between two runs, and in what comes after them, SIGTERM must not be swallowed."""
+    if fails:
+        monkeypatch.setattr(ActionRecognizer, "training_step", lambda *words: 1 / 0)
+    before = signal.getsignal(signal.SIGTERM)
+    assert (main([*tiny_fit, f"--run.folder={tmp_path / 'run'}"]) == 0) is not fails
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 @pytest.mark.parametrize("verb", ["test", "validate", "predict"])
 def test_ctrl_c_in_a_scoring_verb(
     verb: str, tiny_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -1,7 +1,9 @@
 """Which epoch counts, training on validation clips too, and several seeds as one model."""
 
+import gc
 import json
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,15 @@ import torch
 from actionrnn.cli import main
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
+from actionrnn.training import run
 from actionrnn.training.batches import BatchOrder
 from actionrnn.training.callbacks import rank, read_rows
 from actionrnn.training.checkpoint import joined, read_checkpoint
 from actionrnn.training.data import stable_hashes
 from actionrnn.training.recognizer import CHECKPOINT_KEY
+from actionrnn.training.run import Built
 from actionrnn.training.selection import FEW_CLIPS, which_kept
+from actionrnn.training.settings import Settings
 
 
 def figures(run: Path) -> dict[str, Any]:
@@ -56,6 +61,27 @@ def test_a_run_of_few_clips_takes_the_steps_that_were_asked_for(
     steps = [int(row["step"]) for row in read_rows(tmp_path / "metrics.csv")[1]]
     assert steps[0] >= 30
     assert steps == [steps[0] * epoch for epoch in (1, 2, 3)]
+
+
+def test_the_features_of_an_earlier_run_are_let_go(
+    tiny_run: Path, tiny_fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier: list[weakref.ref[object]] = []
+    build = run.build
+
+    def watched(settings: Settings) -> Built:
+        assert not any(each() for each in earlier)
+        built = build(settings)
+        earlier.append(weakref.ref(built.data))
+        return built
+
+    monkeypatch.setattr(run, "build", watched)
+    gc.disable()  # it comes when it likes
+    try:
+        assert main([*tiny_fit, f"--run.folder={tmp_path}", "--refit=true", "--seeds=2"]) == 0
+    finally:
+        gc.enable()
+    assert len(earlier) == 4
 
 
 def test_of_equal_epochs_the_lower_loss_counts() -> None:
