@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import platform
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -68,8 +69,11 @@ def ray_cluster() -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    address = os.environ.get("RAY_ADDRESS")
+    address = os.environ.get("RAY_ADDRESS", "")
     try:
+        host, _, port = address.rpartition(":")
+        if port.isdigit():  # it would try for minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
     except Exception as error:
         where = f"the cluster at RAY_ADDRESS {address}" if address else "a cluster here"

@@ -157,3 +157,10 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ActionRNNError, match=r"pip install 'actionrnn\[ray\]'"), \
             ray_engine.ray_cluster():  # fmt: skip
         pass
+
+
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ActionRNNError, match=r"RAY_ADDRESS 127\.0\.0\.1:1 did not"), \
+            ray_engine.ray_cluster():  # fmt: skip
+        pass
