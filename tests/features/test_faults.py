@@ -220,8 +220,10 @@ def test_an_interrupted_run_ends_soon_and_keeps_what_is_done(
     """)
     command = [sys.executable, "-c", script, str(tiny_data), str(tmp_path)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # A shell that runs the tests in the background has its children ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     assert process.stdout is not None
     for _ in range(25):
         process.stdout.readline()
