@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -43,6 +43,22 @@ GRACE_SECONDS = 8.0
 
 
 @contextmanager
+def listening(number: int, handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Within the block a signal goes to the handler, after it to whom it went before.
+
+    Only the main thread may listen; in another the signal goes on as it did.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@contextmanager
 def interruptible(ends_process: bool) -> Iterator[None]:
     """Ctrl-C ends the block within seconds, whatever a library is waiting for.
 
@@ -53,9 +69,6 @@ def interruptible(ends_process: bool) -> Iterator[None]:
     Args:
         ends_process: the process ends after the block, and must not hang there either.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     watchdog = threading.Timer(GRACE_SECONDS, _end_now)
     watchdog.daemon = True
 
@@ -64,11 +77,10 @@ def interruptible(ends_process: bool) -> Iterator[None]:
             watchdog.start()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
+        with listening(signal.SIGINT, interrupt):
+            yield
     finally:
-        signal.signal(signal.SIGINT, before)
         if not ends_process:
             watchdog.cancel()
 

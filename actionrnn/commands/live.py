@@ -3,9 +3,9 @@
 import contextlib
 import json
 import signal
-import threading
 import time
 from collections.abc import Iterable, Iterator
+from types import FrameType
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -22,7 +22,7 @@ from actionrnn.errors import usage_errors
 from actionrnn.live.events import Event
 from actionrnn.live.timeline import Stretches, Watching
 from actionrnn.live.watch import Scored, WatchStatistics, watch
-from actionrnn.process import quiet_libraries
+from actionrnn.process import listening, quiet_libraries
 from actionrnn.progress import SECONDS_PER_LINE, tell
 from actionrnn.video.sources import Source
 from actionrnn.video.streams import StreamSource, open_source
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     predictor = predictor_of(options)
     predictor.batch_size = 1 if predictor.device == "cpu" else None
     settings.rules.check_classes(predictor.class_names)
-    with _terminates():
+    with listening(signal.SIGTERM, _terminate):
         source = open_source(options.source, options.raw, options.retries)
         statistics = WatchStatistics()
         watching = Watching.of(predictor, settings, source, data_of(options.ckpt_path))
@@ -161,18 +161,6 @@ def _summary(source: Source, statistics: WatchStatistics, num_events: int, outpu
     return "; ".join(words)
 
 
-@contextlib.contextmanager
-def _terminates() -> Iterator[None]:
+def _terminate(number: int, frame: FrameType | None) -> None:
     """SIGTERM ends it as Ctrl-C does."""
-
-    def stop(*_: object) -> None:
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    raise _Terminated

@@ -5,7 +5,6 @@ import io
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +20,7 @@ from actionrnn.features.machine import choose_device, num_cores
 from actionrnn.features.native_size import with_native_size
 from actionrnn.features.progress import ExtractionProgress, is_cut
 from actionrnn.features.ray_engine import RayEngine, device_of_cluster, ray_cluster
-from actionrnn.features.resolve import resolved, spec_of
+from actionrnn.features.resolve import resolved, settings_of, spec_of
 from actionrnn.features.shard import shard_files, unwritable, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
 from actionrnn.features.store import FeatureStore, read_spec
@@ -120,8 +119,6 @@ def ensure_features(
         settings = resolved(with_native_size(settings, manifest))
         clips = clips_of(manifest, settings)
         spec = spec_of(settings, chosen, clips)
-        # A spec does not hold which weights were asked for, only which they are.
-        meant = replace(spec.settings, backbone=settings.backbone)
         check_spec(spec)
         store = open_checked(folder / spec.fingerprint, spec)
         if shard is not None:
@@ -137,7 +134,7 @@ def ensure_features(
             if progress:
                 explain_missing(folder, spec, len(todo), len(clips))
             with (
-                _engine_here(meant, chosen, num_workers, batch_size, on_bad_video, len(todo))
+                _engine_here(spec, chosen, num_workers, batch_size, on_bad_video, len(todo))
                 if ray is None
                 else nullcontext(
                     RayEngine(ray, spec, chosen, num_workers, batch_size, on_bad_video)
@@ -156,13 +153,14 @@ def ensure_features(
 
 @contextmanager
 def _engine_here(
-    settings: FeatureSettings,
+    spec: FeatureSpec,
     device: str,
     num_workers: int | None,
     batch_size: int | None,
     on_bad_video: OnBadVideo,
     num_clips: int,
 ) -> Iterator[Engine]:
+    settings = settings_of(spec)
     with closing(DecoderPool(min(num_workers or num_cores(), num_clips))) as decoders:
         backbone = FrozenBackbone(
             settings.backbone, device, settings.runtime, batch_size, settings.transform.side

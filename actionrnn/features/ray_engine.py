@@ -23,7 +23,7 @@ from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.clip_sources import Clip
 from actionrnn.features.engine import DecoderPool, Extracted, OnBadVideo, extracted, not_extracted
 from actionrnn.features.machine import Busy
-from actionrnn.features.resolve import readers_of
+from actionrnn.features.resolve import readers_of, settings_of
 from actionrnn.features.spec import FeatureSpec
 from actionrnn.version import __version__
 from actionrnn.video.decode import ClipFrames
@@ -45,8 +45,9 @@ _SETTINGS = {
     "RAY_worker_niceness": "0",
 }
 
-Decoded = tuple[Clip, ClipFrames | VideoError, str]
-Computed = Extracted | tuple[Clip, VideoError, str]
+# What an actor cannot do comes as a row too: Ray loses the cause of what is raised there.
+Decoded = tuple[Clip, ClipFrames | VideoError, str] | ActionRNNError
+Computed = Extracted | tuple[Clip, VideoError, str] | ActionRNNError
 
 
 @contextmanager
@@ -169,12 +170,18 @@ class RayEngine:
                 min_size=1, max_size=max(1, num_gpus if on_gpu else num_cores)
             ),
         )
-        with _told_as_errors(self._ray):
+        try:
             for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                 for computed in _rows(table):
                     yield self._extracted(computed)
+        except self._ray.exceptions.RayError as error:
+            raise ActionRNNError(
+                f"the Ray cluster gave up: {condensed(str(error))}; what is done is kept"
+            ) from error
 
     def _extracted(self, computed: Computed) -> Extracted:
+        if isinstance(computed, ActionRNNError):
+            raise computed
         if len(computed) == 3:
             return not_extracted(*computed, self._on_bad_video)
         return computed
@@ -188,11 +195,15 @@ class _Decoder:
         self._pool: DecoderPool | None = None
 
     def __call__(self, table: "pyarrow.Table") -> Iterator["pyarrow.Table"]:
-        if self._pool is None:
-            folder, versions, reader = self._about
-            enter_folder(folder)
-            check_versions(versions, node_versions(reader))
-            self._pool = DecoderPool(1)
+        try:
+            if self._pool is None:
+                folder, versions, reader = self._about
+                enter_folder(folder)
+                check_versions(versions, node_versions(reader))
+                self._pool = DecoderPool(1)
+        except ActionRNNError as error:
+            yield _table([error])
+            return
         for clip in _rows(table):
             yield _table([(clip, *self._decoded(self._pool, clip))])
 
@@ -213,30 +224,39 @@ class _Backbone:
         self._dtype = spec.settings.stored_dtype
 
     def __call__(self, table: "pyarrow.Table") -> "pyarrow.Table":
-        if self._backbone is None:
-            folder, spec, device, batch_size = self._about
-            enter_folder(folder)
-            settings = spec.settings
-            self._backbone = FrozenBackbone(
-                settings.backbone, device, settings.runtime, batch_size, settings.transform.side,
-                num_threads=1 if device == "cpu" else None,
-            )  # fmt: skip
-            if self._backbone.weights_sha256 != spec.weights_sha256:
-                raise ActionRNNError(
-                    f"node {platform.node()}: the weights {settings.backbone.weights} are others "
-                    f"there than here; give every node the same file"
-                )
-        return _table(self._computed(self._backbone, list(_rows(table))))
+        rows: list[Decoded] = list(_rows(table))
+        try:
+            return _table(self._computed(rows))
+        except ActionRNNError as error:
+            return _table([error])
 
-    def _computed(self, backbone: FrozenBackbone, rows: list[Decoded]) -> list[Computed]:
-        read = [frames.frames for _, frames, _ in rows if isinstance(frames, ClipFrames)]
+    def _computed(self, rows: list[Decoded]) -> list[Computed]:
+        backbone = self._made()
+        decoded = [row for row in rows if not isinstance(row, ActionRNNError)]
+        read = [frames.frames for _, frames, _ in decoded if isinstance(frames, ClipFrames)]
         features = iter(_features(backbone, read))
-        return [
+        computed: list[Computed] = [row for row in rows if isinstance(row, ActionRNNError)]
+        computed += [
             extracted(clip, frames.warnings, content, next(features), self._dtype)
             if isinstance(frames, ClipFrames)
             else (clip, frames, content)
-            for clip, frames, content in rows
+            for clip, frames, content in decoded
         ]
+        return computed
+
+    def _made(self) -> FrozenBackbone:
+        if self._backbone is None:
+            folder, spec, device, batch_size = self._about
+            enter_folder(folder)
+            settings = settings_of(spec)
+            try:
+                self._backbone = FrozenBackbone(
+                    settings.backbone, device, settings.runtime, batch_size,
+                    settings.transform.side, num_threads=1 if device == "cpu" else None,
+                )  # fmt: skip
+            except ActionRNNError as error:
+                raise ActionRNNError(f"node {platform.node()}: {error}") from error
+        return self._backbone
 
 
 def _features(backbone: FrozenBackbone, clips_VTCHW: list[Tensor]) -> list[Tensor]:
@@ -289,27 +309,6 @@ def enter_folder(folder: str) -> None:
             f"node {platform.node()} has no folder {folder} ({error.strerror}): start the command "
             f"in a folder that all nodes share, with data that they share or on object storage"
         ) from error
-
-
-@contextmanager
-def _told_as_errors(ray: Any) -> Iterator[None]:
-    """Tell an actor's own error as what it is, and what else the cluster says in one line."""
-    try:
-        yield
-    except ActionRNNError:
-        raise
-    except ray.exceptions.RayError as error:
-        raise _cause(error) or ActionRNNError(
-            f"the Ray cluster gave up: {condensed(str(error))}; what is done is kept"
-        ) from error
-
-
-def _cause(error: BaseException | None) -> ActionRNNError | None:
-    while error is not None:
-        if isinstance(error, ActionRNNError):
-            return error
-        error = getattr(error, "cause", None) or error.__cause__
-    return None
 
 
 # ---- rows -------------------------------------------------------------------------------------

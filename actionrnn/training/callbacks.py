@@ -3,9 +3,7 @@
 import csv
 import io
 import math
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -258,28 +256,17 @@ class EpochLines(Callback):
 
 
 class StopOnSignal(Callback):
-    """SIGTERM: Lightning ends between two steps; leave with exit code 143. Entered for the run.
+    """SIGTERM: Lightning ends between two steps; leave with exit code 143.
 
     The last finished epoch is in `last.ckpt` by then. Left alone, Lightning ends with exit code 0,
-    which tells a scheduler that all is done.
+    which tells a scheduler that all is done. `note` must be told of the signal during the run.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._before: Any = None
 
-    def __enter__(self) -> "StopOnSignal":
-        """Listen, in the main thread (the only one that may)."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._note)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """After the run a signal ends the process as before it."""
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """The signal came."""
         self.received = number
 
     def on_exception(

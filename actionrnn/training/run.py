@@ -3,6 +3,7 @@
 import gc
 import json
 import shlex
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from actionrnn.errors import Interrupted, UsageError
 from actionrnn.files import publish_json, publish_text, safe_yaml
-from actionrnn.process import quiet_libraries
+from actionrnn.process import listening, quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.training.callbacks import (
     EpochLines,
@@ -238,7 +239,7 @@ def _train(
     # Vanishing gradients end as denormal numbers, which a CPU adds up to 8 times slower.
     torch.set_flush_denormal(True)
     try:
-        with refusals(settings), stop:
+        with refusals(settings), listening(signal.SIGTERM, stop.note):
             trainer.fit(built.model, built.data, ckpt_path=settings.ckpt_path, weights_only=True)
     except KeyboardInterrupt as error:
         raise Interrupted(_interrupted(folder)) from error

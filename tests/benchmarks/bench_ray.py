@@ -16,11 +16,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 
-import av
 import numpy as np
 import pandas as pd
 
@@ -29,6 +28,7 @@ from actionrnn.features.extract import ensure_features
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
+from actionrnn.video.writer import write_video
 
 SETTINGS = FeatureSettings(
     BackboneConfig("mobilenet_v2", "random"),
@@ -58,7 +58,7 @@ def main() -> None:
             walls: dict[str, list[float]] = {"shares": [], "ray": []}
             for number in range(options.rounds):
                 for way, found in walls.items():
-                    with busy_core() if slow else nothing():
+                    with busy_core() if slow else nullcontext():
                         out = Path(folder, f"{way}{slow}{number}")
                         found.append(shares(data, out) if way == "shares" else ray(data, out))
             name = "slow node" if slow else "alike nodes"
@@ -74,13 +74,8 @@ def render(data: Path, count: int) -> np.ndarray:
     picture = generator.integers(0, 256, (240, 320, 3), dtype=np.uint8)
     data.mkdir()
     for number, length in enumerate(lengths_seconds):
-        with av.open(str(data / f"{number}.mp4"), "w") as container:
-            stream = container.add_stream("h264", FRAMES_PER_SECOND)
-            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
-            for moved in range(int(length * FRAMES_PER_SECOND)):
-                frame = av.VideoFrame.from_ndarray(np.roll(picture, moved, axis=1), "rgb24")
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
+        moving = (np.roll(picture, k, axis=1) for k in range(int(length * FRAMES_PER_SECOND)))
+        write_video(data / f"{number}.mp4", moving, FRAMES_PER_SECOND)
     table = pd.DataFrame(
         {
             "video_id": [str(number) for number in range(count)],
@@ -154,12 +149,6 @@ def busy_core() -> Iterator[None]:
     finally:
         loop.kill()
         loop.wait()
-
-
-@contextmanager
-def nothing() -> Iterator[None]:
-    """No other program."""
-    yield
 
 
 if __name__ == "__main__":

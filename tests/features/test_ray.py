@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, UsageError
@@ -21,6 +22,7 @@ from actionrnn.features.extract import ensure_features
 from actionrnn.features.shard import Entry
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.store import FeatureStore
+from actionrnn.features.weights import build_model
 from actionrnn.video.errors import VideoError
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
@@ -89,8 +91,16 @@ def test_a_cluster_gives_what_one_machine_gives(
     wrong = FeatureSettings(BackboneConfig("squeezenet1_1", str(tmp_path / "nowhere.pth")))
     with pytest.raises(ActionRNNError, match=r"nowhere\.pth"):
         ensure_features(manifest, wrong, tmp_path / "x", engine="ray")
+    weights = tmp_path / "weights.safetensors"
+    save_file(build_model(SETTINGS.backbone).state_dict(), weights)
+    wrong = FeatureSettings(BackboneConfig("squeezenet1_1", str(weights), sha256="00" * 32))
+    with pytest.raises(ActionRNNError, match=r"node .* are not the wanted ones"):
+        ensure_features(manifest, wrong, tmp_path / "x", engine="ray")
     with pytest.raises(UsageError, match="no node of the Ray cluster has a GPU"):
         ensure_features(manifest, SETTINGS, tmp_path / "x", engine="ray", device="cuda")
+    monkeypatch.setattr(ray_engine, "__version__", "9")  # of this process alone
+    with pytest.raises(ActionRNNError, match="this machine 9"):
+        ensure_features(manifest, SETTINGS, tmp_path / "y", engine="ray")
 
 
 @pytest.mark.slow

@@ -21,9 +21,9 @@ from actionrnn.training.callbacks import rank, read_rows
 from actionrnn.training.checkpoint import joined, read_checkpoint
 from actionrnn.training.data import stable_hashes
 from actionrnn.training.recognizer import CHECKPOINT_KEY
-from actionrnn.training.run import Built
 from actionrnn.training.selection import FEW_CLIPS, which_kept
 from actionrnn.training.settings import Settings
+from actionrnn.training.trainer import Built
 
 
 def figures(run: Path) -> dict[str, Any]:
