@@ -178,7 +178,7 @@ class Manifest:
         """
         if name not in SPLIT_NAMES:
             raise ManifestError(f"unknown split {name!r}; one of {', '.join(SPLIT_NAMES)}")
-        rows = (self._split_values(column) == name).to_numpy()
+        rows = (self.split_values(column) == name).to_numpy()
         table = self.table.loc[rows].reset_index(drop=True)
         timelines = self._timelines_of(table)
         return self._checked(self.root, table, list(self.class_names), timelines)
@@ -200,7 +200,7 @@ class Manifest:
 
     def find_leaks(self, column: str) -> list[Leak]:
         """What train, val and test of a split share; see `leaks.find_leaks`."""
-        self._split_values(column)
+        self.split_values(column)
         return find_leaks(self.table, column)
 
     def check_split(self, column: str, allow_leak: bool = False) -> list[Leak]:
@@ -224,7 +224,7 @@ class Manifest:
         And when a segment of a timeline changes. The order of rows, `unused` rows and all other
         columns do not matter.
         """
-        values = self._split_values(column)
+        values = self.split_values(column)
         used = self.table.loc[(values != "unused").to_numpy()]
         rows = sorted(zip(used["video_id"], used["label"], used[column], strict=True))
         text = "".join(f"{video_id}\t{label}\t{split}\n" for video_id, label, split in rows)
@@ -233,7 +233,12 @@ class Manifest:
             text += mine.sort_values(["video_id", "start_seconds"]).to_csv(index=False)
         return sha256_of_text(text)[:16]
 
-    def _split_values(self, column: str) -> "pd.Series[str]":
+    def split_values(self, column: str) -> "pd.Series[str]":
+        """What every row is in a split: train, val, test or unused.
+
+        Raises:
+            ManifestError: naming the splits that there are.
+        """
         if column not in self.splits:
             raise ManifestError(
                 f"{self.root / MANIFEST_NAME} has no split column {column!r}; "

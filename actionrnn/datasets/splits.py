@@ -212,9 +212,10 @@ def inner_folds(manifest: Manifest, column: str, num_folds: int, seed: int = 0) 
         Paths are absolute; in `splitk` of 1 to K the k-th fold is val and the others train.
 
     Raises:
-        ManifestError: see `grouped_folds`.
+        ManifestError: if there is no such split; see `grouped_folds`.
     """
-    table = manifest.table[manifest.table[column].isin(("train", "val"))].reset_index(drop=True)
+    chosen = manifest.split_values(column).isin(("train", "val"))
+    table = manifest.table[chosen].reset_index(drop=True)
     groups = groups_with_equal_files(table)
     fold = grouped_folds(table["label"].tolist(), groups, num_folds, seed)
     root = manifest.root.resolve()

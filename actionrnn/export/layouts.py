@@ -50,8 +50,7 @@ def write_layout(
     lacking = [str(path) for path in manifest.video_paths() if not path.is_file()]
     if lacking:
         raise ActionRNNError(f"{len(lacking)} clips are no files: {', '.join(lacking[:3])}")
-    if split not in manifest.splits:
-        raise ActionRNNError(f"there is no {split} here; there is {', '.join(manifest.splits)}")
+    published = manifest.split_values(split).tolist()
     place: Callable[[str, str, str], str] = {
         "ucf101": lambda label, name, side: f"videos/{label}/{name}.avi",
         "hmdb51": lambda label, name, side: f"videos/{label}/{name}.avi",
@@ -59,7 +58,7 @@ def write_layout(
         "fiftyone": lambda label, name, side: f"{label}/{name}",
     }[layout]
     endless = layout in ("ucf101", "hmdb51")
-    sides = manifest.table[split].tolist() if layout == "kinetics" else ["train"] * len(table)
+    sides = published if layout == "kinetics" else ["train"] * len(table)
     names = _names(table["video_id"].tolist(), manifest.video_paths(), endless)
     labels = [_plain(label) if endless else _folder(label) for label in table["label"]]
     placed = 0

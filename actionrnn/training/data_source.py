@@ -95,5 +95,5 @@ def with_val(manifest: Manifest, split: str, share: float) -> Manifest:
 
 def val_as_train(manifest: Manifest, split: str) -> Manifest:
     """The manifest with a split's validation clips among those to train on."""
-    table = manifest.table
-    return manifest.with_table(table.assign(**{split: table[split].replace("val", "train")}))
+    part = manifest.split_values(split).replace("val", "train")
+    return manifest.with_table(manifest.table.assign(**{split: part}))

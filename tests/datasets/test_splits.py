@@ -93,6 +93,8 @@ def test_inner_folds_hold_no_test_clip_and_validate_every_other_one_once() -> No
     assert ((inner.table[inner.splits] == "val").sum(axis=1) == 1).all()
     with pytest.raises(ManifestError, match="cannot make 99 folds"):
         inner_folds(manifest, "split3", 99)
+    with pytest.raises(ManifestError, match="no split column '3'; it has split1"):
+        inner_folds(manifest, "3", 4)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -60,7 +60,7 @@ def test_what_a_layout_cannot_hold_is_refused(tiny_data: Path, tmp_path: Path) -
     manifest = Manifest.load(tiny_data)
     with pytest.raises(ActionRNNError, match="is there already"):
         write_layout(manifest, "fiftyone", tmp_path)
-    with pytest.raises(ActionRNNError, match="there is no split9"):
+    with pytest.raises(ActionRNNError, match="no split column 'split9'"):
         write_layout(manifest, "kinetics", tmp_path / "a", "split9")
     parts = Manifest(tiny_data, manifest.table.assign(end_seconds=0.2), manifest.class_names)
     with pytest.raises(ActionRNNError, match="parts of longer files"):
