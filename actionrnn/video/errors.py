@@ -36,7 +36,10 @@ class VideoUnreadable(VideoError):
 
 
 class DecoderRefused(VideoError):
-    """One decoder fails on the file, or would not be exact; another may read it."""
+    """A decoder asked for by name fails on the file, or would not be exact; PyAV may read it."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; PyAV may read it: leave out --features.reader"
 
 
 class VideoShorter(VideoError):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionrnn.places import at_hand, is_remote
-from actionrnn.video.errors import DecoderRefused, VideoError, VideoNotFound, VideoShorter
+from actionrnn.video.errors import VideoError, VideoNotFound, VideoShorter
 
 # What becomes of a frame uint8 (H, W, 3) as soon as it is decoded.
 Shape = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -82,7 +82,7 @@ class FrameReader(Protocol):
 
 
 # Every reader and its package. `ReaderName` lists the same, for settings.
-READER_PACKAGES = {"decord": "decord", "pyav": "av", "torchcodec": "torchcodec"}
+READER_PACKAGES = {"pyav": "av", "decord": "decord", "torchcodec": "torchcodec"}
 
 
 def reader_names() -> list[str]:
@@ -117,12 +117,12 @@ def open_video(
     """Open a video, or the part of it from `start_seconds` up to `end_seconds`.
 
     A folder of numbered pictures is a video too. Of an address a local copy is read, which is held
-    until the reader is closed. `auto` reads with decord where it is installed
-    and exact, and with PyAV otherwise; a change of decoder is noted in `warnings`. The frames are
-    the same with either.
+    until the reader is closed. `auto` is PyAV, which reads every file exactly, and nearly every one
+    for the least CPU time (`tests/benchmarks/bench_video.py`); others give its frames, or refuse.
 
     Raises:
-        VideoError: saying what is wrong with the file.
+        DecoderRefused: if another reader than PyAV would not be exact on the file.
+        VideoError: saying what is wrong with it.
         ValueError: if the reader is not installed.
     """
     name = os.fspath(path)
@@ -133,25 +133,17 @@ def open_video(
         from actionrnn.video.images import ImageFolderReader
 
         return ImageFolderReader(name, start_seconds, end_seconds)
-    if reader == "auto" and chosen == "decord":
-        return FallbackReader(name, start_seconds, end_seconds)
-    return _open(chosen, name, start_seconds, end_seconds)
-
-
-def _open(
-    reader: str, path: str, start_seconds: float | None, end_seconds: float | None
-) -> FrameReader:
-    if reader == "decord":
+    if chosen == "decord":
         from actionrnn.video.decord import DecordReader
 
-        return DecordReader(path, start_seconds, end_seconds)
-    if reader == "torchcodec":
+        return DecordReader(name, start_seconds, end_seconds)
+    if chosen == "torchcodec":
         from actionrnn.video.torchcodec import TorchCodecReader
 
-        return TorchCodecReader(path, start_seconds, end_seconds)
+        return TorchCodecReader(name, start_seconds, end_seconds)
     from actionrnn.video.pyav import PyAVReader
 
-    return PyAVReader(path, start_seconds, end_seconds)
+    return PyAVReader(name, start_seconds, end_seconds)
 
 
 class CopyReader(Closes):
@@ -201,45 +193,6 @@ def errors_about(path: str) -> Iterator[None]:
         yield
     except VideoError as error:
         raise error.about(path) from error.__cause__
-
-
-class FallbackReader(Closes):
-    """decord as long as it works, then PyAV. See FrameReader."""
-
-    def __init__(
-        self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
-    ) -> None:
-        self._arguments = (path, start_seconds, end_seconds)
-        self._notes: tuple[str, ...] = ()
-        try:
-            self._reader = _open("decord", *self._arguments)
-        except DecoderRefused as error:
-            self._fall_back(error)
-
-    def _fall_back(self, error: DecoderRefused) -> None:
-        self._notes = (f"{error.reason}; read with PyAV",)
-        self._reader = _open("pyav", *self._arguments)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reader, name)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """See FrameReader."""
-        return self._notes + self._reader.warnings
-
-    def close(self) -> None:
-        """See FrameReader."""
-        self._reader.close()
-
-    def read(self, indices: Sequence[int], shape: Shape = as_decoded) -> NDArray[np.uint8]:
-        """See FrameReader."""
-        try:
-            return self._reader.read(indices, shape)
-        except DecoderRefused as error:
-            self._reader.close()
-            self._fall_back(error)
-            return self._reader.read(indices, shape)
 
 
 def read_chosen(

@@ -152,14 +152,26 @@ def cpu_seconds(ways: dict[str, Callable[[str], object]], path: str, repeats: in
 
 
 def compare(paths: list[str], repeats: int) -> None:
-    """Print one table a video, relative to the first way."""
+    """Print one table a video, relative to the first way; of several also decord's part of PyAV."""
     ways = contenders()
+    ratios = []
     for path in paths:
         seconds = cpu_seconds(ways, path, repeats)
+        if not seconds:
+            continue
         base = next(iter(seconds.values()))
+        named = [seconds.get(f"ours, {reader}, 224 px") for reader in ("decord", "pyav")]
+        if all(named):
+            ratios.append(named[0] / named[1])
         print(f"\n{Path(path).name}: CPU ms per clip of 16 frames, median of {repeats}")
         for name, value in seconds.items():
             print(f"  {name:<36}{1000 * value:8.1f} ms {value / base:6.2f}x")
+    if len(ratios) > 1:
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(
+            f"\ndecord's CPU time of PyAV's, {len(ratios)} files: median "
+            f"{statistics.median(ratios):.2f} ({spread})"
+        )
 
 
 def resident_mib() -> float:

@@ -24,7 +24,7 @@ def loadable_readers() -> list[str]:
     return names
 
 
-READERS = ["auto", *loadable_readers()]
+READERS = loadable_readers()
 
 
 def indexed_frame(index: int, height: int = 64, width: int = 96) -> np.ndarray:

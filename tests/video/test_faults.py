@@ -163,14 +163,13 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     fails(tmp_path / "pipe.mp4", "no regular file", VideoNotFound)
 
 
-@pytest.mark.parametrize("reader", ["auto", "pyav"])
 @pytest.mark.parametrize("mode", ["uniform", "fps", "dense"])
 def test_a_header_that_promises_too_much(
-    mode: str, reader: str, tmp_path: Path, videos: dict[str, Path]
+    mode: str, tmp_path: Path, videos: dict[str, Path]
 ) -> None:
     content = videos["faststart.mp4"].read_bytes()
     (tmp_path / "half.mp4").write_bytes(content[: len(content) * 6 // 10])
-    clip = read_clip(tmp_path / "half.mp4", Sampling(mode, 8), Transform(size=32), reader)
+    clip = read_clip(tmp_path / "half.mp4", Sampling(mode, 8), Transform(size=32))
     true_count = len(sequential_indices(tmp_path / "half.mp4"))
     assert 10 < true_count < 50
     assert max(clip.indices[0]) < true_count
@@ -178,9 +177,8 @@ def test_a_header_that_promises_too_much(
     assert any("promises 60 frames" in warning for warning in clip.warnings), clip.warnings
 
 
-@pytest.mark.parametrize("reader", ["auto", "pyav"])
 def test_what_cannot_be_decoded_is_not_replaced_by_copies(
-    reader: str, tmp_path: Path, videos: dict[str, Path]
+    tmp_path: Path, videos: dict[str, Path]
 ) -> None:
     """20 of 60 packets are spoilt: decord's `get_batch` gives 60 frames without a word."""
     content = bytearray(videos["h264_closed_gop.mp4"].read_bytes())
@@ -189,7 +187,7 @@ def test_what_cannot_be_decoded_is_not_replaced_by_copies(
     for position, size in packets[40:]:
         content[position : position + size] = b"\xff" * size
     (tmp_path / "spoilt.mp4").write_bytes(content)
-    clip = read_clip(tmp_path / "spoilt.mp4", Sampling(num_frames=8), Transform(size=32), reader)
+    clip = read_clip(tmp_path / "spoilt.mp4", Sampling(num_frames=8), Transform(size=32))
     assert max(clip.indices[0]) < 40
     assert any("60 frames, 40 can be decoded" in warning for warning in clip.warnings)
 
