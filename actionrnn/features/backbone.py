@@ -22,6 +22,7 @@ from actionrnn.features.weights import (
     true_identity,
 )
 from actionrnn.memory import keep_freed_memory, return_freed_memory
+from actionrnn.progress import tell
 
 # Measured with MobileNetV2 on one core: torch does 117 pictures/s in batches of 8 and 192 in
 # batches of 16 (ResNet-50 17 and 27), OpenVINO 240 and 220.
@@ -43,7 +44,7 @@ class FrozenBackbone:
 
     Args:
         config: network, weights, layer.
-        device: `cpu`, `cuda`, ...
+        device: `cpu`, `cuda`, ...; OpenVINO's is always the CPU.
         runtime: see FeatureSettings.
         batch_size: pictures per batch; None chooses by device. Another size may change the last
             bits of a feature (measured: 2e-5 of values of some 1).
@@ -73,7 +74,7 @@ class FrozenBackbone:
         num_threads: int | None = None,
     ) -> None:
         self.config = config
-        self.device = torch.device(device)
+        self.device = torch.device("cpu" if runtime == "openvino" else device)
         self.runtime = runtime
         on_gpu = self.device.type != "cpu"
         self.batch_size = batch_size or _batch_size(on_gpu, runtime)
@@ -86,17 +87,16 @@ class FrozenBackbone:
                 f"is {self.weights_sha256[:12]}..., not {str(config.sha256)[:12]}...; give the "
                 f"original file: {FLAG} FILE"
             )
-        model = build_model(config, side).eval().requires_grad_(False)
+        if config.weights == "random":
+            tell(
+                f"warning: backbone {config.name} has RANDOM weights (seed {config.seed}); it was "
+                f"never trained"
+            )
         wanted = preprocessing_of(config)
         self.mean, self.std, self.input_size = wanted.mean, wanted.std, wanted.size
         if side is not None and built_for_one_size(config):
             self.input_size = side
-        if config.tokens:
-            network = token_network(model, config, config.tokens, self.input_size)
-        else:
-            layer = None if config.layer == POOLED else config.layer
-            has_head = has_classifier(config, model)
-            network = cut(model, layer, self.input_size, config.name, has_head)
+        network = cut_network(config, side, self.input_size)
         if runtime == "openvino" and not isinstance(network, GraphModule):
             raise ActionRNNError(f"{config.name} cannot be traced: it runs with torch only")
         self.pipeline = Pipeline(network, self.mean, self.std, config.cells_a_side).eval()
@@ -213,6 +213,24 @@ class FrozenBackbone:
         """End the threads, without the batches that have not begun."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         return_freed_memory()
+
+
+def cut_network(config: BackboneConfig, side: int | None, input_size: int) -> nn.Module:
+    """The network up to its layer, a GraphModule where it can be traced.
+
+    Args:
+        config: network, weights, layer.
+        side: see `build_model`.
+        input_size: side of the pictures to try it on, in pixels.
+
+    Raises:
+        ActionRNNError: if the network, its weights or the layer cannot be had.
+    """
+    model = build_model(config, side).eval().requires_grad_(False)
+    if config.tokens:
+        return token_network(model, config, config.tokens, input_size)
+    layer = None if config.layer == POOLED else config.layer
+    return cut(model, layer, input_size, config.name, has_classifier(config, model))
 
 
 def _batch_size(on_gpu: bool, runtime: str) -> int:

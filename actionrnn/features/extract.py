@@ -118,7 +118,7 @@ def ensure_features(
         chosen = choose_device(device) if ray is None else device_of_cluster(ray, device)
         settings = resolved(with_native_size(settings, manifest))
         clips = clips_of(manifest, settings)
-        spec = spec_of(settings, chosen, clips)
+        spec = spec_of(settings, chosen, clips, folder)
         check_spec(spec)
         store = open_checked(folder / spec.fingerprint, spec)
         if shard is not None:

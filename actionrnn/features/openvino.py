@@ -1,6 +1,9 @@
 """The backbone on Intel's OpenVINO runtime, in float32, faster than torch on its CPUs."""
 
+import importlib.metadata
+import importlib.util
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,25 +13,41 @@ from torch import Tensor, nn
 from actionrnn.errors import ActionRNNError
 
 
-def _library() -> Any:
-    try:
-        import openvino
-    except ImportError as error:
-        raise ActionRNNError(
-            "--features.runtime openvino: it is missing: pip install 'actionrnn[openvino]'"
-        ) from error
-    return openvino
+def is_installed() -> bool:
+    """Whether OpenVINO is here, without loading it."""
+    return importlib.util.find_spec("openvino") is not None
 
 
 def runtime_version() -> str:
-    """Name and version; another may give other features."""
-    return f"openvino {_library().__version__.partition('-')[0]}"
+    """Name and version, without loading it; another may give other features.
+
+    Raises:
+        ActionRNNError: if it is not installed.
+    """
+    if not is_installed():
+        raise ActionRNNError(
+            "--features.runtime openvino: it is missing: pip install 'actionrnn[openvino]'"
+        )
+    return f"openvino {importlib.metadata.version('openvino')}"
 
 
 def converted(pipeline: nn.Module, example: Tensor) -> Any:
-    """An OpenVINO network like `pipeline`, uint8 (N, 3, H, W) to float32 (N, D)."""
-    with torch.inference_mode():
-        return _library().convert_model(pipeline, example_input=example)
+    """An OpenVINO network like `pipeline`, uint8 (N, 3, H, W) to float32 (N, D).
+
+    Raises:
+        ActionRNNError: if OpenVINO does not know what it computes.
+    """
+    import openvino
+
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # OpenVINO traces as torch advises not
+            return openvino.convert_model(pipeline, example_input=example)
+    except Exception as error:  # of its own kinds, and of torch's
+        reason = str(error).strip().split("\n")[0][:200]
+        raise ActionRNNError(
+            f"OpenVINO cannot convert the network ({reason}); use --features.runtime torch"
+        ) from error
 
 
 def compiled(network: Any) -> Callable[[Tensor], Tensor]:
@@ -40,6 +59,8 @@ def compiled(network: Any) -> Callable[[Tensor], Tensor]:
     Args:
         network: uint8 (N, 3, H, W) to float32 (N, D).
     """
+    import openvino
+
     options = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": 1,
@@ -54,7 +75,7 @@ def compiled(network: Any) -> Callable[[Tensor], Tensor]:
         if getattr(own, "shape", None) != shape:
             with compiling:
                 network.reshape(list(shape))
-                ready = _library().Core().compile_model(network, "CPU", options)
+                ready = openvino.Core().compile_model(network, "CPU", options)
             own.shape, own.request = shape, ready.create_infer_request()
         result = own.request.infer([pictures_NCHW.contiguous().numpy()])
         return torch.from_numpy(result[0].copy())

@@ -2,40 +2,74 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import PIL
+from torch.fx import GraphModule
 
+from actionrnn.features.backbone import cut_network
 from actionrnn.features.clip_sources import MISSING, PICTURES, Clip
+from actionrnn.features.openvino import is_installed as openvino_is_installed
 from actionrnn.features.openvino import runtime_version
 from actionrnn.features.presets import PRESET_SIDE, PRESETS
-from actionrnn.features.spec import FeatureSettings, FeatureSpec, is_imported
+from actionrnn.features.spec import FeatureSettings, FeatureSpec, Runtime, is_imported
+from actionrnn.features.store import is_store
 from actionrnn.features.weights import preprocessing_of, weights_identity
-from actionrnn.video.reader import reader_names, reader_version, resolve_reader
+from actionrnn.progress import tell
+from actionrnn.video.reader import reader_version, resolve_reader
+
+# OpenVINO does 1.0 to 2.2 times the pictures of torch on one core (tests/benchmarks/bench_models.py --runtimes),
+# and takes one to four seconds more to start: what it gains on so many of a small network.
+MANY_PICTURES = 2000
 
 
 def spec_of(
-    settings: FeatureSettings, device: str = "cpu", clips: Sequence[Clip] = ()
+    settings: FeatureSettings,
+    device: str = "cpu",
+    clips: Sequence[Clip] = (),
+    folder: Path | None = None,
 ) -> FeatureSpec:
     """What the settings mean here: which decoder for the clips, which weights, which runtime.
+
+    `auto` is bfloat16 on a GPU. On a CPU it is the runtime whose features are there; where there
+    are none, OpenVINO if it is installed, the network can be converted, and pictures are many.
 
     Args:
         settings: what was asked.
         device: where the backbone runs.
         clips: those that are read.
+        folder: of the stores.
     """
     if is_imported(settings.backbone.name):
         return imported_spec(settings.backbone.name)
     settings = resolved(settings)
-    runtime = settings.runtime
-    if runtime == "auto":
-        runtime = "torch-bf16" if device.startswith("cuda") else "torch"
-    meant = replace(settings, runtime=runtime, backbone=replace(settings.backbone, sha256=None))
-    return FeatureSpec(
-        meant,
-        readers_of(clips, settings.reader),
-        weights_identity(settings.backbone),
-        runtime_version() if runtime == "openvino" else "",
-    )
+    reader, weights = readers_of(clips, settings.reader), weights_identity(settings.backbone)
+
+    def with_runtime(runtime: Runtime) -> FeatureSpec:
+        backbone = replace(settings.backbone, sha256=None)
+        version = runtime_version() if runtime == "openvino" else ""
+        meant = replace(settings, runtime=runtime, backbone=backbone)
+        return FeatureSpec(meant, reader, weights, version)
+
+    if settings.runtime != "auto":
+        return with_runtime(settings.runtime)
+    if device.startswith("cuda"):
+        return with_runtime("torch-bf16")
+    specs = [with_runtime("torch")]
+    if openvino_is_installed():
+        specs.append(with_runtime("openvino"))
+        there = [spec for spec in specs if folder and is_store(folder / spec.fingerprint)]
+        many = len(clips) * settings.num_views * settings.sampling.num_frames >= MANY_PICTURES
+        if there or not (many and _can_be_converted(settings)):
+            return (there or specs)[0]
+    return specs[-1]
+
+
+def _can_be_converted(settings: FeatureSettings) -> bool:
+    """Whether the network, whatever its weights, can be traced."""
+    untrained = replace(settings.backbone, weights="random", sha256=None)
+    side = settings.transform.side
+    return isinstance(cut_network(untrained, side, side), GraphModule)
 
 
 def resolved(settings: FeatureSettings) -> FeatureSettings:
@@ -64,15 +98,23 @@ def resolved(settings: FeatureSettings) -> FeatureSettings:
 def settings_of(spec: FeatureSpec, weights: str | None = None) -> FeatureSettings:
     """The settings that give the features of a spec again, with these very weights or none.
 
+    Features that OpenVINO made are made by torch where it is not installed, and differ in their
+    last digits; it is said.
+
     Args:
         spec: of the features.
         weights: where the weights are now; None is where they were.
     """
     backbone = spec.settings.backbone
-    where = weights or backbone.weights
-    return replace(
-        spec.settings, backbone=replace(backbone, weights=where, sha256=spec.weights_sha256)
-    )
+    runtime = spec.settings.runtime
+    if runtime == "openvino" and not openvino_is_installed():
+        tell(
+            f"note: {spec.runtime} made these features and is not installed here: torch makes "
+            f"them, to the last digits (pip install 'actionrnn[openvino]' for the same bits)"
+        )
+        runtime = "torch"
+    backbone = replace(backbone, weights=weights or backbone.weights, sha256=spec.weights_sha256)
+    return replace(spec.settings, backbone=backbone, runtime=runtime)
 
 
 def imported_spec(name: str) -> FeatureSpec:
@@ -82,15 +124,9 @@ def imported_spec(name: str) -> FeatureSpec:
 
 
 def readers_of(clips: Sequence[Clip], reader: str) -> str:
-    """Name and version of everything that may read one of the clips: `decord 0.6.0, pyav 18.1`.
-
-    `auto` reads with PyAV what decord refuses; folders of pictures are read by neither.
-    """
+    """Name and version of what reads the clips: `pyav 18.1.0`, or also `images` of folders."""
     pictures = any(PICTURES in clip.source for clip in clips)
     if pictures and all(PICTURES in clip.source or clip.source == MISSING for clip in clips):
         return f"images {PIL.__version__}"
-    names = [resolve_reader(reader)]
-    if reader == "auto" and "pyav" in reader_names() and names != ["pyav"]:
-        names.append("pyav")
-    versions = [reader_version(name) for name in names]
-    return ", ".join(versions + [f"images {PIL.__version__}"] * pictures)
+    version = reader_version(resolve_reader(reader))
+    return ", ".join([version] + [f"images {PIL.__version__}"] * pictures)

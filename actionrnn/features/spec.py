@@ -12,6 +12,7 @@ from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 
 Channels = tuple[float, float, float]
+Runtime = Literal["auto", "torch", "torch-bf16", "openvino"]
 POOLED = "pooled"
 TOKEN_GRID = 7
 """Cells a side that token layers are pooled over, where no grid is given."""
@@ -101,12 +102,15 @@ class FeatureSettings:
         backbone: the frozen network.
         sampling: which frames.
         transform: which pixels.
-        reader: what decodes; `auto` is decord where it is installed, else PyAV.
+        reader: what decodes; `auto` is PyAV. All give the same frames; decord and torchcodec
+            refuse what they would not read exactly.
         dtype: how features are stored; `auto` is float16 for features of several places, which
             are many, else float32.
-        runtime: what computes them: `torch` (float32), `torch-bf16`, `openvino` (faster on Intel
-            CPUs, with features whose cosine with torch's is above 0.99999; needs
-            `pip install 'actionrnn[openvino]'`); `auto` is torch, in bfloat16 on a GPU.
+        runtime: what computes them: `torch` (float32), `torch-bf16`, `openvino` (faster on CPUs,
+            with features whose cosine with torch's is above 0.99999; needs
+            `pip install 'actionrnn[openvino]'`); `auto` is bfloat16 on a GPU, and on a CPU what
+            made the features that are there, else for 2,000 pictures and more OpenVINO where it
+            is installed and the network can be converted.
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -114,7 +118,7 @@ class FeatureSettings:
     transform: Transform = field(default_factory=Transform)
     reader: ReaderName = "auto"
     dtype: Literal["auto", "float32", "float16"] = "auto"
-    runtime: Literal["auto", "torch", "torch-bf16", "openvino"] = "auto"
+    runtime: Runtime = "auto"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -451,6 +451,11 @@ def read_spec(folder: Path) -> FeatureSpec:
         ) from error
 
 
+def is_store(folder: Path) -> bool:
+    """Whether there is a feature store in a folder."""
+    return (folder / SPEC_NAME).is_file()
+
+
 def _holds(folder: Path, spec: FeatureSpec) -> bool:
     """Whether a folder says that its features are these."""
     try:

@@ -30,7 +30,6 @@ from actionrnn.features.published import (
 )
 from actionrnn.features.spec import BackboneConfig, Channels, is_imported, three
 from actionrnn.files import sha256_of_text
-from actionrnn.progress import tell
 from actionrnn.video.transform import Interpolation
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -84,11 +83,6 @@ def built_for_one_size(config: BackboneConfig) -> bool:
 
 
 def _with_weights(config: BackboneConfig) -> nn.Module:
-    if config.weights == "random":
-        tell(
-            f"warning: backbone {config.name} has RANDOM weights (seed {config.seed}); it was "
-            f"never trained"
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = _architecture(config)

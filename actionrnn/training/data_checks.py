@@ -51,8 +51,8 @@ def check_classes(saved: list[str], here: list[str], root: Path) -> None:
 def check_features(saved: dict[str, Any], here: FeatureSpec) -> None:
     """Refuse to feed a head with features it was not trained on.
 
-    Other versions of the decoders and the runtime, which give the same frames and numbers up
-    to the last digits, are said and accepted.
+    Other decoders, versions and float32 runtimes, which give the same frames and numbers up to
+    the last digits, are said and accepted.
 
     Args:
         saved: spec of the checkpoint.
@@ -63,6 +63,9 @@ def check_features(saved: dict[str, Any], here: FeatureSpec) -> None:
     """
     spec = FeatureSpec.from_dict(saved)
     same_machine = dataclasses.replace(spec, reader=here.reader, runtime=here.runtime)
+    if {spec.settings.runtime, here.settings.runtime} == {"torch", "openvino"}:
+        settings = dataclasses.replace(spec.settings, runtime=here.settings.runtime)
+        same_machine = dataclasses.replace(same_machine, settings=settings)
     differences = same_machine.difference(here)
     if not differences:
         for other in spec.difference(here):
