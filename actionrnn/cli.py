@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from actionrnn.errors import (
@@ -20,11 +21,12 @@ from actionrnn.version import __version__
 
 
 class Verb(NamedTuple):
-    """A verb, the module that has its `main(argv)`, what it does, and an example."""
+    """A verb, the module that has its `main(argv)`, what it does, an example; does it decode?"""
 
     module: str
     purpose: str
     example: str
+    decodes: bool = False
 
 
 VERBS = {
@@ -41,6 +43,7 @@ VERBS = {
         "extract",
         "compute frozen features once (fit does it too)",
         "extract --data synthetic --backbone resnet18",
+        decodes=True,
     ),
     "features": Verb(
         "features", "info, verify, prune, import, export stores", "features info data/mine/features"
@@ -169,6 +172,18 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(verb: str, words: list[str]) -> int:
     prepare_process()
+    with _decoder_ahead() if VERBS[verb].decodes else nullcontext():
+        return _run_module(verb, words)
+
+
+def _decoder_ahead() -> AbstractContextManager[None]:
+    """A decoder loads while we do, or the first clip would wait for it (1.5 s)."""
+    isolate = importlib.import_module("actionrnn.video.isolate")
+    ahead: AbstractContextManager[None] = isolate.started_ahead("actionrnn.video.decode")
+    return ahead
+
+
+def _run_module(verb: str, words: list[str]) -> int:
     module = importlib.import_module(f"actionrnn.commands.{VERBS[verb].module}")
     words = importlib.import_module("actionrnn.training.named_runs").with_checkpoints(verb, words)
     code: int = module.main(verb, words) if module.TAKES_VERB else module.main(words)

@@ -1,7 +1,7 @@
 """The engine: processes decode, threads compute fixed-size batches across clips, both at once."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -48,10 +48,17 @@ class DecoderPool:
         for worker in self._workers:
             worker.start()
         self._free = list(self._workers)
+        self._begun: dict[str, Future[Any]] = {}
+
+    def begin(self, clips: Sequence[Clip]) -> None:
+        """Decode the first of the clips that are to be submitted, before there is a backbone."""
+        for clip in clips[: self.num_workers + 1]:
+            self._begun[clip.video_id] = self._threads.submit(self._decode, clip)
 
     def submit(self, clip: Clip) -> "Future[Any]":
         """Decode a clip: its frames, or why there are none; and the hash of its content."""
-        return self._threads.submit(self._decode, clip)
+        begun = self._begun.pop(clip.video_id, None)
+        return begun or self._threads.submit(self._decode, clip)
 
     def decode_alone(self, clip: Clip) -> tuple[ClipFrames | VideoError, str]:
         """As `submit`, at once, in a fresh process beside which no other has memory."""

@@ -3,7 +3,7 @@
 import csv
 import io
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from torch import Tensor
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected, Unreachable
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clip_sources import clips_of, content_of, refuse_foreign
+from actionrnn.features.clip_sources import Clip, clips_of, content_of, refuse_foreign
 from actionrnn.features.engine import DecoderPool, Engine, Extracted, OnBadVideo
 from actionrnn.features.machine import choose_device, num_cores
 from actionrnn.features.native_size import with_native_size
@@ -134,7 +134,7 @@ def ensure_features(
             if progress:
                 explain_missing(folder, spec, len(todo), len(clips))
             with (
-                _engine_here(spec, chosen, num_workers, batch_size, on_bad_video, len(todo))
+                _engine_here(spec, chosen, num_workers, batch_size, on_bad_video, todo)
                 if ray is None
                 else nullcontext(
                     RayEngine(ray, spec, chosen, num_workers, batch_size, on_bad_video)
@@ -158,10 +158,11 @@ def _engine_here(
     num_workers: int | None,
     batch_size: int | None,
     on_bad_video: OnBadVideo,
-    num_clips: int,
+    clips: Sequence[Clip],
 ) -> Iterator[Engine]:
     settings = settings_of(spec)
-    with closing(DecoderPool(min(num_workers or num_cores(), num_clips))) as decoders:
+    with closing(DecoderPool(min(num_workers or num_cores(), len(clips)))) as decoders:
+        decoders.begin(clips)
         backbone = FrozenBackbone(
             settings.backbone, device, settings.runtime, batch_size, settings.transform.side
         )

@@ -18,7 +18,7 @@ from actionrnn.features.weights import preprocessing_of, weights_identity
 from actionrnn.progress import tell
 from actionrnn.video.reader import reader_version, resolve_reader
 
-# OpenVINO does 1.0 to 2.2 times the pictures of torch on one core (tests/benchmarks/bench_models.py --runtimes),
+# OpenVINO does 1.0 to 2.2 times the pictures of torch on one core (bench_features.py --runtimes),
 # and takes one to four seconds more to start: what it gains on so many of a small network.
 MANY_PICTURES = 2000
 

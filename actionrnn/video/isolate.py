@@ -18,7 +18,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from typing import IO, Any, Protocol, TypeVar, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, Protocol, Self, TypeVar, cast
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.memory import keep_freed_memory
@@ -48,6 +51,28 @@ class Request(Protocol[Answer]):
         """The work; what it raises is raised at the caller's."""
 
 
+@dataclass(frozen=True)
+class _Decoder:
+    """A running process, and what it writes to stderr."""
+
+    process: "subprocess.Popen[bytes]"
+    last_words: IO[bytes]
+
+    @classmethod
+    def started(cls, loads: str) -> Self:
+        last_words = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
+        process = subprocess.Popen(
+            [sys.executable, "-m", "actionrnn.video.isolate", loads],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=last_words,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            # Ctrl-C reaches the parent alone, which then closes its workers in order.
+            start_new_session=True,
+        )
+        return cls(process, last_words)
+
+
 class DecodeWorker(Closes):
     """One decoding process, started when first needed and again after it had to be killed.
 
@@ -66,8 +91,7 @@ class DecodeWorker(Closes):
     def __init__(self, timeout_seconds: float = 120.0, loads: str = "") -> None:
         self.timeout_seconds = timeout_seconds
         self._loads = loads
-        self._process: subprocess.Popen[bytes] | None = None
-        self._last_words: IO[bytes] | None = None
+        self._decoder: _Decoder | None = None
 
     def start(self) -> None:
         """Start the process ahead of the first request, which then need not wait for it."""
@@ -116,35 +140,48 @@ class DecodeWorker(Closes):
     def _cause_of_death(self, code: int) -> str:
         if code < 0:
             return signal.Signals(-code).name if -code in _SIGNALS else f"signal {-code}"
-        assert self._last_words is not None
-        self._last_words.seek(0)
-        lines = self._last_words.read().decode(errors="replace").strip().splitlines()
+        assert self._decoder is not None
+        self._decoder.last_words.seek(0)
+        lines = self._decoder.last_words.read().decode(errors="replace").strip().splitlines()
         return f"exit code {code}: {lines[-1][:200]}" if lines else f"exit code {code}"
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._decoder is None or self._decoder.process.poll() is not None:
             self.close()
-            self._last_words = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
-            command = [sys.executable, "-m", "actionrnn.video.isolate", self._loads]
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._last_words,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-                # Ctrl-C reaches the parent alone, which then closes its workers in order.
-                start_new_session=True,
-            )
-        return self._process
+            ahead = _AHEAD.pop()._handed_over() if _AHEAD else None
+            self._decoder = ahead or _Decoder.started(self._loads)
+        return self._decoder.process
+
+    def _handed_over(self) -> _Decoder | None:
+        decoder, self._decoder = self._decoder, None
+        return decoder
 
     def close(self) -> None:
         """Stop the process, whatever it is doing."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.communicate()
-        if self._last_words is not None:
-            self._last_words.close()
+        decoder = self._handed_over()
+        if decoder is not None:
+            decoder.process.kill()
+            decoder.process.communicate()
+            decoder.last_words.close()
+
+
+_AHEAD: list[DecodeWorker] = []
+
+
+@contextmanager
+def started_ahead(loads: str) -> Iterator[None]:
+    """Within the block the first worker finds its process started, which loads as this one does.
+
+    Args:
+        loads: see `DecodeWorker`.
+    """
+    with DecodeWorker(loads=loads) as worker:
+        worker.start()
+        _AHEAD.append(worker)
+        try:
+            yield
+        finally:
+            _AHEAD.clear()
 
 
 class _Pickler(pickle.Pickler):

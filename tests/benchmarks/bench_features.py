@@ -1,7 +1,8 @@
 """How fast features are extracted, against the limit of the machine and against the usual way.
 
     python tests/benchmarks/bench_features.py --data ../shared/data --rounds 3
-    python tests/benchmarks/bench_features.py --data ../shared/data --reader pyav --runtime openvino
+    python tests/benchmarks/bench_features.py --data ../shared/data --runtime openvino
+    python tests/benchmarks/bench_features.py --runtimes resnet18 vit_b_16    # OpenVINO, of torch
 
 Every figure is a ratio within one run: rounds alternate between the ways, medians are compared.
 `limit` is the CPU time of decoding alone and of the backbone alone, over all cores. Where other
@@ -277,6 +278,32 @@ def two_processes(options: argparse.Namespace) -> None:
     print(f"\none engine / the slower of two: {median(ratios):.2f}  {ratios}")
 
 
+def compare_runtimes(networks: list[str], rounds: int) -> None:
+    """Pictures a CPU second of OpenVINO's backbone against torch's, each in its own batches."""
+    for network in networks:
+        rates: dict[str, list[float]] = {"torch": [], "openvino": []}
+        starts = {}
+        for runtime, found in rates.items():
+            began = time.process_time()
+            backbone = FrozenBackbone(
+                BackboneConfig(network, "random"), "cpu", runtime, side=224, num_threads=1
+            )
+            pictures = torch.randint(0, 256, (backbone.batch_size, 3, 224, 224), dtype=torch.uint8)
+            backbone(pictures)
+            starts[runtime] = time.process_time() - began
+            for _ in range(2 * rounds):
+                spent = seconds(lambda: backbone(pictures), time.process_time)  # noqa: B023
+                found.append(len(pictures) / spent)
+            backbone.close()
+        torch_rate, openvino_rate = (median(found) for found in rates.values())
+        print(
+            f"{network}: openvino/torch {openvino_rate / torch_rate:.2f} "
+            f"({openvino_rate:.0f} against {torch_rate:.0f} pictures a CPU second; ready after "
+            f"{starts['openvino']:.1f} against {starts['torch']:.1f} CPU seconds)",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Parse and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -287,6 +314,7 @@ def main() -> None:
     parser.add_argument("--runtime", default="torch")
     parser.add_argument("--networks", nargs="+", default=["mobilenet_v2", "resnet18"])
     parser.add_argument("--skip-two", action="store_true")
+    parser.add_argument("--runtimes", nargs="+", metavar="NETWORK", help="compare runtimes alone")
     parser.add_argument("--engine", help=argparse.SUPPRESS)
     parser.add_argument("--shard", default="0/1", help=argparse.SUPPRESS)
     parser.add_argument("--usual", help=argparse.SUPPRESS)
@@ -298,6 +326,9 @@ def main() -> None:
         return
     if options.usual:
         usual_way(fights(options.data, options.clips), options.usual, options.channels_last)
+        return
+    if options.runtimes:
+        compare_runtimes(options.runtimes, options.rounds)
         return
     for network in options.networks:
         compare(options, network)

@@ -20,14 +20,14 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
 from actionrnn.features import engine, extract
 from actionrnn.features.backbone import FrozenBackbone
-from actionrnn.features.clip_sources import clips_of
+from actionrnn.features.clip_sources import Clip, clips_of
 from actionrnn.features.engine import DecoderPool, Engine
 from actionrnn.features.extract import ensure_features, extract_clip
 from actionrnn.features.machine import num_cores
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.store import FeatureStore
 from actionrnn.video.decode import ClipFrames, ClipRequest
-from actionrnn.video.errors import VideoNotFound
+from actionrnn.video.errors import VideoError, VideoNotFound
 from actionrnn.video.isolate import DecoderDied, DecodeWorker
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
@@ -366,3 +366,25 @@ def test_waiting_for_a_slow_decoder_does_not_stop_the_others(
     monkeypatch.setattr(extract, "publish", spy)
     ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=2, progress=False)
     assert seen[-1] == manifest.table["video_id"][0]
+
+
+def test_decoding_does_not_wait_for_the_backbone_and_no_clip_is_decoded_twice(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+    begun = threading.Event()
+    decode = DecoderPool._decode
+
+    def noted(pool: DecoderPool, clip: Clip) -> tuple[ClipFrames | VideoError, str]:
+        decoded.append(clip.video_id)
+        begun.set()
+        return decode(pool, clip)
+
+    def built(*arguments: object) -> FrozenBackbone:
+        assert begun.wait(60), "no clip is decoded while the backbone is built"
+        return FrozenBackbone(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DecoderPool, "_decode", noted)
+    monkeypatch.setattr(extract, "FrozenBackbone", built)
+    store = ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=2)
+    assert sorted(decoded) == sorted(store.video_ids) == sorted(manifest.table["video_id"])

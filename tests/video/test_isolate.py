@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from actionrnn.video import isolate
 from actionrnn.video.decode import ClipRequest, read_clip
 from actionrnn.video.errors import VideoError, VideoNotFound, VideoUnreadable
 from actionrnn.video.isolate import (
@@ -18,6 +19,7 @@ from actionrnn.video.isolate import (
     DecodeWorker,
     _answer,
     send,
+    started_ahead,
 )
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
@@ -128,3 +130,23 @@ def test_a_want_of_memory_or_of_files_is_not_the_videos_fault(
             raise VideoUnreadable(self.path, "the decoder failed") from error
 
     assert type(_answer(Request())) is kind
+
+
+def test_a_process_started_ahead_is_the_first_workers() -> None:
+    with started_ahead("actionrnn.video.decode"):
+        first, second = DecodeWorker(), DecodeWorker()
+        with first, second:
+            (ahead,) = isolate._AHEAD
+            expected = ahead._running()
+            first.start()
+            second.start()
+            assert first._running() is expected is not second._running()
+    assert expected.poll() is not None
+
+
+def test_a_process_started_ahead_for_nobody_is_ended() -> None:
+    with started_ahead("actionrnn.video.decode"):
+        (ahead,) = isolate._AHEAD
+        process = ahead._running()
+    assert process.poll() is not None
+    assert not isolate._AHEAD
