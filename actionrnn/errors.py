@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+SURROGATES = "\ud800-\udfff"
+CONTROL_CHARACTERS = re.compile(f"[\x00-\x1f\x7f-\x9f{SURROGATES}]")
 """What a terminal obeys, and bytes that are no text (`os` hands them over as lone surrogates)."""
 
 # The same, the ends of lines that Unicode added, and marks that turn the direction of writing.
-_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_NOT_SHOWN = re.compile(f"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069{SURROGATES}]")
 
 
 class ActionRNNError(Exception):
