@@ -172,8 +172,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(verb: str, words: list[str]) -> int:
     prepare_process()
-    with _decoder_ahead() if VERBS[verb].decodes else nullcontext():
-        return _run_module(verb, words)
+    ahead = _decoder_ahead() if VERBS[verb].decodes else nullcontext()
+    with ahead, _with_copies(verb, words) as local:
+        return _run_module(verb, local)
 
 
 def _decoder_ahead() -> AbstractContextManager[None]:
@@ -181,6 +182,15 @@ def _decoder_ahead() -> AbstractContextManager[None]:
     isolate = importlib.import_module("actionrnn.video.isolate")
     ahead: AbstractContextManager[None] = isolate.started_ahead("actionrnn.video.decode")
     return ahead
+
+
+def _with_copies(verb: str, words: list[str]) -> AbstractContextManager[list[str]]:
+    """The words, with folders of this machine where they name runs by their address."""
+    if not any("://" in word for word in words):
+        return nullcontext(words)
+    run_copies = importlib.import_module("actionrnn.run_copies")
+    local: AbstractContextManager[list[str]] = run_copies.with_copies(verb, words)
+    return local
 
 
 def _run_module(verb: str, words: list[str]) -> int:

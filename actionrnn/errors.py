@@ -7,6 +7,7 @@ wrong, where (file, line, key), what is allowed, and the next step.
 import argparse
 import difflib
 import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,6 +130,18 @@ _SCAFFOLD = re.compile(
 )
 
 
+SHOWN_AS: dict[str, str] = {}
+"""Folders that are copies of an address, and the address, which is shown in their place."""
+
+
+def lasting(path: str | os.PathLike[str]) -> str:
+    """A path as it may be written into a result: of a copy the address."""
+    text = os.fspath(path)
+    for folder, address in SHOWN_AS.items():
+        text = text.replace(folder, address)
+    return text
+
+
 def shown(text: str, lines: bool = False) -> str:
     """Text of strangers (names of files, classes and clips) as it may reach a terminal.
 
@@ -140,5 +153,5 @@ def shown(text: str, lines: bool = False) -> str:
         lambda found: (
             found[0] if lines and found[0] in "\n\t" else found[0].encode("unicode_escape").decode()
         ),
-        text,
+        lasting(text),
     )

@@ -14,7 +14,8 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from fnmatch import fnmatch
 from functools import lru_cache
 from os import PathLike, fspath, strerror
@@ -173,6 +174,19 @@ def listed(folder: Path) -> dict[str, Object]:
     return {name: _object(info) for name, info in found.items() if info["type"] == "file"}
 
 
+def below(folder: Path) -> dict[str, Object]:
+    """The objects anywhere below a folder of an address, by their path from it; {} if none are.
+
+    Raises:
+        Unreachable: if they cannot be listed.
+    """
+    files, url = _files(folder), _url(folder)
+    infos = _patiently(folder, "listing it", lambda: files.find(url, detail=True))
+    own = files._strip_protocol(url).strip("/") + "/"
+    names = ((name.strip("/"), info) for name, info in infos.items())
+    return {name.removeprefix(own): _object(info) for name, info in names if name.startswith(own)}
+
+
 def found(path: Path) -> Object | None:
     """What is at an address now; None if there is no object.
 
@@ -220,9 +234,10 @@ def _entries(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _object(info: dict[str, Any]) -> Object:
     keys = ("ETag", "etag", "md5Hash", "blob_id", "LastModified", "last_modified", "mtime")
-    known = (info.get(key) for key in (*keys, "created"))
-    version = next((str(value).strip('"') for value in known if value), "")
-    return Object(int(info["size"]), version)
+    version = next((info[key] for key in (*keys, "created") if info.get(key)), "")
+    if isinstance(version, datetime):  # or seconds, as the same file system says elsewhere
+        version = version.timestamp()
+    return Object(int(info["size"]), str(version).strip('"'))
 
 
 # ---- reading ----------------------------------------------------------------------------------
@@ -304,14 +319,29 @@ def publishing(target: Path, ending: str = "") -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="actionrnn-") as folder:
         written = Path(folder, f"content{ending}")
         yield written
-        try:
-            _patiently(
-                target,
-                "writing it",
-                lambda: _files(target).put_file(str(written), _url(target)),
-            )
-        except FileNotFoundError as error:
-            raise Unreachable(f"{target} cannot be written ({_reason(error)})") from error
+        put(written, target)
+
+
+def put(file: Path, target: Path) -> None:
+    """Put a file's content to an address, whole.
+
+    Raises:
+        Unreachable: if it cannot be put.
+    """
+    try:
+        _patiently(target, "writing it", lambda: _files(target).put_file(str(file), _url(target)))
+    except FileNotFoundError as error:
+        raise Unreachable(f"{target} cannot be written ({_reason(error)})") from error
+
+
+def remove(path: Path) -> None:
+    """Remove an object, if it is there.
+
+    Raises:
+        Unreachable: if it cannot be removed.
+    """
+    with suppress(FileNotFoundError):
+        _patiently(path, "removing it", lambda: _files(path).rm_file(_url(path)))
 
 
 # ---- fsspec -----------------------------------------------------------------------------------

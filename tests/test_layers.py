@@ -18,6 +18,7 @@ ROOMS = (
     "process",
     "launcher",
     "progress",
+    "run_copies",
     "video",
     "datasets",
     "features",

@@ -21,7 +21,7 @@ from actionrnn.commands.split_columns import chosen_columns
 from actionrnn.commands.sweep import check_space, import_optuna
 from actionrnn.diagnosis.cost import picture_milliseconds
 from actionrnn.diagnosis.heads import HeadResult, check_names, compare_heads
-from actionrnn.errors import ActionRNNError, UsageError, when_interrupted
+from actionrnn.errors import ActionRNNError, UsageError, lasting, when_interrupted
 from actionrnn.evaluation.experiment import Tested, finished, fit_and_test, over_seeds
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.features.resolve import resolved
@@ -72,7 +72,7 @@ def make_table(options: argparse.Namespace, words: list[str]) -> dict[str, Any]:
             rows += [_row(name, head, picture_ms, num_frames) for head in heads]
             effort = f"equal effort: {options.trials} trials a fold for every head"
             answers[name] = answers_of(heads, effort)
-    result = {"folder": str(folder), **plan, "device": options.device, "rows": rows}
+    result = {"folder": lasting(folder), **plan, "device": options.device, "rows": rows}
     result["does_recurrence_help"] = answers
     _write(result, folder)
     if not options.json:

@@ -1,7 +1,6 @@
 """`actionrnn diagnose order|bias|calibration|gradients --ckpt_path ...`: what a number rests on."""
 
 import json
-import sys
 from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
@@ -10,6 +9,7 @@ from actionrnn.errors import UsageError, near_miss, usage_errors
 from actionrnn.evaluation.records import save_record, to_plain
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.process import quiet_libraries
+from actionrnn.progress import tell
 from actionrnn.report.diagnoses import DIAGNOSES, screen_of
 from actionrnn.report.plots import empty_figure, screen_figure
 from actionrnn.report.terminal import print_screen
@@ -66,7 +66,7 @@ def _write(name: str, result: Any, run: TrainedModel, as_json: bool) -> None:
     else:
         print_screen(screen)
     screen_figure(screen).savefig(folder / f"{name}.png", dpi=150)
-    print(f"written: {folder / name}.json, {folder / name}.png", file=sys.stderr)
+    tell(f"written: {folder / name}.json, {folder / name}.png")
 
 
 def _parser(name: str) -> ArgumentParser:

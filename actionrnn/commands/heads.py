@@ -14,7 +14,7 @@ from actionrnn.commands.split_columns import chosen_columns
 from actionrnn.diagnosis.cost import cells_by_length
 from actionrnn.diagnosis.heads import HeadResult, check_names, compare_heads
 from actionrnn.diagnosis.recurrence import does_recurrence_help
-from actionrnn.errors import UsageError, when_interrupted
+from actionrnn.errors import UsageError, lasting, when_interrupted
 from actionrnn.evaluation.experiment import folder_of_many, seeds_of
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.features.spec import BackboneConfig
@@ -63,7 +63,7 @@ def train_heads(options: argparse.Namespace, words: list[str]) -> dict[str, Any]
         heads, reference = compare_heads(settings, names, columns, folder, options.device)
     result: dict[str, Any] = {
         "device": options.device,
-        "folder": str(folder),
+        "folder": lasting(folder),
         "columns": columns,
         "subset": "test",
         "reference": reference,

@@ -31,7 +31,7 @@ from actionrnn.commands.sweep_results import (
     num_done,
     trials_table,
 )
-from actionrnn.errors import ActionRNNError, UsageError, when_interrupted
+from actionrnn.errors import ActionRNNError, UsageError, lasting, when_interrupted
 from actionrnn.evaluation.experiment import folder_of_many, spread
 from actionrnn.files import publish_json, publish_text
 from actionrnn.launcher import refuse_several
@@ -178,7 +178,7 @@ def _started(options: argparse.Namespace, words: list[str]) -> Sweep:
     if (folder / "sweep.json").exists():
         raise UsageError(f"{folder} holds a sweep: actionrnn sweep --resume {folder}")
     sweep = Sweep(str(folder), recipe_of(settings), columns, space, options.prune)
-    publish_json(folder / "sweep.json", asdict(sweep))
+    publish_json(folder / "sweep.json", {**asdict(sweep), "folder": lasting(folder)})
     return sweep
 
 

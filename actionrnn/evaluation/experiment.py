@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from torch import Tensor
 
 from actionrnn.datasets.timelines import TIMELINES_NAME
-from actionrnn.errors import UsageError
+from actionrnn.errors import UsageError, lasting
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.scoring import predictions_of
 from actionrnn.evaluation.summary import Summary, summarise
@@ -92,7 +92,7 @@ def provenance(ckpt_path: str) -> dict[str, Any]:
     """Which checkpoint a result comes from: `path`, `sha256` of the file, `epoch` (from 0)."""
     path = Path(ckpt_path).resolve()
     return {
-        "path": str(path),
+        "path": lasting(path),
         "sha256": sha256_of_file(path),
         "epoch": read_checkpoint(path)["epoch"],
     }

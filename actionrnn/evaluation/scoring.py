@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actionrnn.errors import UsageError
+from actionrnn.errors import UsageError, lasting
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.training.action_data import Subset
 from actionrnn.training.batches import Batch
@@ -106,7 +106,7 @@ def predictions_of(
         leaked=data.leaked or bool(identity.get("leaked")),
         temperature=recognizer.temperature,
         about={
-            "ckpt_path": os.fspath(ckpt_path),
+            "ckpt_path": lasting(ckpt_path),
             "data": data.options(),
             "num_parameters": recognizer.head.num_parameters,
             "head": recognizer.head_config.to_dict(),

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from actionrnn.places import is_remote
 from actionrnn.progress import tell
+from actionrnn.run_copies import fetched
 
 OPTION = "--ckpt_path"
 CHOICES = ("best", "last")
@@ -30,9 +32,12 @@ def checkpoint_of(named: str, verb: str = "test") -> str:
 
     Args:
         named: a file; or a run folder, its name below `runs/`, or a folder of runs, of which the
-            newest counts; `/best` or `/last` after it chooses between the two.
+            newest counts; `/best` or `/last` after it chooses between the two. Of an address
+            a copy is fetched.
         verb: what it is for.
     """
+    if is_remote(named):
+        named = str(fetched(named))
     path = Path(named)
     if path.is_file() or "://" in named or not named:
         return named
@@ -49,6 +54,7 @@ def checkpoint_of(named: str, verb: str = "test") -> str:
 
 def run_of(named: str) -> Path:
     """The tested run that a name stands for; the name itself where there is none."""
+    named = str(fetched(named)) if is_remote(named) else named
     for folder in (Path(named), Path("runs", named)):
         tables = list(folder.rglob("predictions.parquet")) if folder.is_dir() else []
         if tables:

@@ -122,8 +122,8 @@ def parsed(config: Mapping[str, Any], words: Sequence[str] = ()) -> Settings:
     with usage_errors(parser):
         settings = parser.parse_args(["--config", json.dumps(config), *words])
     settings.pop("config", None)
-    refuse_remote("--run.root", settings.run.root, "run folders lie")
-    refuse_remote("--run.folder", settings.run.folder, "run folders lie")
+    for name in ("root", "folder"):  # the command line has put a copy's folder in its place
+        refuse_remote(f"run.{name}", settings.run[name], "in a config or in Python run folders lie")
     return settings
 
 

@@ -135,8 +135,7 @@ def test_what_stays_local_is_said(
     tmp_path: Path, tiny_fit: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for words, told in (
-        ([*tiny_fit, "--run.root=s3://bucket/runs"], "--run.root s3://bucket/runs: run folders"),
-        ([*tiny_fit, "--run.folder=s3://bucket/run"], "run folders lie on this machine's disk"),
+        ([*tiny_fit, "--run.root=s3://bucket/runs"], "--run.folder s3://bucket/runs/NAME"),
         (["prepare", "folder", "--root=s3://bucket/d"], "a dataset is prepared on this machine's"),
         (["features", "prune", "s3://bucket/f"], "stores are looked after on this machine's disk"),
     ):

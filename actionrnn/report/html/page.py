@@ -6,6 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from actionrnn.errors import lasting
 from actionrnn.files import publish_text
 from actionrnn.report.clip_table import clips_section
 from actionrnn.report.html.charts import draw_bar, draw_chart, draw_matrix
@@ -30,7 +31,7 @@ def write_report(folder: Path, root: Path | None = None, output: Path | None = N
         ActionRNNError: if there are no predictions.
     """
     target = output or folder / REPORT_NAME
-    publish_text(target, render(Run.load(folder), root))
+    publish_text(target, lasting(render(Run.load(folder), root)))
     return target
 
 

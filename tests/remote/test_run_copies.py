@@ -1,0 +1,318 @@
+"""Run folders on an address: whatever happens, what is there is a run that can be gone on with."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import actionrnn
+from actionrnn import places, run_copies
+from actionrnn.cli import main
+from actionrnn.errors import ActionRNNError
+from actionrnn.places import below, place, put, remove
+from actionrnn.run_copies import RunCopy, fetched
+
+S3 = "s3://bucket/runs/mine"
+
+
+@pytest.fixture(autouse=True)
+def fetched_anew() -> Iterator[None]:
+    fetched.cache_clear()
+    yield
+    fetched.cache_clear()
+
+
+def names(address: str) -> set[str]:
+    return set(below(place(address)))
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
+    return found
+
+
+def same(one: Path, other: Path) -> bool:
+    ours, theirs = weights(one), weights(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+def assert_says_nothing_of(cache: Path, run: str) -> None:
+    """What is read elsewhere must not name a copy that is gone."""
+    for name in names(run):
+        assert str(cache).encode() not in (place(run) / name).read_bytes(), name
+
+
+def test_a_run_lives_on_an_address(
+    memory: str, tiny_fit: list[str], tmp_path: Path, own_cache: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    run = f"{memory}/runs/mine"
+    assert main([*tiny_fit, f"--run.folder={run}"]) == 0
+    assert {"config.yaml", "fit.json", "checkpoints/best.ckpt", "metrics.csv"} <= names(run)
+    said = capsys.readouterr().err
+    assert f"run folder: {run}\n" in said
+    assert f"actionrnn test --ckpt_path {run}/checkpoints/best.ckpt" in said
+    assert str(own_cache) not in said
+    assert not list((own_cache / "runs").iterdir()), "no copy is left"
+
+    for named in (run, f"{run}/last", f"{run}/checkpoints/best.ckpt"):
+        assert main(["test", "--ckpt_path", named]) == 0
+        assert f"written: {run}/predictions" in capsys.readouterr().err
+    assert {"metrics.json", "predictions.parquet"} <= names(run)
+    assert main(["report", run]) == 0
+    assert "report.html" in names(run)
+    assert main(["compare", run, f"{run}/predictions.parquet"]) == 0
+    capsys.readouterr()
+
+    assert main([*tiny_fit, f"--run.folder={run}"]) == 2
+    assert f"--run.folder {run} holds a run" in capsys.readouterr().err
+    shutil.copytree(fetched(run), tmp_path / "local")
+    for each in (run, str(tmp_path / "local")):
+        assert main(["fit", "--ckpt_path", each, "--trainer.max_epochs=5"]) == 0
+    fetched.cache_clear()
+    last = Path("checkpoints", "last.ckpt")
+    assert same(fetched(run) / last, tmp_path / "local" / last)
+
+    assert actionrnn.Run.load(run).figures is not None
+    assert actionrnn.load(run).class_names
+    assert_says_nothing_of(own_cache, run)
+
+
+def test_several_runs_live_on_an_address(
+    memory: str, tiny_fit: list[str], own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = [*tiny_fit[1:], "--trainer.max_epochs=1"]
+    assert main(["fit", *few, f"--run.folder={memory}/seeds", "--seeds=2"]) == 0
+    assert main(["test", "--ckpt_path", f"{memory}/seeds"]) == 0
+    assert main(["folds", *few, f"--run.folder={memory}/folds"]) == 0
+    assert main(["compare", *few, f"--run.folder={memory}/heads", "--heads=gru,mean_pool"]) == 0
+    assert main(["diagnose", "order", "--ckpt_path", f"{memory}/heads/gru"]) == 0
+    assert {"folds.json", "split1/metrics.json"} <= names(f"{memory}/folds")
+    assert "diagnostics/order.json" in names(f"{memory}/heads/gru")
+    for name in ("seeds", "folds", "heads"):
+        assert_says_nothing_of(own_cache, f"{memory}/{name}")
+    assert str(own_cache) not in capsys.readouterr().err
+
+
+def test_a_sweep_lives_on_an_address(
+    memory: str, tiny_fit: list[str], own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    monkeypatch.setattr(run_copies, "SECONDS_BETWEEN", 0.02)
+    run = f"{memory}/sweep"
+    few = [*tiny_fit[1:], "--trainer.max_epochs=1", f"--run.folder={run}"]
+    assert main(["sweep", *few, "--trials=2"]) == 0
+    assert {"study.db", "best.yaml", "trials.csv"} <= names(run)
+    assert main(["sweep", "--resume", run, "--trials=3"]) == 0
+    assert len((place(run) / "trials.csv").read_text().splitlines()) == 4
+    best = ["--config", f"{run}/best.yaml", "--run.folder", f"{memory}/best"]
+    assert main(["fit", *tiny_fit[1:3], *best, "--trainer.max_epochs=1"]) == 0
+    for name in ("sweep", "best"):
+        assert_says_nothing_of(own_cache, f"{memory}/{name}")
+
+
+def test_a_data_base_is_put_as_it_is_between_two_transactions(memory: str, tmp_path: Path) -> None:
+    copy = RunCopy(place(f"{memory}/run"), tmp_path / "run")
+    copy.fetch()
+    with contextlib.closing(sqlite3.connect(copy.folder / "study.db")) as study:
+        study.execute("create table t (x)")
+        study.execute("insert into t values (1)")
+        study.commit()
+        copy.send()
+        whole = (copy.address / "study.db").read_bytes()
+        study.execute("insert into t values (2)")
+        study.execute("pragma cache_spill = 1")
+        assert (copy.folder / "study.db-journal").exists()
+        (copy.folder / "study.db").touch()
+        copy.send()
+        assert names(f"{memory}/run") == {"study.db"}
+        assert (copy.address / "study.db").read_bytes() == whole
+        study.commit()
+    copy.send()
+    (tmp_path / "back.db").write_bytes((copy.address / "study.db").read_bytes())
+    with contextlib.closing(sqlite3.connect(tmp_path / "back.db")) as back:
+        assert back.execute("select x from t").fetchall() == [(1,), (2,)]
+
+
+def test_a_run_that_is_replaced_leaves_nothing_of_the_old_one(
+    memory: str, tiny_fit: list[str]
+) -> None:
+    run = f"{memory}/mine"
+    assert main([*tiny_fit, f"--run.folder={run}"]) == 0
+    assert main(["test", "--ckpt_path", run]) == 0
+    words = [*tiny_fit, f"--run.folder={run}", "--run.overwrite=true"]
+    assert main(words) == 0
+    assert "config.yaml" in names(run)
+    assert not {"metrics.json", "predictions.parquet"} & names(run)
+
+
+TRAIN = """
+import sys
+from actionrnn import run_copies
+from actionrnn.cli import main
+run_copies.SECONDS_BETWEEN = 0.05
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_whose_machine_is_lost_goes_on_elsewhere(
+    s3: Any, tiny_fit: list[str], tmp_path: Path, own_cache: Path
+) -> None:
+    long = [*tiny_fit, "--trainer.max_epochs=400"]
+    process = subprocess.Popen([sys.executable, "-c", TRAIN, *long, f"--run.folder={S3}"])
+    deadline = time.monotonic() + 120
+    while "checkpoints/last.ckpt" not in names(S3):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    left = fetched(S3)
+    epoch = torch.load(left / "checkpoints" / "last.ckpt", weights_only=True)["epoch"]
+    assert epoch < 399
+    rows = (left / "metrics.csv").read_text().splitlines()
+    assert len(rows) - 1 >= epoch + 1, "figures are never behind the checkpoint"
+    shutil.copytree(left, tmp_path / "local")
+    for each in (S3, str(tmp_path / "local")):
+        assert main(["fit", "--ckpt_path", each, f"--trainer.max_epochs={epoch + 6}"]) == 0
+    fetched.cache_clear()
+    last = Path("checkpoints", "last.ckpt")
+    assert same(fetched(S3) / last, tmp_path / "local" / last)
+
+
+def test_what_two_write_is_not_mixed(
+    memory: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = place(f"{memory}/run")
+    (tmp_path / "old").write_text("old")
+    put(tmp_path / "old", address / "metrics.csv")
+    first, second = (RunCopy(address, tmp_path / name) for name in ("a", "b"))
+    first.fetch()
+    second.fetch()
+    (first.folder / "metrics.csv").write_text("of the first")
+    (second.folder / "metrics.csv").write_text("of the second")
+    first.send()
+    with pytest.raises(ActionRNNError, match=r"another process has written metrics.csv there"):
+        second.send()
+    assert (address / "metrics.csv").read_text() == "of the first"
+    (second.folder / "metrics.csv").unlink()
+    with pytest.raises(ActionRNNError, match="another process"):
+        second.send()
+    (first.folder / "metrics.csv").write_text("again")
+    first.send()
+    assert (address / "metrics.csv").read_text() == "again"
+
+
+def test_checkpoints_are_put_after_all_else_and_only_what_changed(s3: Any, tmp_path: Path) -> None:
+    copy = RunCopy(place(S3), tmp_path / "run")
+    copy.fetch()
+    (copy.folder / "checkpoints").mkdir()
+    for name in ("checkpoints/last.ckpt", "metrics.csv", "a.json", ".lock"):
+        (copy.folder / name).write_text(name)
+    s3.requests.clear()
+    copy.send()
+    written = [line.split("/runs/mine/")[1] for line in s3.requests if line.startswith("PUT")]
+    assert written == ["a.json", "metrics.csv", "checkpoints/last.ckpt"]
+    (copy.folder / "a.json").write_text("longer than before")
+    (copy.folder / "metrics.csv").unlink()
+    s3.requests.clear()
+    copy.send()
+    assert [line.split("/runs/mine/")[1] for line in s3.requests if line.startswith("PUT")] == [
+        "a.json"
+    ]
+    assert names(S3) == {"a.json", "checkpoints/last.ckpt"}
+    s3.requests.clear()
+    copy.send()
+    assert not s3.requests
+
+
+@pytest.mark.parametrize("fault", ["slow down", "internal"])
+def test_a_storage_that_is_busy_for_a_moment_is_waited_for(
+    s3: Any, fault: str, tiny_fit: list[str]
+) -> None:
+    s3.times("last.ckpt", fault, 2)
+    assert main([*tiny_fit, f"--run.folder={S3}"]) == 0
+    assert "checkpoints/last.ckpt" in names(S3)
+
+
+def test_what_cannot_be_put_is_kept_here_and_said(
+    s3: Any, tiny_fit: list[str], own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s3.fault = lambda request: "expired" if request.startswith("PUT") else None
+    assert main([*tiny_fit, f"--run.folder={S3}"]) == 1
+    said = capsys.readouterr().err
+    assert "Renew the credentials" in said
+    (base,) = (own_cache / "runs").iterdir()
+    assert f"what it did is kept below {base}" in said
+    assert list(base.rglob("best.ckpt"))
+    s3.fault = lambda _: None
+    assert names(S3) == set(), "nothing half"
+
+
+def test_a_command_that_fails_keeps_the_address_up_and_its_own_error(
+    memory: str, tiny_fit: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = f"{memory}/mine"
+    assert main([*tiny_fit, f"--run.folder={run}", "--model.hidden_size=-1"]) != 0
+    assert names(run) == set()
+    assert "hidden_size" in capsys.readouterr().err
+
+
+def test_what_is_not_there_or_cannot_be_shared_is_said(
+    memory: str, tiny_fit: list[str], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for words in (["test", "--ckpt_path", f"{memory}/none"], ["report", f"{memory}/none"]):
+        assert main(words) == 1
+        assert f"there is no run at {memory}/none" in capsys.readouterr().err
+    with pytest.raises(ActionRNNError, match="there is no run at"):
+        actionrnn.load(f"{memory}/none")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main([*tiny_fit, f"--run.folder={memory}/mine"]) == 2
+    assert "cannot share a run folder on an address" in capsys.readouterr().err
+
+
+def test_processes_that_lightning_starts_work_in_the_same_copy(
+    memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = f"{memory}/mine"
+    monkeypatch.setenv(run_copies.VARIABLE, json.dumps({run: str(tmp_path)}))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    words = ["--run.folder", run, "--ckpt_path", f"{run}/checkpoints/last.ckpt"]
+    with run_copies.with_copies("fit", words) as local:
+        assert local == [
+            "--run.folder", str(tmp_path), "--ckpt_path", f"{tmp_path}/checkpoints/last.ckpt"
+        ]  # fmt: skip
+    assert os.environ[run_copies.VARIABLE]
+
+
+def test_a_name_that_leads_out_of_the_folder_is_refused(
+    memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {"../evil": places.Object(1, "x")}
+    monkeypatch.setattr(run_copies, "below", lambda _: there)
+    with pytest.raises(ActionRNNError, match=r"'\.\./evil' is no file of a run folder"):
+        RunCopy(place(f"{memory}/run"), tmp_path / "run").fetch()
+    assert not (tmp_path / "evil").exists()
+
+
+def test_an_object_is_removed_once(memory: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("x")
+    put(tmp_path / "x", place(f"{memory}/x"))
+    remove(place(f"{memory}/x"))
+    remove(place(f"{memory}/x"))
+    assert names(memory) == set()
