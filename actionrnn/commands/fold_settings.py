@@ -1,7 +1,7 @@
 """What `actionrnn folds --space FILE` does first: a fold's settings, chosen inside the fold."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,9 @@ def choose(
     recipe = recipe_of(changed(settings, {**inner.changes, "trainer.logger": False}))
     sweep = Sweep(str(folder), recipe, inner.columns, space, False)
     file = folder / "sweep.json"
-    if file.exists() and json.loads(file.read_text()) != asdict(sweep):
+    if file.exists() and json.loads(file.read_text()) != sweep.record():
         raise UsageError(f"{file} is of other settings; take another --run.folder")
-    publish_json(file, asdict(sweep))
+    publish_json(file, sweep.record())
     tell(f"{column}: choosing settings by {num_inner} inner folds")
     study = search(sweep, num_trials)
     if not quiet:

@@ -66,6 +66,11 @@ class Sweep:
     space: dict[str, Any]
     prune: bool
 
+    def record(self) -> dict[str, Any]:
+        """Plain data, with addresses in place of folders that are copies of them."""
+        plain: dict[str, Any] = json.loads(lasting(json.dumps(asdict(self))))
+        return plain
+
 
 def main(arguments: list[str]) -> int:
     """Start or resume a sweep, run its trials, write its tables."""
@@ -178,7 +183,7 @@ def _started(options: argparse.Namespace, words: list[str]) -> Sweep:
     if (folder / "sweep.json").exists():
         raise UsageError(f"{folder} holds a sweep: actionrnn sweep --resume {folder}")
     sweep = Sweep(str(folder), recipe_of(settings), columns, space, options.prune)
-    publish_json(folder / "sweep.json", {**asdict(sweep), "folder": lasting(folder)})
+    publish_json(folder / "sweep.json", sweep.record())
     return sweep
 
 

@@ -15,6 +15,7 @@ from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.scoring import predictions_of
 from actionrnn.evaluation.summary import Summary, summarise
 from actionrnn.files import publish_json, sha256_of_file
+from actionrnn.launcher import was_requeued
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.training.action_data import Subset
@@ -188,8 +189,11 @@ def over_seeds(
     wanted = seeds_of(settings)
     found = []
     for seed in wanted:
-        # What is in the folder may be replaced: `folder_of_many` has asked about that.
-        alone = changed(settings, {"seed_everything": seed, "seeds": 1, "run.overwrite": True})
+        # What is in the folder may be replaced: `folder_of_many` has asked about that. A job that
+        # Slurm has requeued goes on with what it left.
+        alone = changed(
+            settings, {"seed_everything": seed, "seeds": 1, "run.overwrite": not was_requeued()}
+        )
         if len(wanted) > 1:
             tell(f"seed {seed}")
         found.append(one(alone, folder if len(wanted) == 1 else folder / f"seed{seed}"))
@@ -217,7 +221,7 @@ def folder_of_many(settings: Settings, kind: str) -> Path:
     if not settings.run.folder:
         return new_run_folder(settings.run.root, f"{settings.run.name}_{kind}")
     folder = Path(settings.run.folder)
-    if holds_run(folder) and not settings.run.overwrite:
+    if holds_run(folder) and not settings.run.overwrite and not was_requeued():
         raise UsageError(
             f"--run.folder {folder} holds a run, or several: take another folder, or replace what "
             f"is there: --run.overwrite true"

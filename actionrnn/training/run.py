@@ -17,7 +17,7 @@ from pytorch_lightning import seed_everything
 from pytorch_lightning.callbacks import Callback, LearningRateFinder
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from actionrnn.errors import Interrupted, UsageError
+from actionrnn.errors import Interrupted, UsageError, lasting
 from actionrnn.files import publish_json, publish_text, safe_yaml
 from actionrnn.process import listening, quiet_libraries
 from actionrnn.progress import tell
@@ -104,7 +104,14 @@ class Fitted:
 def is_of(settings: Settings, folder: Path) -> bool:
     """Whether a folder's run is of these very settings (what training adds to them aside)."""
     file = folder / "config.yaml"
-    return file.is_file() and _asked(safe_yaml(file.read_text())) == _asked(recipe_of(settings))
+    if not file.is_file():
+        return False
+    wanted = safe_yaml(_as_written(recipe_of(settings)))
+    return _asked(safe_yaml(file.read_text())) == _asked(wanted)
+
+
+def _as_written(recipe: dict[str, Any]) -> str:
+    return lasting(yaml.safe_dump(recipe, sort_keys=False))
 
 
 def _asked(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -289,7 +296,7 @@ def _begin(
         (folder / "fit.json").unlink(missing_ok=True)
         built.early_stopping.patience = recipe["early_stopping"]["patience"]
     started.remove_leftovers()
-    publish_text(folder / "config.yaml", yaml.safe_dump(recipe, sort_keys=False))
+    publish_text(folder / "config.yaml", _as_written(recipe))
     write_environment(folder)
     for logger in trainer.loggers:
         if not isinstance(logger, TensorBoardLogger):

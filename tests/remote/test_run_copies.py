@@ -22,6 +22,7 @@ from actionrnn.cli import main
 from actionrnn.errors import ActionRNNError
 from actionrnn.places import below, place, put, remove
 from actionrnn.run_copies import RunCopy, fetched
+from actionrnn.training.recognizer import ActionRecognizer
 
 S3 = "s3://bucket/runs/mine"
 
@@ -316,3 +317,33 @@ def test_an_object_is_removed_once(memory: str, tmp_path: Path) -> None:
     remove(place(f"{memory}/x"))
     remove(place(f"{memory}/x"))
     assert names(memory) == set()
+
+
+def test_inner_folds_that_were_broken_off_go_on(
+    memory: str, tiny_fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def words(folder: str) -> list[str]:
+        return [*tiny_fit, "--inner=2", f"--run.folder={folder}"]
+
+    def broken(*_: object) -> torch.Tensor:
+        raise OSError("power cut")
+
+    run = f"{memory}/inner"
+    with monkeypatch.context() as patch:
+        plain = ActionRecognizer.training_step
+        patch.setattr(
+            ActionRecognizer,
+            "training_step",
+            lambda module, batch, number: (
+                broken() if module.data.split == "split2" else plain(module, batch, number)
+            ),
+        )
+        assert main(words(run)) == 1
+    first = place(run) / "choosing" / "inner1" / "fit.json"
+    written = first.read_bytes()
+    assert main(words(run)) == 0
+    assert first.read_bytes() == written, "what was finished is not trained again"
+    assert main(words(str(tmp_path / "local"))) == 0
+    fetched.cache_clear()
+    best = Path("checkpoints", "best.ckpt")
+    assert same(fetched(run) / best, tmp_path / "local" / best)

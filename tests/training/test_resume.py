@@ -96,12 +96,15 @@ def test_the_log_of_a_resumed_run_goes_on(
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) > rows
 
 
-def power_cut(monkeypatch: pytest.MonkeyPatch, epoch: int, refit: bool = False) -> None:
+def power_cut(
+    monkeypatch: pytest.MonkeyPatch, epoch: int, refit: bool = False, seed: int = 0
+) -> None:
     """From now on training stops in the second step of an epoch: of a refit, or of what is none."""
     plain = ActionRecognizer.training_step
 
     def broken(self: ActionRecognizer, batch: Any, batch_idx: int) -> torch.Tensor:
-        if (self.current_epoch, batch_idx, self.data.val_as_train) == (epoch, 1, refit):
+        here = (self.current_epoch, batch_idx, self.data.val_as_train)
+        if here == (epoch, 1, refit) and self.recipe["seed_everything"] == seed:
             raise OSError("power cut")
         return plain(self, batch, batch_idx)
 
@@ -152,6 +155,30 @@ def test_a_requeued_job_goes_on_with_its_run_by_itself(
     assert main(words) == 0, "and finished it is left as it is"
     assert main([*words, "--model.learning_rate=0.1"]) == 2
     assert "is of other settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["fit", "folds"])
+def test_a_requeued_job_goes_on_with_its_seeds_by_itself(
+    verb: str, tiny_fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def words(folder: Path) -> list[str]:
+        return [verb, *long_fit(tiny_fit, folder, 5)[1:], "--seeds=2", "--refit=false"]
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    inside = {"fit": Path(), "folds": Path("split1")}[verb]
+    assert main(words(whole)) == 0
+    with monkeypatch.context() as patch:
+        power_cut(patch, epoch=2, seed=1)
+        assert main(words(broken)) == 1
+    first = broken / inside / "seed0" / "fit.json"
+    written = first.stat().st_mtime_ns
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert main(words(broken)) == 0
+    assert first.stat().st_mtime_ns == written, "a finished seed is not trained again"
+    for seed in ("seed0", "seed1"):
+        assert equal(weights(broken / inside / seed), weights(whole / inside / seed))
+    assert main(words(broken)) == 0, "and finished it is left as it is"
+    assert first.stat().st_mtime_ns == written
 
 
 def test_of_equal_epochs_the_latest_counts(
