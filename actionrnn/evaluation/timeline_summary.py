@@ -23,11 +23,13 @@ from actionrnn.evaluation.segments import Segment
 from actionrnn.evaluation.timelines import (
     SECONDS_PER_HOUR,
     Alarm,
+    count_alarms,
     detection_maps,
     edit_scores,
-    false_alarms,
     grouped_frame_precisions,
+    mean_over_classes,
     onset_latencies,
+    ratio,
     segment_counts,
 )
 
@@ -207,18 +209,10 @@ def _frame_figures(
     group_N: NDArray[np.int64],
     weights_RG: NDArray[np.float64],
 ) -> dict[str, NDArray[np.float64]]:
-    found = {}
-    for key, calibrated in (("frame_map", False), ("frame_calibrated_map", True)):
-        each_RK = _average_precisions(recordings, group_N, weights_RG, calibrated)
-        occurs_RK = ~np.isnan(each_RK)
-        total_R = np.where(occurs_RK, each_RK, 0.0).sum(axis=1)
-        found[key] = _ratio(total_R, occurs_RK.sum(axis=1))
-    return found
-
-
-def _ratio(over: NDArray[Any], under: NDArray[Any]) -> NDArray[np.float64]:
-    """NaN where nothing is divided by."""
-    return np.where(under > 0, over / np.where(under > 0, under, 1), np.nan)
+    return {
+        key: mean_over_classes(_average_precisions(recordings, group_N, weights_RG, calibrated))
+        for key, calibrated in (("frame_map", False), ("frame_calibrated_map", True))
+    }
 
 
 def _segment_figures(
@@ -228,10 +222,10 @@ def _segment_figures(
     values = {}
     for least in OVERLAPS_F1:
         hits_N, predicted_N, true_N = segment_counts(found, truth, least).T
-        values[f"segment_f1_{least:.0%}".rstrip("%")] = _ratio(
+        values[f"segment_f1_{least:.0%}".rstrip("%")] = ratio(
             weights_RN @ (2 * hits_N), weights_RN @ (predicted_N + true_N)
         )
-    values["edit"] = _ratio(weights_RN @ edit_scores(found, truth), weights_RN.sum(axis=1))
+    values["edit"] = ratio(weights_RN @ edit_scores(found, truth), weights_RN.sum(axis=1))
     maps = [detection_maps(found, truth, least, weights_RN) for least in OVERLAPS_MAP]
     values["detection_map"] = np.mean(maps, axis=0)
     return values
@@ -240,17 +234,17 @@ def _segment_figures(
 def _alarm_figures(
     recordings: Sequence[ScoredRecording], weights_RN: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
-    onsets = [onset_latencies([each.alarms], [each.truth]) for each in recordings]
-    reported_N = np.array([len(each.latencies_seconds) for each in onsets])
+    latencies_N = [onset_latencies(each.alarms, each.truth) for each in recordings]
+    reported_N = np.array([len(each) for each in latencies_N])
     true_N = np.array([len(each.truth) for each in recordings])
-    latencies = np.array([one for each in onsets for one in each.latencies_seconds])
+    latencies = np.array([seconds for each in latencies_N for seconds in each])
     owner = np.repeat(np.arange(len(recordings)), reported_N)
-    alarms_N = false_alarms([each.alarms for each in recordings], [e.truth for e in recordings])
+    alarms_N = np.array([count_alarms(each.alarms, each.truth).num_false for each in recordings])
     hours_N = np.array([each.seconds for each in recordings]) / SECONDS_PER_HOUR
     return {
-        "found": _ratio(weights_RN @ reported_N, weights_RN @ true_N),
+        "found": ratio(weights_RN @ reported_N, weights_RN @ true_N),
         "onset_seconds": _medians(latencies, weights_RN[:, owner]),
-        "false_alarms_per_hour": _ratio(weights_RN @ alarms_N, weights_RN @ hours_N),
+        "false_alarms_per_hour": ratio(weights_RN @ alarms_N, weights_RN @ hours_N),
     }
 
 

@@ -6,8 +6,7 @@ ones per hour. A "recording" is the list of its segments, in any order.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,27 +24,6 @@ class Alarm(NamedTuple):
     seconds: float
 
 
-def frame_average_precisions(
-    scores_TK: NDArray[np.floating], present_TK: NDArray[np.bool_], calibrated: bool = False
-) -> NDArray[np.float64]:
-    """Average precision of every class over frames, (K,); NaN for a class that never occurs.
-
-    The per-frame mAP of online action detection is `np.nanmean` of it, over the classes without
-    the background. Frames of equal score count together, so their order does not matter.
-
-    Args:
-        scores_TK: of the frames of all recordings, one after another.
-        present_TK: what truly happens in them.
-        calibrated: see `grouped_frame_precisions`.
-
-    Raises:
-        ValueError: if the shapes differ, or a score is not finite.
-    """
-    everyone_T, once_11 = np.zeros(len(scores_TK), np.int64), np.ones((1, 1))
-    found_RK = grouped_frame_precisions(scores_TK, present_TK, everyone_T, once_11, calibrated)
-    return found_RK.reshape(-1)
-
-
 def grouped_frame_precisions(
     scores_TK: NDArray[np.floating],
     present_TK: NDArray[np.bool_],
@@ -53,10 +31,15 @@ def grouped_frame_precisions(
     weights_RG: NDArray[np.float64],
     calibrated: bool = False,
 ) -> NDArray[np.float64]:
-    """`frame_average_precisions` under every weighting of the frames' groups, (R, K).
+    """Average precision of every class over frames, under weightings of their groups, (R, K).
+
+    NaN for a class that never occurs. The per-frame mAP of online action detection is its mean
+    over the other classes without the background. Frames of equal score count together, so their
+    order does not matter.
 
     Args:
-        scores_TK, present_TK: see there.
+        scores_TK: of the frames of all recordings, one after another.
+        present_TK: what truly happens in them.
         group_T: group of each frame, 0 <= it < G.
         weights_RG: how often each group counts.
         calibrated: weigh false alarms as if every class were present in half of the frames, so
@@ -163,18 +146,12 @@ def _best_match(segment: Segment, true: Recording, among: Iterable[int]) -> int 
     return best
 
 
-def edit_score(predicted: Sequence[Recording], truth: Sequence[Recording]) -> float:
-    """Whether the right segments come in the right order, 0 to 1, the mean over recordings.
+def edit_scores(predicted: Sequence[Recording], truth: Sequence[Recording]) -> NDArray[np.float64]:
+    """Whether the right segments of each recording come in the right order, (N,), 0 to 1.
 
     One minus the Levenshtein distance of the sequences of labels, divided by the longer's length;
     when they happen does not count.
     """
-    scores_N = edit_scores(predicted, truth)
-    return float(np.mean(scores_N)) if len(scores_N) else float("nan")
-
-
-def edit_scores(predicted: Sequence[Recording], truth: Sequence[Recording]) -> NDArray[np.float64]:
-    """The edit score of every recording, (N,)."""
     scores = []
     for found, true in zip(predicted, truth, strict=True):
         a, b = _labels(found), _labels(true)
@@ -197,37 +174,27 @@ def _distance(a: list[str], b: list[str]) -> int:
     return row[-1]
 
 
-def detection_map(
-    predicted: Sequence[Recording], truth: Sequence[Recording], least_overlap: float
-) -> float:
-    """Mean over classes of the average precision of detections, 0 to 1, as ActivityNet scores.
-
-    The surest first, each takes the free true segment of its recording and label that it overlaps
-    most, if by `least_overlap`. Precision is that of the best later threshold (interpolated).
-    Classes that never occur are left out; NaN if none occurs. The field means it over overlaps
-    of 0.3 to 0.7 (THUMOS14) or 0.5 to 0.95 (ActivityNet).
-    """
-    once_RN = np.ones((1, len(truth)))
-    return float(detection_maps(predicted, truth, least_overlap, once_RN)[0])
-
-
 def detection_maps(
     predicted: Sequence[Recording],
     truth: Sequence[Recording],
     least_overlap: float,
     weights_RN: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """`detection_map` under every weighting of the recordings, (R,)."""
+    """Mean over classes of the average precision of detections as ActivityNet scores, (R,), 0 to 1.
+
+    The surest first, each takes the free true segment of its recording and label that it overlaps
+    most, if by `least_overlap`. Precision is that of the best later threshold (interpolated).
+    Classes that never occur are left out; NaN if none occurs. The field means it over overlaps
+    of 0.3 to 0.7 (THUMOS14) or 0.5 to 0.95 (ActivityNet). Each recording counts as often as the
+    weights say.
+    """
     labels = sorted({segment.label for recording in truth for segment in recording})
     found = [
         _detection_precision(predicted, truth, label, least_overlap, weights_RN) for label in labels
     ]
     if not found:
         return np.full(len(weights_RN), np.nan)
-    precision_RK = np.stack(found, axis=1)
-    occurs_RK = ~np.isnan(precision_RK)
-    total_R = np.where(occurs_RK, precision_RK, 0.0).sum(axis=1)
-    return np.where(occurs_RK.any(axis=1), total_R / occurs_RK.sum(axis=1).clip(min=1), np.nan)
+    return mean_over_classes(np.stack(found, axis=1))
 
 
 def _detection_precision(
@@ -258,75 +225,34 @@ def _detection_precision(
     precision_RD = hits_RD.cumsum(axis=1) / weight_RD.cumsum(axis=1).clip(min=1e-12)
     best_later_RD = np.maximum.accumulate(precision_RD[:, ::-1], axis=1)[:, ::-1]
     total_R = (best_later_RD * hits_RD).sum(axis=1)
-    return np.where(num_true_R > 0, total_R / np.where(num_true_R > 0, num_true_R, 1), np.nan)
+    return ratio(total_R, num_true_R)
 
 
-@dataclass(frozen=True)
-class Onsets:
-    """How soon true segments were reported.
-
-    Attributes:
-        latencies_seconds: from the start of each segment that was reported before its end to the
-            first alarm of its label, in the order of the segments.
-        num_missed: those without an alarm.
-    """
-
-    latencies_seconds: list[float]
-    num_missed: int
-
-    @property
-    def median_seconds(self) -> float:
-        """Of those reported; NaN if none was."""
-        return float(np.median(self.latencies_seconds)) if self.latencies_seconds else float("nan")
+def mean_over_classes(value_RK: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of those that are not NaN, (R,); NaN where there is none."""
+    return ratio(np.nansum(value_RK, axis=1), (~np.isnan(value_RK)).sum(axis=1))
 
 
-def onset_latencies(alarms: Sequence[Sequence[Alarm]], truth: Sequence[Recording]) -> Onsets:
-    """How long after its start each true segment was reported; see `Onsets`.
+def ratio(over: NDArray[Any], under: NDArray[Any]) -> NDArray[np.float64]:
+    """`over / under`; NaN where nothing is divided by."""
+    return np.where(under > 0, over / np.where(under > 0, under, 1), np.nan)
+
+
+def onset_latencies(raised: Sequence[Alarm], true: Recording) -> list[float]:
+    """Seconds from the start of each true segment to the first alarm of its label.
+
+    Of the segments that were reported before their end, in their order in time.
 
     Args:
-        alarms: of each recording.
-        truth: true segments of the same recordings.
+        raised: the alarms of one recording.
+        true: its true segments.
     """
-    latencies, num_missed = [], 0
-    for raised, true in zip(alarms, truth, strict=True):
-        for segment in sorted(true, key=lambda each: each.start_seconds):
-            inside = [alarm.seconds for alarm in raised if _reports(alarm, segment)]
-            if inside:
-                latencies.append(min(inside) - segment.start_seconds)
-            num_missed += not inside
-    return Onsets(latencies, num_missed)
-
-
-def false_alarms_per_hour(
-    alarms: Sequence[Sequence[Alarm]],
-    truth: Sequence[Recording],
-    seconds: Sequence[float],
-    tolerance_seconds: float = 0.0,
-) -> float:
-    """Alarms outside every true segment of their label, per hour watched.
-
-    Args:
-        alarms: of each recording.
-        truth: true segments of the same recordings.
-        seconds: their lengths.
-        tolerance_seconds: an alarm so soon after a segment's end is still its own.
-
-    Raises:
-        ValueError: if nothing was watched.
-    """
-    if not sum(seconds) > 0:
-        raise ValueError("false alarms per hour: no time was watched")
-    false = false_alarms(alarms, truth, tolerance_seconds).sum()
-    return float(false * SECONDS_PER_HOUR / sum(seconds))
-
-
-def false_alarms(
-    alarms: Sequence[Sequence[Alarm]], truth: Sequence[Recording], tolerance_seconds: float = 0.0
-) -> NDArray[np.int64]:
-    """Alarms of every recording that lie outside every true segment of their label, (N,)."""
-    pairs = zip(alarms, truth, strict=True)
-    found = [count_alarms(raised, true, tolerance_seconds).num_false for raised, true in pairs]
-    return np.array(found, np.int64)
+    latencies = []
+    for segment in sorted(true, key=lambda each: each.start_seconds):
+        inside = [alarm.seconds for alarm in raised if _reports(alarm, segment)]
+        if inside:
+            latencies.append(min(inside) - segment.start_seconds)
+    return latencies
 
 
 def _reports(alarm: Alarm, segment: Segment, tolerance_seconds: float = 0.0) -> bool:
@@ -347,15 +273,10 @@ def count_alarms(
     """What the alarms of one recording are worth.
 
     Args:
-        raised: its alarms.
-        true: its true segments.
+        raised, true: see `onset_latencies`.
         tolerance_seconds: an alarm so soon after a segment's end is still its own.
     """
-
-    def reports(alarm: Alarm, segment: Segment) -> bool:
-        return _reports(alarm, segment, tolerance_seconds)
-
     return AlarmCounts(
-        sum(any(reports(alarm, segment) for alarm in raised) for segment in true),
-        sum(not any(reports(alarm, segment) for segment in true) for alarm in raised),
+        sum(any(_reports(alarm, each, tolerance_seconds) for alarm in raised) for each in true),
+        sum(not any(_reports(alarm, each, tolerance_seconds) for each in true) for alarm in raised),
     )

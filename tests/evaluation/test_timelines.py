@@ -11,11 +11,9 @@ from sklearn.metrics import average_precision_score
 from actionrnn.evaluation.segments import Segment, overlap
 from actionrnn.evaluation.timelines import (
     Alarm,
-    detection_map,
+    count_alarms,
     detection_maps,
-    edit_score,
-    false_alarms_per_hour,
-    frame_average_precisions,
+    edit_scores,
     grouped_frame_precisions,
     onset_latencies,
     segment_f1,
@@ -58,6 +56,21 @@ def test_overlap_is_intersection_over_union() -> None:
     assert overlap(a, Segment("b", 5, 15)) == pytest.approx(5 / 15)
     assert overlap(a, Segment("a", 10, 12)) == 0
     assert overlap(a, a) == 1
+
+
+def frame_average_precisions(
+    scores: np.ndarray, present: np.ndarray, calibrated: bool = False
+) -> np.ndarray:
+    """Of all frames as they are."""
+    group = np.zeros(len(scores), np.int64)
+    return grouped_frame_precisions(scores, present, group, np.ones((1, 1)), calibrated)[0]
+
+
+def detection_map(
+    predicted: list[list[Segment]], truth: list[list[Segment]], least: float
+) -> float:
+    """Of all recordings as they are."""
+    return float(detection_maps(predicted, truth, least, np.ones((1, len(truth))))[0])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -131,12 +144,12 @@ def test_edit_score_is_that_of_a_recursive_distance(seed: int) -> None:
             return distance(a[1:], b[1:])
         return 1 + min(distance(a[1:], b), distance(a, b[1:]), distance(a[1:], b[1:]))
 
-    scores = []
+    expected = []
     for pair in zip(predicted, truth, strict=True):
         a, b = ("".join(s.label for s in sorted(each, key=lambda s: s[1])) for each in pair)
-        scores.append(1 - distance(a, b) / max(len(a), len(b), 1))
-    assert edit_score(predicted, truth) == pytest.approx(np.mean(scores))
-    assert edit_score(truth, truth) == 1
+        expected.append(1 - distance(a, b) / max(len(a), len(b), 1))
+    assert edit_scores(predicted, truth) == pytest.approx(expected)
+    assert edit_scores(truth, truth) == pytest.approx(1)
 
 
 def plain_detection_ap(
@@ -191,16 +204,11 @@ def test_onsets_and_false_alarms() -> None:
         [Alarm("a", 12.0), Alarm("a", 14.0), Alarm("b", 12.0), Alarm("a", 61.0)],
         [Alarm("b", 5.0)],
     ]
-    onsets = onset_latencies(alarms, truth)
-    assert onsets.latencies_seconds == [2.0]
-    assert onsets.num_missed == 2
-    assert onsets.median_seconds == 2.0
-    assert math.isnan(onset_latencies([[]], [[]]).median_seconds)
-    lengths = [1800.0, 1800.0]
-    assert false_alarms_per_hour(alarms, truth, lengths) == 3  # b at 12 s, a at 61 s, b at 5 s
-    assert false_alarms_per_hour(alarms, truth, lengths, tolerance_seconds=2) == 2
-    with pytest.raises(ValueError, match="no time"):
-        false_alarms_per_hour([[]], [[]], [0.0])
+    assert [onset_latencies(*pair) for pair in zip(alarms, truth, strict=True)] == [[2.0], []]
+    assert onset_latencies([], []) == []
+    assert count_alarms(alarms[0], truth[0]) == (1, 2), "b at 12 s and a at 61 s are false"
+    assert count_alarms(alarms[0], truth[0], tolerance_seconds=2) == (2, 1)
+    assert count_alarms(alarms[1], truth[1]) == (0, 1)
 
 
 @pytest.mark.parametrize("seed", range(3))
