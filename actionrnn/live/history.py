@@ -6,7 +6,8 @@ Each of these gives scores that are exactly those of the head for some sequence 
 """
 
 from collections import deque
-from typing import Any, Literal, Protocol, get_args
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,14 +18,11 @@ from actionrnn.models.heads import Head, HeadState
 HistoryName = Literal["restart", "window", "forget", "whole"]
 
 
-class History(Protocol):
-    """A head that watches a stream, several views of it side by side."""
+History = Callable[[Tensor], Tensor]
+"""A head that watches a stream, several views of it side by side.
 
-    def __call__(self, features_SD: Tensor) -> Tensor:
-        """One more frame: logits of every view, (S, K)."""
-
-    def reset(self) -> None:
-        """What was seen is no part of what follows."""
+It gets the features of one more frame, (S, D), and gives the logits of every view, (S, K).
+"""
 
 
 class WholeHistory:
@@ -38,10 +36,6 @@ class WholeHistory:
         """See `History`."""
         logits_SK, self._state = self._head.step(features_SD, self._state)
         return logits_SK
-
-    def reset(self) -> None:
-        """See `History`."""
-        self._state = None
 
 
 class RestartingHistory:
@@ -68,11 +62,6 @@ class RestartingHistory:
             self._younger(features_SD)
         return self._older(features_SD)
 
-    def reset(self) -> None:
-        """See `History`."""
-        self._older = self._younger = WholeHistory(self._head)
-        self._num_seen = 0
-
 
 class WindowHistory:
     """Exactly the last `num_frames`, as one clip: the head reads them anew for every frame."""
@@ -88,10 +77,6 @@ class WindowHistory:
         lengths_S = torch.full((len(features_STD),), len(self._features), device=features_SD.device)
         logits_SK: Tensor = self._head(features_STD, lengths_S).logits_BK
         return logits_SK
-
-    def reset(self) -> None:
-        """See `History`."""
-        self._features.clear()
 
 
 class FadingHistory:
@@ -118,10 +103,6 @@ class FadingHistory:
             self._state = HeadState(self._state.inputs, layers, pooled)
         logits_SK, self._state = self._head.step(features_SD, self._state)
         return logits_SK
-
-    def reset(self) -> None:
-        """See `History`."""
-        self._state = None
 
 
 def _scaled(state: Any, factor: float) -> Any:

@@ -61,7 +61,8 @@ class RateSampler:
         if self._held is None:
             self._began_seconds, self._num_taken = frame.seconds, 0
         else:
-            samples = self._until(frame.seconds)
+            while self._next_seconds + _ROUNDING_SECONDS < frame.seconds - self._began_seconds:
+                samples.append(self._take())
             self._steps.append(frame.seconds - self._held.seconds)
         self._held, self._arrived, self._pictures = frame, time.monotonic(), None
         return samples
@@ -76,12 +77,6 @@ class RateSampler:
         samples = [self._take() for _ in range(count - self._num_taken)]
         self._held = None
         self._steps.clear()
-        return samples
-
-    def _until(self, seconds: float) -> list[Sample]:
-        samples = []
-        while self._next_seconds + _ROUNDING_SECONDS < seconds - self._began_seconds:
-            samples.append(self._take())
         return samples
 
     @property

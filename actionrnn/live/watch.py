@@ -3,8 +3,9 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.scoring import probabilities
 from actionrnn.features.extract import stored_features
-from actionrnn.live.history import History, HistoryName, make_history
+from actionrnn.live.history import HistoryName, make_history
 from actionrnn.live.sampler import RateSampler, Sample
 from actionrnn.live.waiting import WaitingLine
 from actionrnn.video.sources import Frame, Source
@@ -96,7 +97,8 @@ class Scorer:
 
     def __init__(self, predictor: ActionPredictor, history: HistoryName, num_frames: int) -> None:
         self._predictor = predictor
-        self._history: History = make_history(predictor.recognizer.head, history, num_frames)
+        self._begin = partial(make_history, predictor.recognizer.head, history, num_frames)
+        self._history = self._begin()
         self._stretch: int | None = None
 
     @torch.inference_mode()
@@ -111,7 +113,7 @@ class Scorer:
         scored = []
         for t, sample in enumerate(samples):
             if sample.stretch != self._stretch:
-                self._history.reset()
+                self._history = self._begin()
                 self._stretch = sample.stretch
             logits_SK = self._history(features_STD[:, t]).cpu()
             probs_K = probabilities(predictor.recognizer, logits_SK[None])[0].numpy()
@@ -149,9 +151,19 @@ def watch(
     line: WaitingLine[Sample] = WaitingLine(max(ROOM, most), drops)
 
     def bring() -> None:
+        started = time.monotonic()
         try:
-            for samples in _samples(source, sampler, statistics, paced, seen):
-                if not all(map(line.put, samples)):
+            for frame in source.frames():
+                early = started + frame.seconds - time.monotonic()
+                if paced and source.stopped.wait(max(0.0, early)):
+                    break
+                statistics.num_frames += 1
+                if seen is not None:
+                    seen(frame)
+                if not all(map(line.put, sampler.add(frame))):
+                    return
+            else:
+                if not all(map(line.put, sampler.finish())):
                     return
             line.close()
         except BaseException as error:  # of this thread; it is raised where scores are taken
@@ -171,21 +183,3 @@ def watch(
         source.stopped.set()
         line.close()
         thread.join(_LONGEST_FAREWELL_SECONDS)
-
-
-def _samples(
-    source: Source,
-    sampler: RateSampler,
-    statistics: WatchStatistics,
-    paced: bool,
-    seen: Callable[[Frame], None] | None,
-) -> Iterator[list[Sample]]:
-    started = time.monotonic()
-    for frame in source.frames():
-        if paced and source.stopped.wait(max(0.0, started + frame.seconds - time.monotonic())):
-            return
-        statistics.num_frames += 1
-        if seen is not None:
-            seen(frame)
-        yield sampler.add(frame)
-    yield sampler.finish()
