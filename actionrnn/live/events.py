@@ -1,6 +1,6 @@
 """From flickering scores to events that begin and end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -66,8 +66,13 @@ class EventRules:
         """
         for label in (*self.on_of, *self.off_of, *self.background):
             if label not in class_names:
-                hint = near_miss(label, list(class_names)) or f"; known: {', '.join(class_names)}"
-                raise UsageError(f"there is no class {label!r}{hint}")
+                raise UsageError(no_such_class(label, class_names))
+
+
+def no_such_class(label: str, class_names: Sequence[str]) -> str:
+    """The line about a name that no class has, and what may be meant."""
+    hint = near_miss(label, list(class_names)) or f"; known: {', '.join(class_names)}"
+    return f"there is no class {label!r}{hint}"
 
 
 class Event(NamedTuple):
@@ -84,6 +89,11 @@ class Event(NamedTuple):
     segment: Segment
     seconds: float
     peak: float
+
+
+def ended(events: Iterable[Event]) -> list[Segment]:
+    """The segments that are whole."""
+    return [event.segment for event in events if event.kind == "end"]
 
 
 class EventDetector:
@@ -143,6 +153,14 @@ class EventDetector:
         self._runs_J[:] = False
         self._reported_J[:] = False
         return events
+
+    def all_of(
+        self, seconds_T: NDArray[np.floating], probs_TK: NDArray[np.floating]
+    ) -> list[Event]:
+        """Everything that begins and ends in a stream that is over."""
+        moments = zip(seconds_T.tolist(), probs_TK, strict=True)
+        events = [event for seconds, probs_K in moments for event in self.add(seconds, probs_K)]
+        return events + self.finish()
 
     def _event(self, kind: Literal["begin", "end"], j: int, seconds: float) -> Event:
         mean = float(self._total_J[j] / self._samples_J[j])

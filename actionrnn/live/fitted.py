@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from actionrnn.errors import DataRejected, near_miss
+from actionrnn.errors import DataRejected
 from actionrnn.evaluation.intervals import Interval, draw_weights, figure, rate_interval, too_few
 from actionrnn.evaluation.records import load_record
 from actionrnn.evaluation.segments import Segment
 from actionrnn.evaluation.timelines import SECONDS_PER_HOUR
-from actionrnn.live.events import EventRules
+from actionrnn.live.events import EventRules, no_such_class
 from actionrnn.live.history import HistoryName
 from actionrnn.live.thresholds import Recording, allowed, choose, count_candidates, left_out
 
@@ -122,11 +122,8 @@ def fit_events(
     """Thresholds for a rate of false alarms; what they do here, and on recordings left out.
 
     Args:
-        recordings: at least one.
-        class_names: in the order of the probabilities.
-        rules: all but the thresholds count.
+        recordings, class_names, rules, tolerance_seconds: see `count_candidates`.
         alarms_per_hour: of all classes together.
-        tolerance_seconds: an alarm so soon after a segment's end is still its own.
     """
     counts = count_candidates(recordings, class_names, rules, tolerance_seconds)
     seconds_R = np.array([each.seconds for each in recordings])
@@ -212,8 +209,7 @@ def read_streams(file: Path, class_names: Sequence[str]) -> dict[Path, list[Segm
 def _segment(row: dict[str, str], place: str, class_names: Sequence[str]) -> Segment:
     label = row["label"] or ""
     if label not in class_names:
-        hint = near_miss(label, list(class_names)) or f"; known: {', '.join(class_names)}"
-        raise DataRejected(f"{place}: there is no class {label!r}{hint}")
+        raise DataRejected(f"{place}: {no_such_class(label, class_names)}")
     try:
         start, end = float(row["start"] or "?"), float(row["end"] or "?")
     except ValueError:

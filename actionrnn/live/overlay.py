@@ -1,5 +1,6 @@
 """Words on pictures: the surest classes, and the events that last."""
 
+import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -48,6 +49,13 @@ def even(picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture without a last row or column that H.264 cannot hold."""
     height, width = picture_HWC.shape[:2]
     return picture_HWC[: height // 2 * 2, : width // 2 * 2]
+
+
+def jpeg(picture_HWC: NDArray[np.uint8], quality: int) -> bytes:
+    """The picture as a JPEG file."""
+    content = io.BytesIO()
+    Image.fromarray(picture_HWC).save(content, "JPEG", quality=quality)
+    return content.getvalue()
 
 
 class Caption:

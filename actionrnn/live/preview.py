@@ -1,16 +1,13 @@
 """What is watched, in a browser of this machine: the latest picture, and only that (MJPEG)."""
 
-import io
 import threading
 from collections.abc import Sequence
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from PIL import Image
-
 from actionrnn.errors import UsageError
 from actionrnn.live.events import Event
-from actionrnn.live.overlay import Caption, enlarged, with_lines
+from actionrnn.live.overlay import Caption, enlarged, jpeg, with_lines
 from actionrnn.live.watch import Scored
 from actionrnn.video.sources import Frame
 
@@ -73,10 +70,8 @@ class Preview:
             if self._closed or self._latest is None:
                 return None
             number, frame = self._number, self._latest
-        content = io.BytesIO()
         drawn = with_lines(enlarged(frame.pixels), self._caption.lines)
-        Image.fromarray(drawn).save(content, "JPEG", quality=80)
-        return number, content.getvalue()
+        return number, jpeg(drawn, quality=80)
 
     def close(self) -> None:
         """No more pictures."""

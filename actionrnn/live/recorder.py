@@ -15,7 +15,7 @@ from PIL import Image
 
 from actionrnn.evaluation.segments import Segment
 from actionrnn.live.events import Event
-from actionrnn.live.overlay import Caption, enlarged, even, with_lines
+from actionrnn.live.overlay import Caption, enlarged, even, jpeg, with_lines
 from actionrnn.live.waiting import WaitingLine
 from actionrnn.live.watch import Scored
 from actionrnn.video.sources import Frame
@@ -164,7 +164,7 @@ class Recorder:
         told = list(self._told)  # the frames of their moments have come, or wait in the line
         frames = self._line.take(1, _ROOM)
         for frame in frames:
-            self._ahead.append(_Kept(frame.seconds, _jpeg(even(frame.pixels))))
+            self._ahead.append(_Kept(frame.seconds, jpeg(even(frame.pixels), _JPEG_QUALITY)))
         for scored, events in told:
             self._told.popleft()
             self._caption.judge(scored, events)
@@ -207,9 +207,3 @@ class Recorder:
             else:
                 clip.close()
                 del self._clips[path]
-
-
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "JPEG", quality=_JPEG_QUALITY)
-    return content.getvalue()

@@ -26,7 +26,7 @@ from actionrnn.evaluation.timeline_summary import (
 )
 from actionrnn.evaluation.timelines import Alarm
 from actionrnn.files import publish_json, published
-from actionrnn.live.events import Event, EventDetector, EventRules
+from actionrnn.live.events import EventDetector, EventRules, ended
 from actionrnn.training.action_data import Subset
 from actionrnn.training.data import ActionDataModule
 from actionrnn.training.recognizer import ActionRecognizer
@@ -100,9 +100,7 @@ def recordings_of(
     """What was found in every recording of a part, and what truly happens.
 
     Args:
-        recognizer: made the scores; its temperature counts.
-        data: features ready.
-        subset: the part.
+        recognizer, data, subset: see `evaluation.scoring.predictions_of`.
         logits_FVK: scores of every step of the readable recordings, one after another.
         rules: what makes an event; None are the usual ones, with the data's background.
     """
@@ -122,12 +120,13 @@ def recordings_of(
             found.append(_unread(about, data, errors[video_id]))
             continue
         probs_TK = probs[video_id].numpy()
-        events = _events(EventDetector(data.class_names, rules, span), probs_TK, span)
+        moments_T = (np.arange(len(probs_TK)) + 0.5) * span
+        events = EventDetector(data.class_names, rules, span).all_of(moments_T, probs_TK)
         found.append(
             ScoredRecording(
                 **about,
                 seconds=len(probs_TK) * span,
-                found=[event.segment for event in events if event.kind == "end"],
+                found=ended(events),
                 alarms=[
                     Alarm(event.segment.label, event.seconds)
                     for event in events
@@ -138,13 +137,6 @@ def recordings_of(
             )
         )
     return found
-
-
-def _events(detector: EventDetector, probs_TK: Any, span: float) -> list[Event]:
-    events = []
-    for step, probs_K in enumerate(probs_TK):
-        events += detector.add((step + 0.5) * span, probs_K)
-    return events + detector.finish()
 
 
 def _unread(about: dict[str, Any], data: ActionDataModule, error: str) -> ScoredRecording:

@@ -134,10 +134,8 @@ def _watched(
     found: dict[tuple[int, int], tuple[list[Alarm], list[Segment]]] = {
         place: ([], []) for place in places.values()
     }
-    events = []
-    for seconds, score in zip(recording.seconds_T, recording.probs_TK[:, k], strict=True):
-        events += detector.add(float(seconds), np.full(len(places), score))
-    for event in events + detector.finish():
+    score_TC = np.broadcast_to(recording.probs_TK[:, [k]], (len(recording.probs_TK), len(places)))
+    for event in detector.all_of(recording.seconds_T, score_TC):
         alarms, ended = found[places[event.segment.label]]
         if event.kind == "begin":
             alarms.append(Alarm(label, event.seconds))

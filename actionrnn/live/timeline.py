@@ -10,7 +10,7 @@ from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.segments import Segment
 from actionrnn.evaluation.timelines import SECONDS_PER_HOUR
-from actionrnn.live.events import Event, EventDetector, EventRules
+from actionrnn.live.events import Event, EventDetector, EventRules, ended
 from actionrnn.live.history import HistoryName
 from actionrnn.live.rate import sampling_rate
 from actionrnn.live.sampler import RateSampler
@@ -167,13 +167,12 @@ def timeline_of(
     events += watching.detector.finish()
     if not probs:
         raise VideoUnreadable(path, "not one frame came")
-    segments = [event.segment for event in events if event.kind == "end"]
     return Timeline(
         path,
         predictor.class_names,
         np.array(seconds),
         np.stack(probs),
         watching.sampler.span_seconds,
-        sorted(segments, key=lambda each: (each.start_seconds, each.label)),
+        sorted(ended(events), key=lambda each: (each.start_seconds, each.label)),
         statistics,
     )

@@ -76,33 +76,26 @@ def _csv(timeline: Timeline, target: Path) -> list[Path]:
     return [segments, frames]
 
 
-def _json(timeline: Timeline, target: Path) -> list[Path]:
-    publish_json(_beside(target, ".json"), timeline.to_dict())
-    return [_beside(target, ".json")]
+def _whole(ending: str, publish: Callable[[Path, Timeline], None]) -> Writer:
+    """A format of one file."""
+
+    def write(timeline: Timeline, target: Path) -> list[Path]:
+        publish(_beside(target, ending), timeline)
+        return [_beside(target, ending)]
+
+    return write
 
 
-def _srt(timeline: Timeline, target: Path) -> list[Path]:
-    publish_text(_beside(target, ".srt"), srt(timeline.segments))
-    return [_beside(target, ".srt")]
-
-
-def _vtt(timeline: Timeline, target: Path) -> list[Path]:
-    publish_text(_beside(target, ".vtt"), webvtt(timeline.segments))
-    return [_beside(target, ".vtt")]
-
-
-def _parquet(timeline: Timeline, target: Path) -> list[Path]:
-    frames = _beside(target, ".frames.parquet")
-    with published(frames) as temporary:
+def _parquet(file: Path, timeline: Timeline) -> None:
+    with published(file) as temporary:
         probabilities_table(timeline).to_parquet(temporary, index=False)
-    return [frames]
 
 
 WRITERS: dict[str, Writer] = {
     "csv": _csv,
-    "json": _json,
-    "srt": _srt,
-    "vtt": _vtt,
-    "parquet": _parquet,
+    "json": _whole(".json", lambda file, found: publish_json(file, found.to_dict())),
+    "srt": _whole(".srt", lambda file, found: publish_text(file, srt(found.segments))),
+    "vtt": _whole(".vtt", lambda file, found: publish_text(file, webvtt(found.segments))),
+    "parquet": _whole(".frames.parquet", _parquet),
 }
 """By the name of the format: what writes it beside a path, and says which files it wrote."""
