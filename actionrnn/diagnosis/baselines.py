@@ -2,7 +2,7 @@
 
 import tempfile
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
@@ -10,14 +10,7 @@ from actionrnn.training.fit import fit
 from actionrnn.training.settings import changed
 
 
-class TrainedHead(NamedTuple):
-    """A head trained beside a run, and what it cost."""
-
-    model: TrainedModel
-    seconds: float
-
-
-def train_head(run: TrainedModel, **head_options: Any) -> TrainedHead:
+def train_head(run: TrainedModel, **head_options: Any) -> TrainedModel:
     """Train a head exactly as the run was trained, except for these settings.
 
     The best epoch on validation data counts, as in `fit`. Nothing is written into the run.
@@ -38,4 +31,4 @@ def train_head(run: TrainedModel, **head_options: Any) -> TrainedHead:
         )
         assert fitted.best is not None
         recognizer = load_recognizer(read_checkpoint(fitted.best))
-    return TrainedHead(replace(run, recognizer=recognizer), fitted.figures.seconds)
+    return replace(run, recognizer=recognizer)

@@ -21,10 +21,8 @@ from actionrnn.evaluation.intervals import (
     Interval,
     clopper_pearson,
     difference_interval,
-    draw_weights,
     figure,
     group_ids,
-    once,
 )
 from actionrnn.evaluation.scoring import score_clip
 from actionrnn.evaluation.trained import TrainedModel
@@ -120,7 +118,7 @@ def diagnose_bias(
     shortcuts = find_shortcuts(run.data.manifest)
     whole_NVK = run.score(subset)
     scored = run.predictions(subset, whole_NVK)
-    single = train_head(run, head="single_frame").model
+    single = train_head(run, head="single_frame")
     settings = run.data.features
     backbone = FrozenBackbone(
         settings.backbone, choose_device(device), settings.runtime, side=settings.transform.side
@@ -170,11 +168,10 @@ def compare_scores(
     target_N = run.targets(subset)[given_N]
     group_N = group_ids(run.data.part(subset).table[given_N.numpy()])
     num_groups, clips = int(group_N.max()) + 1, int(given_N.sum())
-    weights_RG = torch.cat([once(num_groups), draw_weights(num_groups)])
     part_R, whole_R = (
-        GroupedScores.of(each[given_N].double(), target_N, group_N).tallies.recall(weights_RG)
-        .nanmean(dim=1) for each in (part_NVK, whole_NVK)
-    )  # fmt: skip
+        GroupedScores.of(each[given_N].double(), target_N, group_N).macro_accuracies()
+        for each in (part_NVK, whole_NVK)
+    )
     part, whole = (
         figure(each[0].item(), each[1:], num_groups, clips) for each in (part_R, whole_R)
     )

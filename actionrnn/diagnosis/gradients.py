@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.trained import TrainedModel
@@ -61,13 +62,8 @@ def diagnose_gradients(run: TrainedModel, subset: Subset = "val") -> GradientsDi
         num_clips += len(batch.target_B)
         if num_clips >= MAX_CLIPS:
             break
-    longest = max(batch.features_BVTD.shape[2] for batch in batches)
-    features_BTD = torch.cat(
-        [
-            torch.nn.functional.pad(each, (0, 0, 0, longest - each.shape[1]))
-            for each in (batch.features_BVTD[:, 0] for batch in batches)
-        ]
-    )
+    clips = [features_TD for batch in batches for features_TD in batch.features_BVTD[:, 0]]
+    features_BTD = pad_sequence(clips, batch_first=True)
     lengths_B = torch.cat([batch.lengths_BV[:, 0] for batch in batches])
     target_B = torch.cat([batch.target_B for batch in batches])
     layers = gradient_report(run.recognizer.head, features_BTD, lengths_B, target_B)

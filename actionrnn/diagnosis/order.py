@@ -23,7 +23,6 @@ from actionrnn.evaluation.intervals import (
     figure,
 )
 from actionrnn.evaluation.paired import Difference, Verdict, paired_differences
-from actionrnn.evaluation.scoring import Change
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.models.config import HEADS, NUM_PROBE_HEADS, HeadConfig
 from actionrnn.training.action_data import Subset
@@ -101,10 +100,7 @@ def diagnose_order(run: TrainedModel, subset: Subset = "test") -> OrderDiagnosis
     """Score a part of the split under every order, with intervals over groups."""
     scored = {
         "ordered": ("in order", [run.score(subset)]),
-        "shuffled": (
-            f"shuffled ({NUM_SHUFFLES} times)",
-            [run.score(subset, shuffle(seed)) for seed in range(NUM_SHUFFLES)],
-        ),
+        "shuffled": (f"shuffled ({NUM_SHUFFLES} times)", _shuffled(run, subset)),
         "reversed": ("reversed", [run.score(subset, reverse)]),
         "frozen": ("frozen to the middle one", [run.score(subset, freeze)]),
         "every_2nd": ("every 2nd", [run.score(subset, subsample(2))]),
@@ -112,11 +108,11 @@ def diagnose_order(run: TrainedModel, subset: Subset = "test") -> OrderDiagnosis
     }
     inside_NVT = frames_in_span(run.data.part(subset), run.data.store)
     if inside_NVT is not None:
-        scored["inside"] = ("shuffled in the decisive span", _spans(run, subset, inside_NVT))
-        scored["outside"] = ("shuffled outside of the span", _spans(run, subset, ~inside_NVT))
+        scored["inside"] = ("shuffled in the decisive span", _shuffled(run, subset, inside_NVT))
+        scored["outside"] = ("shuffled outside of the span", _shuffled(run, subset, ~inside_NVT))
     for head in order_blind_heads(run.recognizer.head_config, run.data.store.spec.num_cells):
         title = f"order-blind: {HEADS[head].title}"
-        scored[head] = (title, [train_head(run, head=head).model.score(subset)])
+        scored[head] = (title, [train_head(run, head=head).score(subset)])
     titles = {key: title for key, (title, _) in scored.items()}
     runs = {
         key: [run.grouped(subset, each) for each in logits] for key, (_, logits) in scored.items()
@@ -132,9 +128,8 @@ def order_blind_heads(config: HeadConfig, num_cells: int) -> list[str]:
     return [name for name, each in HEADS.items() if each.order_blind and wanted.get(name, True)]
 
 
-def _spans(run: TrainedModel, subset: Subset, among_NVT: Tensor) -> list[Tensor]:
-    changes: Sequence[Change] = [shuffle(seed, among_NVT) for seed in range(NUM_SHUFFLES)]
-    return [run.score(subset, change) for change in changes]
+def _shuffled(run: TrainedModel, subset: Subset, among_NVT: Tensor | None = None) -> list[Tensor]:
+    return [run.score(subset, shuffle(seed, among_NVT)) for seed in range(NUM_SHUFFLES)]
 
 
 def judge_order(

@@ -26,10 +26,8 @@ from actionrnn.evaluation.figures import GroupedScores
 from actionrnn.evaluation.intervals import (
     MIN_GROUPS_FOR_VERDICT,
     Interval,
-    draw_weights,
     figure,
     group_ids,
-    once,
 )
 from actionrnn.progress import in_threads
 from actionrnn.video.errors import VideoError
@@ -195,12 +193,9 @@ def held_out(
         model = _model().fit(features[~tested], target_N[~tested])
         pred_N[tested] = model.predict(features[tested])
     scores_NK = one_hot(torch.from_numpy(pred_N), len(names)).double()
-    group_N = group_ids(table)
-    num_groups = int(group_N.max()) + 1
-    scores = GroupedScores.of(scores_NK[:, None], torch.from_numpy(target_N), group_N)
-    weights_RG = torch.cat([once(num_groups), draw_weights(num_groups)])
-    accuracy_R = scores.tallies.recall(weights_RG).nanmean(dim=1)
-    found = figure(accuracy_R[0].item(), accuracy_R[1:], num_groups, len(table))
+    scores = GroupedScores.of(scores_NK[:, None], torch.from_numpy(target_N), group_ids(table))
+    accuracy_R = scores.macro_accuracies()
+    found = figure(accuracy_R[0].item(), accuracy_R[1:], scores.num_groups, len(table))
     return CueScore(name, found.value, found.interval)
 
 

@@ -21,15 +21,19 @@ def expected_calibration_error(logits_NK: Tensor, target_N: Tensor) -> float:
     Guo et al., arXiv 1706.04599, equation 3. Clips that could not be read have no confidence
     and are left out; NaN if there are none to be read.
     """
-    readable_N = ~logits_NK.isnan().any(dim=1)
-    if not bool(readable_N.any()):
+    logits_NK, target_N = _readable(logits_NK, target_N)
+    if not len(target_N):
         return float("nan")
-    probs_NK = logits_NK[readable_N].softmax(dim=1)
-    num_classes = logits_NK.shape[1]
+    probs_NK = logits_NK.softmax(dim=1)
     error = multiclass_calibration_error(
-        probs_NK, target_N[readable_N], num_classes=num_classes, n_bins=NUM_BINS, norm="l1"
+        probs_NK, target_N, num_classes=probs_NK.shape[1], n_bins=NUM_BINS, norm="l1"
     )
     return float(error)
+
+
+def _readable(logits_NK: Tensor, target_N: Tensor) -> tuple[Tensor, Tensor]:
+    readable_N = ~logits_NK.isnan().any(dim=1)
+    return logits_NK[readable_N], target_N[readable_N]
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,7 @@ class Bin:
 
 def reliability(logits_NK: Tensor, target_N: Tensor) -> list[Bin]:
     """The bins behind the error; those without clips are left out."""
-    readable_N = ~logits_NK.isnan().any(dim=1)
-    logits_NK, target_N = logits_NK[readable_N], target_N[readable_N]
+    logits_NK, target_N = _readable(logits_NK, target_N)
     bin_N, _ = calibration_excess(logits_NK, target_N)
     bin_N = bin_N.clamp(max=NUM_BINS - 1)
     confidence_N, preds_N = logits_NK.softmax(dim=1).max(dim=1)
@@ -74,10 +77,9 @@ def fit_temperature(logits_NK: Tensor, target_N: Tensor) -> float | None:
     Raises:
         ValueError: if no clip has scores.
     """
-    readable_N = ~logits_NK.isnan().any(dim=1)
-    if not bool(readable_N.any()):
+    logits_NK, target_N = _readable(logits_NK.double(), target_N)
+    if not len(target_N):
         raise ValueError("no readable clip to fit a temperature on")
-    logits_NK, target_N = logits_NK[readable_N].double(), target_N[readable_N]
 
     def loss(log_temperature: float) -> float:
         return float(cross_entropy(logits_NK * math.exp(-log_temperature), target_N))
@@ -116,11 +118,10 @@ def calibration_figures(logits_NK: Tensor, target_N: Tensor) -> CalibrationFigur
     Raises:
         ActionRNNError: if no clip could be read.
     """
-    readable_N = ~logits_NK.isnan().any(dim=1)
-    if not bool(readable_N.any()):
-        raise ActionRNNError("none of the clips could be read: there is no confidence to judge")
     num_clips = len(target_N)
-    logits_NK, target_N = logits_NK[readable_N], target_N[readable_N]
+    logits_NK, target_N = _readable(logits_NK, target_N)
+    if not len(target_N):
+        raise ActionRNNError("none of the clips could be read: there is no confidence to judge")
     probs_NK = logits_NK.softmax(dim=1)
     confidence_N, preds_N = probs_NK.max(dim=1)
     num_right = int((preds_N == target_N).sum())

@@ -92,6 +92,11 @@ class GroupedScores:
             found["auc"] = weighted_auroc(*clips, weights_RG)
         return {key: found[key] for key in self.keys}
 
+    def macro_accuracies(self) -> Tensor:
+        """Macro accuracy of the clips as they are, then in each bootstrap sample, (1 + R,)."""
+        weights_RG = torch.cat([once(self.num_groups), draw_weights(self.num_groups)])
+        return self.tallies.recall(weights_RG).nanmean(dim=1)
+
     def beside(self, other: "GroupedScores") -> "GroupedScores":
         """Both together, the groups of `other` numbered behind."""
         return GroupedScores(

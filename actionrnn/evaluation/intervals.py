@@ -5,8 +5,9 @@ what the draws say is read with Student's t for the number of groups. Few groups
 below `MIN_GROUPS` and `MIN_GROUPS_FOR_VERDICT` nothing is said at all.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -36,6 +37,15 @@ class Figure:
     value: float
     interval: Interval | None
     missing: str = ""
+
+
+def how_sure(figures: Mapping[str, Figure], num_draws: int = NUM_DRAWS) -> dict[str, Any]:
+    """The intervals of figures as plain data, `[low, high]` or null, and how they were made."""
+    return {
+        "intervals": {k: each.interval and list(each.interval) for k, each in figures.items()},
+        "no_interval": {key: each.missing for key, each in figures.items() if each.missing},
+        "bootstrap": {"level": LEVEL, "draws": num_draws, "unit": "group", "seed": 0},
+    }
 
 
 def group_ids(table: pd.DataFrame) -> Tensor:

@@ -63,11 +63,6 @@ class Difference:
     num_groups: int
     verdict: Verdict
 
-    @property
-    def more_than_noise(self) -> bool:
-        """Whether the verdict names a winner."""
-        return self.verdict in ("better", "worse")
-
 
 @dataclass(frozen=True)
 class Comparison:

@@ -55,8 +55,7 @@ class ActionPredictor:
 
         Args:
             ckpt_path: a checkpoint.
-            device: where the backbone and the head run.
-            weights: where the backbone's weights are now; None is where they were in training.
+            device, weights: see the class.
             backbone: its name, needed where that is code (`module:factory`), which a checkpoint
                 alone does not run.
 

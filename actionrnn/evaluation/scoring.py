@@ -86,8 +86,7 @@ def predictions_of(
 
     Args:
         recognizer: made them; its temperature counts.
-        data: features ready.
-        subset: the part.
+        data, subset: see `score_part`.
         logits_NVK: from `score_part`, or `recognizer.scored_logits_NVK` after a Trainer's pass;
             NaN rows were not scored.
         ckpt_path: where the model came from.

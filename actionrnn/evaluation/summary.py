@@ -9,12 +9,11 @@ import pandas as pd
 from actionrnn.evaluation.calibration import expected_calibration_error
 from actionrnn.evaluation.figures import GroupedScores, grouped, mean_figures
 from actionrnn.evaluation.intervals import (
-    LEVEL,
-    NUM_DRAWS,
     Figure,
     Interval,
     draw_weights,
     figure,
+    how_sure,
     once,
 )
 from actionrnn.evaluation.predictions import Part, Predictions
@@ -81,9 +80,7 @@ class Summary:
         return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as in `metrics.json`; `intervals` are `[low, high]` or null."""
-        bounds = {key: each.interval for key, each in self.figures.items()}
-        missing = {key: each.missing for key, each in self.figures.items() if each.missing}
+        """Plain data, as in `metrics.json`."""
         return {
             "subset": self.subset,
             "part": asdict(self.part) if self.part else None,
@@ -91,9 +88,7 @@ class Summary:
             **self.metrics,
             "num_groups": self.num_groups,
             "num_views": self.num_views,
-            "intervals": {key: list(value) if value else None for key, value in bounds.items()},
-            "no_interval": missing,
-            "bootstrap": {"level": LEVEL, "draws": NUM_DRAWS, "unit": "group", "seed": 0},
+            **how_sure(self.figures),
             "temperature": self.temperature,
             "num_parameters": self.num_parameters,
             "per_class": [asdict(each) for each in self.per_class],

@@ -44,10 +44,8 @@ class Tallies:
         """Count.
 
         Args:
-            logits_NVK: scores of every view; NaN rows are clips that could not be read.
+            logits_NVK, target_N, group_N: see `GroupedScores.of`.
             logits_NK: scores of the clips, from which confidence is taken.
-            target_N: class indices.
-            group_N: group of each clip, as `group_ids` numbers them.
             num_groups: G; a group may have no clip here.
         """
         num_classes = logits_NK.shape[1]

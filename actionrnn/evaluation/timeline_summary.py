@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from actionrnn.evaluation.intervals import (
-    LEVEL,
     Figure,
     difference_interval,
     draw_weights,
     figure,
+    how_sure,
     too_few,
 )
 from actionrnn.evaluation.segments import Segment
@@ -110,7 +110,7 @@ class TimelineSummary:
     per_class: list[ClassTimes]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as in `metrics.json`; `intervals` are `[low, high]` or null."""
+        """Plain data, as in `metrics.json`."""
         return {
             "subset": self.subset,
             "leaked": self.leaked,
@@ -120,12 +120,7 @@ class TimelineSummary:
             "num_segments": self.num_segments,
             "hours": round(self.hours, 4),
             **{key: _plain(each.value) for key, each in self.figures.items()},
-            "intervals": {
-                key: list(each.interval) if each.interval else None
-                for key, each in self.figures.items()
-            },
-            "no_interval": {k: each.missing for k, each in self.figures.items() if each.missing},
-            "bootstrap": {"level": LEVEL, "draws": NUM_DRAWS, "unit": "group", "seed": 0},
+            **how_sure(self.figures, NUM_DRAWS),
             "per_class": [asdict(each) for each in self.per_class],
         }
 

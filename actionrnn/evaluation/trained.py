@@ -58,8 +58,7 @@ class TrainedModel:
             split: another split of it.
             allow_leak: go on, marked as leaked, where clips to be scored were trained on.
             device: where missing features are computed.
-            weights: where the backbone's weights are now; None is where they were in training.
-            backbone: its name, needed where that is code; see `ActionPredictor.load`.
+            weights, backbone: see `ActionPredictor.load`.
 
         Raises:
             ActionRNNError: if the checkpoint, the data or its features are missing or others.

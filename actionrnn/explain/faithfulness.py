@@ -57,8 +57,7 @@ def faithfulness(
     The probabilities are those of this one view at temperature 1.
 
     Args:
-        head: in eval mode.
-        features_TD: features of one clip.
+        head, features_TD: see `saliency.integrated_gradients`.
         label: index of the class whose probability is followed.
         saliency_T: the frame of the highest value comes first.
         seed: of the random orders.

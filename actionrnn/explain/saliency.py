@@ -58,9 +58,7 @@ def occlusion(head: Head, features_TD: Tensor, label: int, window: int | None = 
     """How much a class's logit falls when the frames around each one are not seen, (T,).
 
     Args:
-        head: in eval mode.
-        features_TD: features of one clip.
-        label: index of the class.
+        head, features_TD, label: see `integrated_gradients`.
         window: frames hidden at once, centred; None is an eighth of the clip, at least one.
     """
     num_frames = len(features_TD)

@@ -1,10 +1,10 @@
 """A predictions table for people who label: Label Studio, CVAT, or any table."""
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+import pandas as pd
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.evaluation.predictions import Predictions
@@ -36,7 +36,8 @@ def write_annotations(predictions: Predictions, tool: Tool, target: Path, prefix
     rows = list(_rows(predictions, prefix))
     if target.suffix == ".csv":
         names = ["video", "video_id", "label", "pred", "score", "correct"]
-        publish_text(target, _csv([names, *([str(row[name]) for name in names] for row in rows)]))
+        table = pd.DataFrame(rows, columns=names).astype(str)
+        publish_text(target, table.to_csv(index=False, lineterminator="\n"))
     elif target.suffix == ".json":
         made = _tasks(rows) if tool == "labelstudio" else _datumaro(rows, predictions.class_names)
         publish_json(target, made)
@@ -100,9 +101,3 @@ def _datumaro(rows: list[dict[str, Any]], class_names: list[str]) -> dict[str, A
             for row in rows
         ],
     }
-
-
-def _csv(rows: list[list[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -1,7 +1,7 @@
 """Is an exported graph the model it was made from? Measured on real clips."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.export.formats import Run
 from actionrnn.export.graphs import Inputs, Traceable
-from actionrnn.features.extract import compute
+from actionrnn.features.extract import stored_features
 from actionrnn.features.spec import is_imported
 from actionrnn.progress import progress, tell
 from actionrnn.training.recognizer import clip_logits
-from actionrnn.video.decode import read_clip
+from actionrnn.video.decode import ClipRequest
 from actionrnn.video.errors import VideoError
 from actionrnn.video.transform import Transform
 
@@ -90,11 +90,16 @@ def real_clips(
     if is_imported(predictor.spec.settings.backbone.name):
         yield from _stored(ckpt_path, num_clips)
         return
-    named = [(video, None, None) for video in videos] or _test_clips(root, split, num_clips)
+    settings = predictor.spec.settings
+    how = settings.sampling, settings.transform, settings.reader
+    requests = [
+        ClipRequest(video, *how, *bounds)
+        for video, bounds in [(each, ()) for each in videos] or _test_clips(root, split, num_clips)
+    ]
     found = 0
-    for video, start, end in progress(named, len(named), "measure"):
+    for request in progress(requests, len(requests), "measure"):
         try:
-            clip = _read(predictor, video, start, end, inputs)
+            clip = _read(predictor, request, inputs)
         except VideoError as error:
             tell(f"warning: {error}; not measured on it")
             continue
@@ -104,9 +109,8 @@ def real_clips(
         raise ActionRNNError("not one clip to measure on can be read; name some: --videos a.mp4")
 
 
-def _test_clips(
-    root: Path, split: str, num_clips: int
-) -> list[tuple[str, float | None, float | None]]:
+def _test_clips(root: Path, split: str, num_clips: int) -> list[tuple[str, Sequence[float | None]]]:
+    """Files, and which part of each: start and end."""
     if manifest_file(root) is None:
         raise ActionRNNError(
             f"the data that the checkpoint was trained on is not at {root}; to measure the "
@@ -117,26 +121,19 @@ def _test_clips(
     seconds_N2 = part.table[["start_seconds", "end_seconds"]].to_numpy()
     bounds = [[None if np.isnan(each) else float(each) for each in row] for row in seconds_N2]
     paths = part.video_paths()
-    return [(str(paths[row]), bounds[row][0], bounds[row][1]) for row in rows]
+    return [(str(paths[row]), bounds[row]) for row in rows]
 
 
-def _read(
-    predictor: ActionPredictor, video: str, start: float | None, end: float | None, inputs: Inputs
-) -> RealClip:
+def _read(predictor: ActionPredictor, request: ClipRequest, inputs: Inputs) -> RealClip:
+    pictures = request.answer().frames
     settings = predictor.spec.settings
-    pictures = read_clip(
-        video, settings.sampling, settings.transform, settings.reader, start, end
-    ).frames
-    features_VTD = compute(predictor.backbone, pictures)
-    features_VTD = features_VTD.to(getattr(torch, settings.stored_dtype)).float()
+    features_VTD = stored_features(predictor.backbone, pictures, settings).float()
     if inputs == "features":
-        return RealClip(video, features_VTD, features_VTD)
+        return RealClip(request.path, features_VTD, features_VTD)
     if inputs == "frames":
-        as_decoded = AsDecoded(size=settings.transform.size)
-        pictures = read_clip(
-            video, settings.sampling, as_decoded, settings.reader, start, end
-        ).frames
-    return RealClip(video, pictures, features_VTD)
+        as_decoded = AsDecoded(size=request.transform.size)
+        pictures = replace(request, transform=as_decoded).answer().frames
+    return RealClip(request.path, pictures, features_VTD)
 
 
 def _stored(ckpt_path: Path, num_clips: int) -> Iterator[RealClip]:
@@ -183,14 +180,11 @@ def _stepped(
     graph: Traceable, run: Run, predictor: ActionPredictor, clip: RealClip
 ) -> tuple[np.ndarray[Any, Any], Tensor]:
     """Probabilities after every frame, (T, K), of the graph and of the original."""
-    rows = len(graph.examples[1]) // len(graph.examples[0]) if len(graph.examples) > 1 else 0
-    num_views = rows or predictor.spec.settings.transform.num_views
-    if graph.input_names[0] != "frame":
-        num_views = 1
-    initial = [example.flatten()[0].item() for example in graph.examples[1:]]
+    of_frames = graph.input_names[0] == "frame"
+    num_views = predictor.spec.settings.transform.num_views if of_frames else 1
     state = [
-        np.full((num_views, example.shape[1]), value, np.float32)
-        for example, value in zip(graph.examples[1:], initial, strict=True)
+        np.full((num_views, example.shape[1]), example.flatten()[0].item(), np.float32)
+        for example in graph.examples[1:]
     ]
     found = []
     for values in clip.values_VT[0]:

@@ -28,12 +28,8 @@ from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.run_folder import run_folder_of
 from actionrnn.version import __version__
 
-CONFIG, WEIGHTS, BACKBONE, CARD = (
-    "config.json",
-    "model.safetensors",
-    "backbone.safetensors",
-    "README.md",
-)
+CONFIG, CARD = "config.json", "README.md"
+WEIGHTS, BACKBONE = "model.safetensors", "backbone.safetensors"
 FORMAT_VERSION = 1
 
 

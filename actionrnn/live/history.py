@@ -143,6 +143,6 @@ def make_history(head: Head, name: HistoryName, num_frames: int) -> History:
         raise UsageError("--history_seconds: must hold at least one frame")
     if name == "window":
         return WindowHistory(head, num_frames)
-    return (
-        FadingHistory(head, num_frames) if name == "forget" else RestartingHistory(head, num_frames)
-    )
+    if name == "forget":
+        return FadingHistory(head, num_frames)
+    return RestartingHistory(head, num_frames)

@@ -218,7 +218,7 @@ def left_out(
     """Found segments and false alarms of each recording, by thresholds fitted to the others.
 
     Args:
-        counts: of every class.
+        counts: see `choose`.
         seconds_R: lengths of the recordings, at least two.
         alarms_per_hour: the wanted rate.
     """

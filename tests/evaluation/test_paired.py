@@ -59,7 +59,7 @@ def test_pairing_sees_what_two_separate_intervals_cannot(
         better.at[row, "correct"] = True
     found = compare([first], [replace(first, table=better)], NAMES)
     assert (found.only_first_right, found.only_second_right) == (0, len(fixed))
-    assert found.figures["accuracy"].more_than_noise
+    assert found.figures["accuracy"].verdict == "better"
 
 
 def test_rows_are_matched_by_id_not_by_place(make_predictions: MakePredictions) -> None:
