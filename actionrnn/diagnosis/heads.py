@@ -14,7 +14,7 @@ from actionrnn.evaluation.intervals import Figure
 from actionrnn.evaluation.paired import compare
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.evaluation.trained import TrainedModel
-from actionrnn.models.config import CELLS, HEADS, name_of_head
+from actionrnn.models.config import HEADS, name_of_head
 from actionrnn.progress import tell
 from actionrnn.training.settings import Settings, changed
 
@@ -43,11 +43,6 @@ class HeadResult:
     figures: dict[str, Figure]
     against_reference: str
     checkpoints: list[Path]
-
-    @property
-    def recurrent(self) -> bool:
-        """Whether it has a cell."""
-        return self.head in CELLS
 
     @property
     def best(self) -> Path:

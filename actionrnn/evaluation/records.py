@@ -15,8 +15,7 @@ Record = TypeVar("Record")
 
 def to_plain(record: Any) -> dict[str, Any]:
     """A record as plain data; numbers that are not finite become null."""
-    plain: dict[str, Any] = _finite(asdict(record))
-    return plain
+    return {key: _finite(value) for key, value in asdict(record).items()}
 
 
 def save_record(file: Path, record: Any) -> None:

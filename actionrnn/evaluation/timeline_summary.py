@@ -146,13 +146,17 @@ def summarise_timelines(
         [np.ones((1, num_groups)), draw_weights(num_groups, NUM_DRAWS).numpy()]
     )
     weights_RN = weights_RG[:, group_N]
+    frame_map_RK, calibrated_RK = (
+        _average_precisions(recordings, group_N, weights_RG, calibrated)
+        for calibrated in (False, True)
+    )
     values = {
-        **_frame_figures(recordings, group_N, weights_RG),
+        "frame_map": mean_over_classes(frame_map_RK),
+        "frame_calibrated_map": mean_over_classes(calibrated_RK),
         **_segment_figures(recordings, weights_RN),
         **_alarm_figures(recordings, weights_RN),
     }
     num_segments = sum(len(each.truth) for each in recordings)
-    each_K = _average_precisions(recordings, group_N, weights_RG[:1], calibrated=False)[0]
     counts = [
         sum(segment.label == label for each in recordings for segment in each.truth)
         for label in class_names[1:]
@@ -168,7 +172,9 @@ def summarise_timelines(
         figures={key: _figure(key, values[key], num_groups, num_segments) for key in HEADLINES},
         per_class=[
             ClassTimes(label, count, _plain(float(precision)))
-            for label, count, precision in zip(class_names[1:], counts, each_K, strict=True)
+            for label, count, precision in zip(
+                class_names[1:], counts, frame_map_RK[0], strict=True
+            )
         ],
     )
 
@@ -197,17 +203,6 @@ def _average_precisions(
     group_F = np.repeat(group_N, [len(each.label_T) for each in recordings])
     present_FK = label_F[:, None] == np.arange(1, probs_FK.shape[1])
     return grouped_frame_precisions(probs_FK[:, 1:], present_FK, group_F, weights_RG, calibrated)
-
-
-def _frame_figures(
-    recordings: Sequence[ScoredRecording],
-    group_N: NDArray[np.int64],
-    weights_RG: NDArray[np.float64],
-) -> dict[str, NDArray[np.float64]]:
-    return {
-        key: mean_over_classes(_average_precisions(recordings, group_N, weights_RG, calibrated))
-        for key, calibrated in (("frame_map", False), ("frame_calibrated_map", True))
-    }
 
 
 def _segment_figures(

@@ -127,11 +127,7 @@ def segment_counts(
         taken: set[int] = set()
         for segment in sorted(found, key=lambda each: each.start_seconds):
             match = _best_match(segment, true, range(len(true)))
-            if (
-                match is not None
-                and match not in taken
-                and (overlap(segment, true[match]) >= least_overlap)
-            ):
+            if match is not None and overlap(segment, true[match]) >= least_overlap:
                 taken.add(match)
         rows.append((len(taken), len(found), len(true)))
     return np.array(rows, np.int64).reshape(-1, 3)

@@ -20,6 +20,8 @@ from actionrnn.features.extract import stored_features
 from actionrnn.models.heads import Head
 from actionrnn.video.decode import ClipFrames, read_clip
 
+_GATE_FIGURES = ("gate", "layer", "direction", "saturated_low", "saturated_high")
+
 
 @dataclass(frozen=True)
 class Saliency:
@@ -74,16 +76,7 @@ class ExplainedClip:
                 name: {"values": each.values_T.tolist(), **vars(each.faithfulness)}
                 for name, each in self.saliencies.items()
             },
-            "gates": [
-                {
-                    "gate": each.gate,
-                    "layer": each.layer,
-                    "direction": each.direction,
-                    "saturated_low": each.saturated_low,
-                    "saturated_high": each.saturated_high,
-                }
-                for each in self.gates
-            ],
+            "gates": [{name: getattr(each, name) for name in _GATE_FIGURES} for each in self.gates],
             "notes": self.notes,
         }
 
@@ -114,7 +107,10 @@ def explain_clip(
     )
     features_VTD = stored_features(predictor.backbone, clip.frames, settings).float()
     probs_K = predictor.probabilities_of(features_VTD)
-    chosen = int(probs_K.argmax()) if label is None else _index(label, predictor.class_names)
+    names = predictor.class_names
+    if label is not None and label not in names:
+        raise ActionRNNError(f"there is no class {label!r}{near_miss(label, names)}")
+    chosen = int(probs_K.argmax()) if label is None else names.index(label)
     # A copy: the predictor's own head stays on its device for the next clip.
     head = deepcopy(predictor.recognizer.head).cpu().eval()
     features_TD = features_VTD[0].cpu()
@@ -124,7 +120,7 @@ def explain_clip(
     gates = gate_maps(head, features_TD)
     return ExplainedClip(
         str(path),
-        predictor.class_names,
+        names,
         probs_K.numpy(),
         chosen,
         clip.indices[0],
@@ -145,12 +141,6 @@ def saliencies(head: Head, features_TD: Tensor, label: int) -> dict[str, Salienc
         values_T = method(head, features_TD, label)
         found[name] = Saliency(values_T.numpy(), faithfulness(head, features_TD, label, values_T))
     return found
-
-
-def _index(label: str, class_names: list[str]) -> int:
-    if label not in class_names:
-        raise ActionRNNError(f"there is no class {label!r}{near_miss(label, class_names)}")
-    return class_names.index(label)
 
 
 def _notes(clip: ClipFrames, head: Head, gates: list[GateMap], heat: Tensor | None) -> list[str]:

@@ -49,9 +49,7 @@ class Faithfulness:
         )
 
 
-def faithfulness(
-    head: Head, features_TD: Tensor, label: int, saliency_T: Tensor, seed: int = 0
-) -> Faithfulness:
+def faithfulness(head: Head, features_TD: Tensor, label: int, saliency_T: Tensor) -> Faithfulness:
     """Hide and show a clip's frames in the order of a saliency, and in random orders.
 
     The probabilities are those of this one view at temperature 1.
@@ -60,9 +58,8 @@ def faithfulness(
         head, features_TD: see `saliency.integrated_gradients`.
         label: index of the class whose probability is followed.
         saliency_T: the frame of the highest value comes first.
-        seed: of the random orders.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     num_frames = len(features_TD)
     orders = [saliency_T.cpu().argsort(descending=True, stable=True)]
     orders += [torch.randperm(num_frames, generator=generator) for _ in range(NUM_RANDOM_ORDERS)]

@@ -21,7 +21,6 @@ Array = NDArray[Any]
 Run = Callable[[Sequence[Array]], list[Array]]
 ENDINGS: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 METADATA_KEY = "actionrnn"
-_EXTRA = "pip install 'actionrnn[export]'"
 
 
 def write(graph: Traceable, description: dict[str, Any], to: Format, folder: Path) -> Path:
@@ -47,10 +46,10 @@ def write(graph: Traceable, description: dict[str, Any], to: Format, folder: Pat
         onnx_path = path.with_suffix(".onnx")
         _write_onnx(program, graph, text, onnx_path)
     if to == "openvino":
-        library = _library("openvino")
-        network = library.Core().read_model(onnx_path)
+        openvino = library("openvino")
+        network = openvino.Core().read_model(onnx_path)
         network.set_rt_info(text, METADATA_KEY)
-        library.save_model(network, path, compress_to_fp16=False)
+        openvino.save_model(network, path, compress_to_fp16=False)
         onnx_path.unlink()
     return path
 
@@ -58,12 +57,12 @@ def write(graph: Traceable, description: dict[str, Any], to: Format, folder: Pat
 def open_graph(path: Path, to: Format) -> Run:
     """The function of a written graph: arrays in the order of its inputs to arrays."""
     if to == "onnx":
-        session = _library("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = library("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
         names = [each.name for each in session.get_inputs()]
         return lambda values: session.run(None, dict(zip(names, values, strict=True)))
     if to == "openvino":
         options = {"INFERENCE_PRECISION_HINT": "f32"}
-        network = _library("openvino").Core().compile_model(path, "CPU", options)
+        network = library("openvino").Core().compile_model(path, "CPU", options)
         return lambda values: [found.copy() for found in network(list(values)).to_tuple()]
     module = torch.export.load(path).module()
 
@@ -89,7 +88,7 @@ def _traced(graph: Traceable) -> ExportedProgram:
 
 def _write_onnx(program: ExportedProgram, graph: Traceable, text: str, path: Path) -> None:
     for package in ("onnx", "onnxscript"):
-        _library(package)
+        library(package)
     try:
         made = torch.onnx.export(
             program,
@@ -114,11 +113,17 @@ def _cannot(graph: Traceable, error: Exception) -> ActionRNNError:
     )
 
 
-def _library(name: str) -> Any:
+def library(name: str, extra: str = "export") -> Any:
+    """A package that not everybody has.
+
+    Raises:
+        ActionRNNError: if it is missing, with the extra that brings it.
+    """
     try:
         return __import__(name)
     except ImportError as error:
-        raise ActionRNNError(f"{name} is missing: {_EXTRA}") from error
+        message = f"{name} is missing: pip install 'actionrnn[{extra}]'"
+        raise ActionRNNError(message) from error
 
 
 @contextmanager

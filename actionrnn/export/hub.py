@@ -1,9 +1,9 @@
 """Shared models on the Hugging Face hub, or on a server that speaks as it does (HF_ENDPOINT)."""
 
 from pathlib import Path
-from typing import Any
 
 from actionrnn.errors import ActionRNNError
+from actionrnn.export.formats import library
 from actionrnn.export.share import BACKBONE, CARD, CONFIG, WEIGHTS
 
 ADDRESS = "hf:"
@@ -17,7 +17,7 @@ def download(address: str) -> Path:
     """
     repository, _, revision = address.removeprefix(ADDRESS).partition("@")
     _check_name(repository)
-    hub = _library()
+    hub = library("huggingface_hub", extra="share")
     try:
         folder: str = hub.snapshot_download(
             repository,
@@ -36,7 +36,7 @@ def push(folder: Path, repository: str) -> str:
         ActionRNNError: if nobody is logged in, or the hub refuses or cannot be reached.
     """
     _check_name(repository)
-    hub = _library()
+    hub = library("huggingface_hub", extra="share")
     try:
         api = hub.HfApi()
         api.create_repo(repository, exist_ok=True)
@@ -69,13 +69,3 @@ def _why(error: Exception, repository: str, what: str) -> str:
             "another server"
         )
     return f"{repository} could not be {what} ({kind}: {said[:200]}); {advice}"
-
-
-def _library() -> Any:
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise ActionRNNError(
-            "huggingface_hub is missing: pip install 'actionrnn[share]'"
-        ) from error
-    return huggingface_hub

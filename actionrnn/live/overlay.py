@@ -37,9 +37,9 @@ def with_lines(picture_HWC: NDArray[np.uint8], lines: Sequence[Line]) -> NDArray
     return np.asarray(image)
 
 
-def enlarged(picture_HWC: NDArray[np.uint8], least: int = LEAST_HEIGHT) -> NDArray[np.uint8]:
+def enlarged(picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture at a whole multiple of its size with room for words, both sides even."""
-    times = -(-least // picture_HWC.shape[0])
+    times = -(-LEAST_HEIGHT // picture_HWC.shape[0])
     if times > 1:
         picture_HWC = picture_HWC.repeat(times, axis=0).repeat(times, axis=1)
     return even(picture_HWC)

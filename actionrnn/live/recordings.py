@@ -5,7 +5,6 @@ two verbs give for the same frames; from them events are made by the same `Event
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -95,17 +94,15 @@ def recordings_of(
     data: ActionDataModule,
     subset: Subset,
     logits_FVK: Tensor,
-    rules: EventRules | None = None,
 ) -> list[ScoredRecording]:
-    """What was found in every recording of a part, and what truly happens.
+    """What was found in every recording of a part by the usual rules, and what truly happens.
 
     Args:
         recognizer, data, subset: see `evaluation.scoring.predictions_of`.
         logits_FVK: scores of every step of the readable recordings, one after another.
-        rules: what makes an event; None are the usual ones, with the data's background.
     """
     part, span = data.part(subset), data.span_seconds
-    rules = replace(rules or EventRules(), background=(data.class_names[0],))
+    rules = EventRules(background=(data.class_names[0],))
     labels = data.step_labels(subset)
     ids = part.table["video_id"].tolist()
     errors = reading_errors(data, ids)
