@@ -78,12 +78,8 @@ def compare_heads(
         UsageError: for a name that is not in `HEADS`.
     """
     check_names(names)
-    runs = {}
     train = train or partial(_as_they_are, quiet=quiet)
-    for name in names:
-        if not quiet:
-            tell(f"\n{name}")
-        runs[name] = _train(name, settings, columns, folder / name, quiet, train)
+    runs = {name: _train(name, settings, columns, folder / name, quiet, train) for name in names}
     tables = {name: [Predictions.load(run.folder) for run in found] for name, found in runs.items()}
     own = name_of_head(settings.model.head, settings.model.cell)
     reference = own if own in names else names[0]
@@ -131,6 +127,8 @@ def _train(
     """Fit and test one head on every split column with every seed."""
     chosen = {f"model.{key}": value for key, value in HEADS[name].settings.items()}
     runs: list[Tested] = []
+    if not quiet:
+        tell(f"\n{name}")
     for column in columns:
         if not quiet:
             tell(f"\n{column}")

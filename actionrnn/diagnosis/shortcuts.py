@@ -23,12 +23,7 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.picture_hash import segments_of
 from actionrnn.datasets.splits import grouped_folds
 from actionrnn.evaluation.figures import GroupedScores
-from actionrnn.evaluation.intervals import (
-    MIN_GROUPS_FOR_VERDICT,
-    Interval,
-    figure,
-    group_ids,
-)
+from actionrnn.evaluation.intervals import MIN_GROUPS_FOR_VERDICT, Interval, figure, group_ids
 from actionrnn.progress import in_threads
 from actionrnn.video.errors import VideoError
 from actionrnn.video.traits import Traits, traits_of

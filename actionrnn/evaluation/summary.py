@@ -8,14 +8,7 @@ import pandas as pd
 
 from actionrnn.evaluation.calibration import expected_calibration_error
 from actionrnn.evaluation.figures import GroupedScores, grouped, mean_figures
-from actionrnn.evaluation.intervals import (
-    Figure,
-    Interval,
-    draw_weights,
-    figure,
-    how_sure,
-    once,
-)
+from actionrnn.evaluation.intervals import Figure, Interval, draw_weights, figure, how_sure, once
 from actionrnn.evaluation.predictions import Part, Predictions
 
 

@@ -21,10 +21,9 @@ def heat_maps(
 
     Args:
         backbone: made the features.
-        head: in eval mode.
+        head, label: see `saliency.integrated_gradients`.
         frames_TCHW: uint8, the pictures of one view.
         features_TD: their features.
-        label: index of the class.
 
     Returns:
         None if the backbone gives features without places (a transformer's class token).
