@@ -1,6 +1,6 @@
 """Is an exported graph the model it was made from? Measured on real clips."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.export.formats import Run
 from actionrnn.export.graphs import Inputs, Traceable
 from actionrnn.features.extract import stored_features
-from actionrnn.features.spec import is_imported
+from actionrnn.features.spec import FeatureSettings, is_imported
 from actionrnn.progress import progress, tell
 from actionrnn.training.recognizer import clip_logits
 from actionrnn.video.decode import ClipRequest
@@ -92,10 +92,8 @@ def real_clips(
         return
     settings = predictor.spec.settings
     how = settings.sampling, settings.transform, settings.reader
-    requests = [
-        ClipRequest(video, *how, *bounds)
-        for video, bounds in [(each, ()) for each in videos] or _test_clips(root, split, num_clips)
-    ]
+    requests = [ClipRequest(video, *how) for video in videos]
+    requests = requests or _test_clips(root, split, num_clips, settings)
     found = 0
     for request in progress(requests, len(requests), "measure"):
         try:
@@ -109,8 +107,9 @@ def real_clips(
         raise ActionRNNError("not one clip to measure on can be read; name some: --videos a.mp4")
 
 
-def _test_clips(root: Path, split: str, num_clips: int) -> list[tuple[str, Sequence[float | None]]]:
-    """Files, and which part of each: start and end."""
+def _test_clips(
+    root: Path, split: str, num_clips: int, settings: FeatureSettings
+) -> list[ClipRequest]:
     if manifest_file(root) is None:
         raise ActionRNNError(
             f"the data that the checkpoint was trained on is not at {root}; to measure the "
@@ -121,7 +120,8 @@ def _test_clips(root: Path, split: str, num_clips: int) -> list[tuple[str, Seque
     seconds_N2 = part.table[["start_seconds", "end_seconds"]].to_numpy()
     bounds = [[None if np.isnan(each) else float(each) for each in row] for row in seconds_N2]
     paths = part.video_paths()
-    return [(str(paths[row]), bounds[row]) for row in rows]
+    how = settings.sampling, settings.transform, settings.reader
+    return [ClipRequest(str(paths[row]), *how, *bounds[row]) for row in rows]
 
 
 def _read(predictor: ActionPredictor, request: ClipRequest, inputs: Inputs) -> RealClip:
