@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +46,14 @@ class Clip:
     def segment(self) -> Segment:
         """What is read of which file."""
         return Segment(self.file, self.start_seconds, self.end_seconds)
+
+
+def with_splits(clips: Sequence[Clip], columns: Mapping[str, Sequence[str]]) -> list[Clip]:
+    """The clips, each with its part of every split column."""
+    return [
+        replace(clip, splits={name: column[row] for name, column in columns.items()})
+        for row, clip in enumerate(clips)
+    ]
 
 
 def publish(

@@ -9,16 +9,16 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.own.assemble import (
     SPLIT_WORDS,
     NearDuplicates,
-    SplitPlan,
     assemble,
     check_labels,
 )
 from actionrnn.datasets.own.find_clips import find_clips
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip
-from actionrnn.datasets.source.archives import archive_name, extract, is_archive
-from actionrnn.datasets.source.locate import SourceFiles, SourceNeeded
+from actionrnn.datasets.source.archives import archive_name, extract
+from actionrnn.datasets.source.locate import SourceFiles, is_source_folder, required
 from actionrnn.datasets.source.names import require_names
+from actionrnn.datasets.splits import SplitPlan
 from actionrnn.errors import shown
 
 HOW = """Give the folder that holds your videos, one sub-folder a class (or its zip, tar, rar):
@@ -72,7 +72,9 @@ def prepare(
     report = Report(f"videos in {source}")
     report.add("left out, by ending and reason", left_out)
     if not found:
-        raise ManifestError(f"there are no videos in {source}.{_indented(left_out)}\n{HOW}")
+        raise ManifestError(
+            "\n  ".join([f"there are no videos in {source}.", *left_out]) + f"\n{HOW}"
+        )
     parts_of = {path: path.relative_to(source).parts for path in found}
     require_names(["/".join(parts) for parts in parts_of.values()])
     has_splits = _are_splits(list(parts_of.values()))
@@ -110,14 +112,9 @@ def prepare(
 
 
 def _folder(source: Path | None, root: Path) -> Path:
-    if source is None:
-        raise SourceNeeded(HOW)
-    if not source.exists():
-        raise ManifestError(f"--source {source} does not exist.\n{HOW}")
-    if source.is_dir():
+    source = required(source, HOW)
+    if is_source_folder(source):
         return source
-    if not is_archive(source):
-        raise ManifestError(f"--source {source}: neither a folder nor a zip, tar or rar archive")
     folder = root / "unpacked" / archive_name([source])
     folder = folder if folder.is_dir() else extract([source], folder)
     inside = list(folder.iterdir())
@@ -126,18 +123,12 @@ def _folder(source: Path | None, root: Path) -> Path:
 
 def _beside(source: Path, clips: list[Path]) -> str:
     """That no clip lies in a class folder, and what lies there instead."""
-    if all(path.is_dir() for path in clips):
-        what = "folders of pictures, each taken for one clip"
-    else:
-        what = "videos"
+    pictures = all(path.is_dir() for path in clips)
+    what = "folders of pictures, each taken for one clip" if pictures else "videos"
     return (
         f"{source} holds {len(clips)} {what}, and no folder of a class around them "
         f"({clips[0].relative_to(source)}): put them into one folder a class.\n{HOW}"
     )
-
-
-def _indented(left_out: list[str]) -> str:
-    return "".join(f"\n  {entry}" for entry in left_out)
 
 
 def _are_splits(parts: list[tuple[str, ...]]) -> bool:
