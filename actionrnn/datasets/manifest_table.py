@@ -5,7 +5,7 @@ import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -171,7 +171,7 @@ def _seconds(raw: pd.DataFrame, name: str, at: Callable[[int], str]) -> "pd.Seri
     return pd.Series(values)
 
 
-def seconds_in(cell: object, name: str, at: Callable[[int], str], row: int) -> float:
+def seconds_in(cell: str | SupportsFloat, name: str, at: Callable[[int], str], row: int) -> float:
     """The number in a cell of the column `name`.
 
     Raises:
@@ -179,7 +179,7 @@ def seconds_in(cell: object, name: str, at: Callable[[int], str], row: int) -> f
     """
     # float() and not pd.to_numeric: it rounds correctly, and here we can name the bad cell.
     try:
-        return float(str(cell))
+        return float(cell)
     except ValueError:
         _fail(at(row), f"{name} {cell!r} is not a number of seconds")
 

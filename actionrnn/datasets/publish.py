@@ -150,11 +150,9 @@ def _without_missing(clips: Sequence[Clip], report: Report, missing: Missing) ->
 
 
 def _named_twins(clips: Sequence[Clip], content: Sequence[str]) -> list[str]:
-    twins: dict[str, list[str]] = {}
-    for clip, text in zip(clips, content, strict=True):
-        if text:
-            twins.setdefault(text, []).append(clip.video_id)
-    return [" = ".join(sorted(ids)) for ids in twins.values()]
+    ids = pd.Series([clip.video_id for clip in clips], dtype=str)
+    twins = ids.groupby(pd.Series(content), sort=False)
+    return [" = ".join(sorted(each)) for text, each in twins if text]
 
 
 def _table(root: Path, clips: Sequence[Clip]) -> pd.DataFrame:
@@ -166,16 +164,10 @@ def _table(root: Path, clips: Sequence[Clip]) -> pd.DataFrame:
 
     paths = [f"{from_root(clip.file.parent)}/{clip.file.name}".removeprefix("./") for clip in clips]
     require_names(paths)
-    table = pd.DataFrame(
-        {
-            "video_id": [clip.video_id for clip in clips],
-            "path": paths,
-            "label": [clip.label for clip in clips],
-            "group": [clip.group for clip in clips],
-            "start_seconds": [clip.start_seconds for clip in clips],
-            "end_seconds": [clip.end_seconds for clip in clips],
-        }
-    ).astype({"start_seconds": float, "end_seconds": float})
+    columns = ["video_id", "label", "group", "start_seconds", "end_seconds"]
+    table = pd.DataFrame(map(vars, clips), columns=columns)
+    table.insert(1, "path", paths)
+    table = table.astype({"start_seconds": float, "end_seconds": float})
     for column in dict.fromkeys(name for clip in clips for name in clip.splits):
         table[column] = [clip.splits.get(column, "unused") for clip in clips]
     return table

@@ -130,16 +130,13 @@ def _cvat(path: Path, root: Element) -> list[Annotation]:
 def _track(path: Path, track: Element, video: str, behind_last: int) -> list[Annotation]:
     """One for every stretch in which the object is there."""
     label, found, began = track.get("label", ""), [], None
+    shapes = [(int(s.attrib["frame"]), s.get("outside")) for s in track.iterfind("*[@frame]")]
     frame = 0
-    for shape in sorted(
-        (each for each in track if each.get("frame") is not None),
-        key=lambda each: int(each.get("frame", "0")),
-    ):
-        frame = int(shape.get("frame", "0"))
-        if shape.get("outside") == "1" and began is not None:
+    for frame, outside in sorted(shapes, key=lambda shape: shape[0]):
+        if outside == "1" and began is not None:
             found.append(Annotation(_where(path, track), video, label, began, frame, True))
             began = None
-        elif shape.get("outside") != "1" and began is None:
+        elif outside != "1" and began is None:
             began = frame
     if began is not None:
         end = max(behind_last, frame + 1)

@@ -6,12 +6,7 @@ from pathlib import Path
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import groups_by_regex
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.own.assemble import (
-    SPLIT_WORDS,
-    NearDuplicates,
-    assemble,
-    check_labels,
-)
+from actionrnn.datasets.own.assemble import SPLIT_WORDS, NearDuplicates, assemble, check_labels
 from actionrnn.datasets.own.find_clips import find_clips
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip
@@ -72,9 +67,8 @@ def prepare(
     report = Report(f"videos in {source}")
     report.add("left out, by ending and reason", left_out)
     if not found:
-        raise ManifestError(
-            "\n  ".join([f"there are no videos in {source}.", *left_out]) + f"\n{HOW}"
-        )
+        listed = "".join(f"\n  {entry}" for entry in left_out)
+        raise ManifestError(f"there are no videos in {source}.{listed}\n{HOW}")
     parts_of = {path: path.relative_to(source).parts for path in found}
     require_names(["/".join(parts) for parts in parts_of.values()])
     has_splits = _are_splits(list(parts_of.values()))
@@ -100,15 +94,8 @@ def prepare(
     ]
     classes = check_labels([clip.label for clip in clips], report.title)
     report.add("class folders without a video", _empty_classes(source, has_splits, classes))
-    return assemble(
-        root,
-        clips,
-        report,
-        SplitPlan(folds, val, test, seed),
-        near_duplicates,
-        check_files,
-        allow_leak,
-    )
+    plan = SplitPlan(folds, val, test, seed)
+    return assemble(root, clips, report, plan, near_duplicates, check_files, allow_leak)
 
 
 def _folder(source: Path | None, root: Path) -> Path:

@@ -150,10 +150,8 @@ def _by_file(
     for each in annotations:
         name = each.video.replace("\\", "/")
         bare = PurePosixPath(name).name
-        options = next(
-            (known[n] for n in (name, bare, f"v_{bare}", PurePosixPath(bare).stem) if n in known),
-            (),
-        )
+        names = (name, bare, f"v_{bare}", PurePosixPath(bare).stem)
+        options = next((known[each] for each in names if each in known), ())
         if len(options) > 1:
             raise ManifestError(
                 f"{each.where}: video {each.video!r} could be "
