@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,22 +10,10 @@ from numpy.typing import NDArray
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.own.annotations import Annotation
 from actionrnn.datasets.prepare_report import Report
-from actionrnn.video.index import index_frames
 
 Overlaps = Literal["refuse", "later"]
 # Annotations round; a segment that reaches so far beyond its video ends with it, without a word.
 _ROUNDING_SECONDS = 0.5
-
-
-def frame_times(path: Path) -> NDArray[np.float64]:
-    """When each frame of a video begins, and when the last one ends, in seconds.
-
-    Raises:
-        VideoError: if it cannot be read.
-    """
-    found = index_frames(str(path))
-    end = float(found.timestamps_seconds[-1]) + 1 / found.fps
-    return np.append(found.timestamps_seconds, end)
 
 
 def piece_of(

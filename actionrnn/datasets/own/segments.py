@@ -10,21 +10,20 @@ from numpy.typing import NDArray
 
 from actionrnn.datasets.content_hash import equal_files
 from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.file_checks import frame_times, read_each
 from actionrnn.datasets.groups import groups_by_regex, join_groups, pairs_of_equal
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.own.annotation_files import read_annotations
 from actionrnn.datasets.own.annotations import Annotation
 from actionrnn.datasets.own.assemble import SPLIT_WORDS
 from actionrnn.datasets.own.find_clips import find_clips
-from actionrnn.datasets.own.pieces import Overlaps, frame_times, piece_of, timeline_of
+from actionrnn.datasets.own.pieces import Overlaps, piece_of, timeline_of
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip, publish, with_splits
 from actionrnn.datasets.source.locate import SourceFiles, required
 from actionrnn.datasets.splits import SplitPlan
 from actionrnn.datasets.timelines import COLUMNS, longest_label
 from actionrnn.errors import near_miss, shown
-from actionrnn.progress import in_threads
-from actionrnn.video.errors import VideoError
 
 Missing = Literal["refuse", "drop"]
 _PARTS = ("train", "val", "test")
@@ -181,15 +180,7 @@ def _times(files: list[Path], missing: Missing, report: Report) -> dict[Path, ND
     Raises:
         ManifestError: for one that cannot, or if none can.
     """
-
-    def times_or_reason(file: Path) -> NDArray[np.float64] | str:
-        try:
-            return frame_times(file)
-        except VideoError as error:
-            return error.reason
-
-    found = dict(zip(files, in_threads(times_or_reason, files, "timing videos"), strict=True))
-    bad = {file: reason for file, reason in found.items() if isinstance(reason, str)}
+    found, bad = read_each(frame_times, files, "timing videos")
     if bad and (missing == "refuse" or len(bad) == len(files)):
         file, reason = next(iter(bad.items()))
         raise ManifestError(
@@ -197,7 +188,7 @@ def _times(files: list[Path], missing: Missing, report: Report) -> dict[Path, ND
             f"(--missing drop leaves them out)"
         )
     report.add("unreadable", [f"{file}: {reason}" for file, reason in bad.items()])
-    return {file: times for file, times in found.items() if not isinstance(times, str)}
+    return found
 
 
 def _groups(
