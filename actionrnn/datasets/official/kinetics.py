@@ -90,7 +90,9 @@ RELEASES = {
 
 
 def _read(release: Release, files: SourceFiles, report: Report) -> Listed:
-    videos = _videos(files, report)
+    # A file from a folder of replacements goes before the one it replaces.
+    replaced_first = sorted(files.videos(), key=lambda path: "replacement" not in str(path))
+    videos = report.only(replaced_first, key=lambda path: path.stem)
     clips: dict[str, Clip] = {}
     for part in ("train", "val", "test"):
         listed = list(_read_part(files, part, report))
@@ -112,12 +114,6 @@ def _read(release: Release, files: SourceFiles, report: Report) -> Listed:
     classes = sorted({clip.label for clip in clips.values()})
     report.compare("classes", len(classes), release.classes)
     return Listed(list(clips.values()), classes)
-
-
-def _videos(files: SourceFiles, report: Report) -> dict[str, Path]:
-    """Videos by stem; a file from a folder of replacements goes before the one it replaces."""
-    replaced_first = sorted(files.videos(), key=lambda path: "replacement" not in str(path))
-    return report.only(replaced_first, key=lambda path: path.stem)
 
 
 def _read_part(files: SourceFiles, part: str, report: Report) -> Iterator[dict[str, str]]:

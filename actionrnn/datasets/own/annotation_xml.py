@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from actionrnn.datasets.errors import ManifestError
-from actionrnn.datasets.own.annotations import Annotation, mentioned
+from actionrnn.datasets.own.annotations import Annotation
 
 _LINE = "\0line"
 
@@ -83,7 +83,7 @@ def _elan(path: Path, root: Element) -> list[Annotation]:
         slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE")
         for slot in root.iterfind("TIME_ORDER/TIME_SLOT")
     }
-    found = mentioned(str(path), [video])
+    found = [Annotation(str(path), video)]
     for element in root.iterfind("TIER/ANNOTATION/ALIGNABLE_ANNOTATION"):
         edges = [moments.get(element.get(f"TIME_SLOT_REF{n}")) for n in (1, 2)]
         if None in edges:
@@ -112,7 +112,7 @@ def _cvat(path: Path, root: Element) -> list[Annotation]:
         return source, int(stop) + 1 if stop else int(task.findtext("size") or 0)
 
     sources = [text for task in known.values() if (text := task.findtext("source"))]
-    found = mentioned(str(path), sources)
+    found = [Annotation(str(path), source) for source in sources]
     for track in root.iterfind("track"):
         found += _track(path, track, *of(track))
     tagged: dict[tuple[str, str], list[tuple[int, Element]]] = defaultdict(list)

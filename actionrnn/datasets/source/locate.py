@@ -70,6 +70,7 @@ class DatasetCard:
 
     def where_to_get(self) -> str:
         """Addresses, licence, size and the command that follows."""
+        command, root = f"actionrnn prepare {self.name}", f"--root data/{self.name}"
         lines = [
             self.title,
             f"  from     {self.homepage}",
@@ -78,13 +79,9 @@ class DatasetCard:
             f"  licence  {self.licence}",
             f"  size     {self.size}",
             f"  holds    {self.layout}",
-            f"then: actionrnn prepare {self.name} --source PATH --root data/{self.name}",
+            *([f"now:  {command} --download {root}"] if self.files else []),
+            f"then: {command} --source PATH {root}",
         ]
-        if self.files:
-            lines[-1:] = [
-                f"now:  actionrnn prepare {self.name} --download --root data/{self.name}",
-                lines[-1],
-            ]
         return "\n".join(lines)
 
 
