@@ -75,7 +75,7 @@ class Manifest:
             timelines = checked(
                 timelines, table, class_names, lambda row: f"{where}: segment {row}"
             )
-        # The one way to set the attributes of a frozen record.
+        # A frozen record refuses to be assigned to, so its dictionary is filled.
         vars(self).update(root=root, table=table, class_names=class_names, timelines=timelines)
 
     @classmethod

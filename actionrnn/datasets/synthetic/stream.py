@@ -19,7 +19,7 @@ BACKGROUND = "background"
 
 
 class Shot(NamedTuple):
-    """One action of a recording: its class, when it begins, and when the first frame without it."""
+    """One action of a recording: its class, its start, and when the first frame without it is."""
 
     label: str
     start_seconds: float
