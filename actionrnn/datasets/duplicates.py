@@ -19,6 +19,8 @@ from actionrnn.datasets.picture_hash import (
     similar_features,
 )
 
+Kind = Literal["identical", "looks alike", "close features"]
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -32,7 +34,7 @@ class Finding:
         same_group: both have one group, so that a split by group keeps them together.
     """
 
-    kind: Literal["identical", "looks alike", "close features"]
+    kind: Kind
     first: str
     second: str
     similarity: float
@@ -59,7 +61,7 @@ def find_duplicates(
     """
     equal = pairs_of_equal(with_content(manifest).table[CONTENT].tolist())
     faults: dict[str, str] = {}
-    kind: Literal["looks alike", "close features"] = "close features"
+    kind: Kind = "close features"
     if features is None:
         kind = "looks alike"
         signs, by_row = fingerprints(segments_of(manifest))
@@ -74,7 +76,7 @@ def find_duplicates(
 
 
 def _findings(
-    kind: Literal["identical", "looks alike", "close features"],
+    kind: Kind,
     pairs: Sequence[NearDuplicate],
     manifest: Manifest,
 ) -> list[Finding]:

@@ -35,6 +35,11 @@ def groups_by_regex(names: Sequence[str], pattern: str) -> list[str]:
     return [match[1] for match in found if match]
 
 
+def own_groups(groups: Sequence[str]) -> list[str]:
+    """The groups, where a clip with an empty one is a group of its own."""
+    return [group or f"\0{row}" for row, group in enumerate(groups)]
+
+
 def join_groups(
     groups: Sequence[str], pairs: Iterable[tuple[int, int]], names: Sequence[str]
 ) -> list[str]:
@@ -43,31 +48,22 @@ def join_groups(
     A joined group has the name of its first row's group, or, if it had none, `like NAME` with
     that row's entry of `names`.
     """
-    own = [group or f"\0{row}" for row, group in enumerate(groups)]
-    parent = {name: name for name in own}
+    from scipy.cluster.hierarchy import DisjointSet  # half a second, and needed by few
 
-    def root(name: str) -> str:
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
+    own = own_groups(groups)
+    sets = DisjointSet(own)
     joined: set[str] = set()
     for first, second in pairs:
-        a, b = root(own[first]), root(own[second])
+        sets.merge(own[first], own[second])
         joined |= {own[first], own[second]}
-        parent[b] = a
-    roots = {root(name) for name in joined}
+    roots = {sets[name] for name in joined}
     title: dict[str, str] = {}
-    result = []
     for row, name in enumerate(own):
-        top = root(name)
-        if top in roots:
-            title.setdefault(top, groups[row] or f"like {names[row]}")
-            result.append(title[top])
-        else:
-            result.append(groups[row])
-    return result
+        title.setdefault(sets[name], groups[row] or f"like {names[row]}")
+    return [
+        title[sets[name]] if sets[name] in roots else group
+        for name, group in zip(own, groups, strict=True)
+    ]
 
 
 def pairs_of_equal(keys: Sequence[str]) -> list[tuple[int, int]]:

@@ -70,14 +70,13 @@ class Manifest:
         check_class_names(class_names, where)
         table = normalised(self.table, where, lambda row: f"{where}: row {row}")
         check_rows(table, class_names, lambda row: f"{where}: row {row}")
-        object.__setattr__(self, "root", root)
-        object.__setattr__(self, "class_names", class_names)
-        object.__setattr__(self, "table", table)
-        if self.timelines is not None:
+        timelines = self.timelines
+        if timelines is not None:
             timelines = checked(
-                self.timelines, table, class_names, lambda row: f"{where}: segment {row}"
+                timelines, table, class_names, lambda row: f"{where}: segment {row}"
             )
-            object.__setattr__(self, "timelines", timelines)
+        # A frozen record refuses to be assigned to, so its dictionary is filled.
+        vars(self).update(root=root, table=table, class_names=class_names, timelines=timelines)
 
     @classmethod
     def load(cls, root_or_csv: str | Path) -> "Manifest":
@@ -124,10 +123,7 @@ class Manifest:
     ) -> "Manifest":
         """Build without a second check, from parts that have passed it."""
         manifest = object.__new__(cls)
-        object.__setattr__(manifest, "root", root)
-        object.__setattr__(manifest, "table", table)
-        object.__setattr__(manifest, "class_names", class_names)
-        object.__setattr__(manifest, "timelines", timelines)
+        vars(manifest).update(root=root, table=table, class_names=class_names, timelines=timelines)
         return manifest
 
     def with_table(self, table: pd.DataFrame) -> "Manifest":
@@ -228,8 +224,8 @@ class Manifest:
         used = self.table.loc[(values != "unused").to_numpy()]
         rows = sorted(zip(used["video_id"], used["label"], used[column], strict=True))
         text = "".join(f"{video_id}\t{label}\t{split}\n" for video_id, label, split in rows)
-        if self.timelines is not None:
-            mine = self.timelines[self.timelines["video_id"].isin(set(used["video_id"]))]
+        mine = self._timelines_of(used)
+        if mine is not None:
             text += mine.sort_values(["video_id", "start_seconds"]).to_csv(index=False)
         return sha256_of_text(text)[:16]
 

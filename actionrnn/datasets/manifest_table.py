@@ -5,7 +5,7 @@ import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -165,14 +165,23 @@ def _seconds(raw: pd.DataFrame, name: str, at: Callable[[int], str]) -> "pd.Seri
     for row, cell in enumerate(column.astype(object).where(column.notna(), "").tolist()):
         if cell == "":
             continue
-        # float() and not pd.to_numeric: it rounds correctly, and here we can name the bad cell.
-        try:
-            values[row] = float(cell)
-        except ValueError:
-            _fail(at(row), f"{name} {cell!r} is not a number of seconds")
+        values[row] = seconds_in(cell, name, at, row)
         if np.isnan(values[row]):
             _fail(at(row), f"{name} {cell!r}: leave it empty for the whole file")
     return pd.Series(values)
+
+
+def seconds_in(cell: str | SupportsFloat, name: str, at: Callable[[int], str], row: int) -> float:
+    """The number in a cell of the column `name`.
+
+    Raises:
+        ManifestError: if it holds none.
+    """
+    # float() and not pd.to_numeric: it rounds correctly, and here we can name the bad cell.
+    try:
+        return float(cell)
+    except ValueError:
+        _fail(at(row), f"{name} {cell!r} is not a number of seconds")
 
 
 def check_rows(table: pd.DataFrame, class_names: list[str], at: Callable[[int], str]) -> None:

@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from actionrnn.datasets.file_checks import Segment
+from actionrnn.datasets.file_checks import Segment, read_each
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.progress import in_threads
-from actionrnn.video.errors import VideoError
 from actionrnn.video.reader import open_video, read_chosen
 from actionrnn.video.sampling import sample_uniform
 
@@ -73,22 +71,16 @@ def fingerprint(
 
 def fingerprints(segments: Sequence[Segment]) -> tuple[NDArray[np.float32], dict[int, str]]:
     """Fingerprints float32 (n, bits); and by row why a clip has none (its row is zero)."""
-    found = np.zeros((len(segments), NUM_FRAMES * 2 * _SIDE * _SIDE), dtype=np.float32)
-    faults: dict[int, str] = {}
+    prints = np.zeros((len(segments), NUM_FRAMES * 2 * _SIDE * _SIDE), dtype=np.float32)
 
-    def take(segment: Segment) -> NDArray[np.float32] | str:
-        try:
-            return fingerprint(*segment)
-        except VideoError as error:
-            return error.reason
+    def take(row: int) -> NDArray[np.float32]:
+        return fingerprint(*segments[row])
 
-    results = in_threads(take, segments, "looking for near-duplicates", _READERS)
-    for row, result in enumerate(results):
-        if isinstance(result, str):
-            faults[row] = result
-        else:
-            found[row] = result
-    return found, faults
+    rows = range(len(segments))
+    found, faults = read_each(take, rows, "looking for near-duplicates", _READERS)
+    for row, signs in found.items():
+        prints[row] = signs
+    return prints, faults
 
 
 def segments_of(manifest: Manifest) -> list[Segment]:

@@ -78,17 +78,14 @@ def class_table(manifest: Manifest, max_classes: int | None = None) -> str:
         max_classes: show only this many, half of them the largest and half the smallest.
     """
     table, unit, class_names = _labelled(manifest)
-    counts = pd.DataFrame({unit: table["label"].value_counts()})
-    counts = counts.reindex(class_names, fill_value=0)
+    counts = table["label"].value_counts().reindex(class_names, fill_value=0).to_frame(unit)
     # A clip without a group is a group of its own.
     groups = table["group"].where(table["group"] != "", "\0" + table["video_id"])
     if (table["group"] != "").any():
         counts["groups"] = groups.groupby(table["label"]).nunique()
     for column in manifest.splits[:1]:
-        for name in SPLIT_NAMES:
-            part = table.loc[(table[column] == name).to_numpy()]
-            if len(part):
-                counts[name] = part["label"].value_counts()
+        parts = pd.crosstab(table["label"], table[column])
+        counts = counts.join(parts[[name for name in SPLIT_NAMES if name in parts]])
     counts = counts.fillna(0).astype(int)
     total = counts.sum().rename("all")
     rows, left_out = counts, ""

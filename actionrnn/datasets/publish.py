@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +46,14 @@ class Clip:
     def segment(self) -> Segment:
         """What is read of which file."""
         return Segment(self.file, self.start_seconds, self.end_seconds)
+
+
+def with_splits(clips: Sequence[Clip], columns: Mapping[str, Sequence[str]]) -> list[Clip]:
+    """The clips, each with its part of every split column."""
+    return [
+        replace(clip, splits={name: column[row] for name, column in columns.items()})
+        for row, clip in enumerate(clips)
+    ]
 
 
 def publish(
@@ -142,11 +150,9 @@ def _without_missing(clips: Sequence[Clip], report: Report, missing: Missing) ->
 
 
 def _named_twins(clips: Sequence[Clip], content: Sequence[str]) -> list[str]:
-    twins: dict[str, list[str]] = {}
-    for clip, text in zip(clips, content, strict=True):
-        if text:
-            twins.setdefault(text, []).append(clip.video_id)
-    return [" = ".join(sorted(ids)) for ids in twins.values()]
+    ids = pd.Series([clip.video_id for clip in clips], dtype=str)
+    twins = ids.groupby(pd.Series(content), sort=False)
+    return [" = ".join(sorted(each)) for text, each in twins if text]
 
 
 def _table(root: Path, clips: Sequence[Clip]) -> pd.DataFrame:
@@ -158,16 +164,10 @@ def _table(root: Path, clips: Sequence[Clip]) -> pd.DataFrame:
 
     paths = [f"{from_root(clip.file.parent)}/{clip.file.name}".removeprefix("./") for clip in clips]
     require_names(paths)
-    table = pd.DataFrame(
-        {
-            "video_id": [clip.video_id for clip in clips],
-            "path": paths,
-            "label": [clip.label for clip in clips],
-            "group": [clip.group for clip in clips],
-            "start_seconds": [clip.start_seconds for clip in clips],
-            "end_seconds": [clip.end_seconds for clip in clips],
-        }
-    ).astype({"start_seconds": float, "end_seconds": float})
+    columns = ["video_id", "label", "group", "start_seconds", "end_seconds"]
+    table = pd.DataFrame(map(vars, clips), columns=columns)
+    table.insert(1, "path", paths)
+    table = table.astype({"start_seconds": float, "end_seconds": float})
     for column in dict.fromkeys(name for clip in clips for name in clip.splits):
         table[column] = [clip.splits.get(column, "unused") for clip in clips]
     return table

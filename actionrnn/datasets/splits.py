@@ -3,12 +3,15 @@
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from actionrnn.datasets.content_hash import groups_with_equal_files
 from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.groups import own_groups
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.places import joined
 
@@ -102,15 +105,14 @@ def carve(
 
 
 def _take(
-    counts_G: list[dict[str, int]], fraction: float, order: list[int]
+    counts_G: list[Counter[str]], fraction: float, order: list[int]
 ) -> tuple[NDArray[np.bool_], float]:
     """Which groups are taken, and by how much the classes miss their share on average."""
-    total: dict[str, int] = {}
-    left: dict[str, int] = {}
+    total: Counter[str] = Counter()
+    left: Counter[str] = Counter()
     for counts in counts_G:
-        for name, count in counts.items():
-            total[name] = total.get(name, 0) + count
-            left[name] = left.get(name, 0) + 1
+        total.update(counts)
+        left.update(counts.keys())
     have = dict.fromkeys(total, 0)
     taken = np.zeros(len(counts_G), dtype=np.bool_)
 
@@ -197,6 +199,22 @@ def fold_columns(
     return carve_val(columns, labels, groups, val, seed)
 
 
+@dataclass(frozen=True)
+class SplitPlan:
+    """How splits are made where none is given: k folds, or one by fractions."""
+
+    folds: int
+    val: float
+    test: float
+    seed: int
+
+    def columns(self, labels: Sequence[str], groups: Sequence[str]) -> dict[str, list[str]]:
+        """See `fold_columns` and `fraction_column`."""
+        if self.folds:
+            return fold_columns(labels, groups, self.folds, self.val, self.seed)
+        return {"split1": fraction_column(labels, groups, self.val, self.test, self.seed)}
+
+
 def inner_folds(manifest: Manifest, column: str, num_folds: int, seed: int = 0) -> Manifest:
     """The train and val clips of one split alone, to choose settings with.
 
@@ -233,15 +251,10 @@ def set_aside(column: Sequence[str], groups: Sequence[str]) -> tuple[list[str], 
         The column, and the rows set aside. The empty group is nobody's.
     """
     held_out = {g for g, name in zip(groups, column, strict=True) if g and name in ("val", "test")}
-    rows = [
-        row
-        for row, (group, name) in enumerate(zip(groups, column, strict=True))
-        if name == "train" and group in held_out
+    aside = [
+        name == "train" and group in held_out for group, name in zip(groups, column, strict=True)
     ]
-    result = list(column)
-    for row in rows:
-        result[row] = "unused"
-    return result, rows
+    return np.where(aside, "unused", column).tolist(), np.flatnonzero(aside).tolist()
 
 
 def require_two_groups(labels: Sequence[str], groups: Sequence[str]) -> None:
@@ -250,10 +263,9 @@ def require_two_groups(labels: Sequence[str], groups: Sequence[str]) -> None:
     Raises:
         ManifestError: naming the classes and the number of their groups.
     """
-    found: dict[str, set[str]] = {name: set() for name in labels}
-    for row, (label, group) in enumerate(zip(labels, groups, strict=True)):
-        found[label].add(group or f"\0{row}")
-    poor = [name for name in sorted(found) if len(found[name]) < 2]
+    pairs = set(zip(labels, own_groups(groups), strict=True))
+    num_groups = Counter(label for label, _ in pairs)
+    poor = sorted(label for label, number in num_groups.items() if number < 2)
     if poor:
         raise ManifestError(
             f"classes with too few groups to be in both training and test: "
@@ -265,15 +277,10 @@ def require_two_groups(labels: Sequence[str], groups: Sequence[str]) -> None:
 
 def _class_counts(
     labels: Sequence[str], groups: Sequence[str]
-) -> tuple[list[dict[str, int]], NDArray[np.int64]]:
+) -> tuple[list[Counter[str]], NDArray[np.int64]]:
     """Clips of each class in every group, and the group index of every clip."""
-    index: dict[str, int] = {}
-    counts: list[dict[str, int]] = []
-    group_of = np.zeros(len(labels), dtype=np.int64)
-    for row, (label, group) in enumerate(zip(labels, groups, strict=True)):
-        number = index.setdefault(group or f"\0{row}", len(counts))
-        if number == len(counts):
-            counts.append({})
-        counts[number][label] = counts[number].get(label, 0) + 1
-        group_of[row] = number
+    group_of, names = pd.factorize(np.array(own_groups(groups), dtype=object))
+    counts: list[Counter[str]] = [Counter() for _ in names]
+    for label, number in zip(labels, group_of, strict=True):
+        counts[number][label] += 1
     return counts, group_of

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from actionrnn.datasets.errors import ManifestError
-from actionrnn.datasets.manifest_table import read_table
+from actionrnn.datasets.manifest_table import read_table, seconds_in
 
 TIMELINES_NAME = "timelines.csv"
 COLUMNS = ("video_id", "label", "start_seconds", "end_seconds")
@@ -41,22 +41,8 @@ def read_timelines(path: Path, table: pd.DataFrame, class_names: list[str]) -> p
     if tuple(raw.columns) != COLUMNS:
         raise ManifestError(f"{path}, line 1: the columns must be {','.join(COLUMNS)}")
     for name in COLUMNS[2:]:
-        try:
-            raw[name] = [float(cell) for cell in raw[name]]
-        except ValueError as error:
-            bad = next(row for row, cell in enumerate(raw[name]) if not _is_number(cell))
-            raise ManifestError(
-                f"{at(bad)}: {name} {raw[name].iloc[bad]!r} is not a number of seconds"
-            ) from error
+        raw[name] = [seconds_in(cell, name, at, row) for row, cell in enumerate(raw[name])]
     return checked(raw, table, class_names, at)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def checked(

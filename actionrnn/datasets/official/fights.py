@@ -11,7 +11,7 @@ from pathlib import Path
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.official.protocol import opened
-from actionrnn.datasets.publish import Clip, publish
+from actionrnn.datasets.publish import Clip, publish, with_splits
 from actionrnn.datasets.source.download import RemoteFile
 from actionrnn.datasets.source.locate import DatasetCard
 from actionrnn.datasets.source.names import numbered_lines
@@ -62,25 +62,23 @@ def prepare(
     report.add("listed under two recordings (used is the first)", again)
     report.compare("recordings", len(set(recordings.values())), PUBLISHED_RECORDINGS)
     videos = report.only(files.videos(), key=lambda path: f"{path.parent.name}/{path.stem}")
-    rows = []
+    clips: list[Clip] = []
     for label, prefix in CLASSES.items():
         mine = [name for name in sorted(videos) if name.startswith(f"{label}/{prefix}")]
         report.compare(f"clips of {label}", len(mine), PUBLISHED_CLIPS)
-        rows += [(Path(name).name, videos.pop(name), label) for name in mine]
+        for name in mine:
+            video_id = Path(name).name
+            group = recordings.get(video_id, UNLISTED)
+            clips.append(Clip(video_id, videos.pop(name), label, group))
     report.add("extra", map(str, videos.values()))
-    if not rows:
+    if not clips:
         raise ManifestError(f"no fight/fi*.mp4 in {source}; expected are {CARD.layout}")
-    there = {name for name, _, _ in rows}
+    there = {clip.video_id for clip in clips}
     report.add("missing", [name for name in recordings if name not in there])
-    groups = [recordings.get(name, UNLISTED) for name, _, _ in rows]
-    report.add(f"no recording known (one group, {UNLISTED!r})", [
-        name for (name, _, _), group in zip(rows, groups, strict=True) if group == UNLISTED
-    ])  # fmt: skip
-    columns = fold_columns([label for _, _, label in rows], groups, folds, val, seed)
-    clips = [
-        Clip(name, file, label, groups[i], {key: column[i] for key, column in columns.items()})
-        for i, (name, file, label) in enumerate(rows)
-    ]
+    unlisted = [clip.video_id for clip in clips if clip.group == UNLISTED]
+    report.add(f"no recording known (one group, {UNLISTED!r})", unlisted)
+    labels, groups = [clip.label for clip in clips], [clip.group for clip in clips]
+    clips = with_splits(clips, fold_columns(labels, groups, folds, val, seed))
     return publish(root, clips, list(CLASSES), report, official=False, check_files=check_files)
 
 

@@ -17,7 +17,6 @@ from actionrnn.datasets.source.locate import DatasetCard, SourceFiles
 from actionrnn.datasets.source.names import inside
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
-_SITE = "https://s3.amazonaws.com/kinetics"
 _ID = re.compile(r"[A-Za-z0-9_-]{11}")
 # Names under which the official annotations, and their mirrors, come.
 _ANNOTATIONS = {
@@ -39,12 +38,14 @@ class Release:
     size: str
     arxiv: str
     edition: str
-    annotations: tuple[str, ...]
+    annotations_ending: str = "csv"
     more: tuple[str, ...] = ()
 
     @property
     def card(self) -> DatasetCard:
         """Where to get it."""
+        site = f"https://s3.amazonaws.com/kinetics/{self.edition}"
+        lists = (f"annotations/{part}.{self.annotations_ending}" for part in ("train", "val"))
         return DatasetCard(
             name=f"kinetics{self.classes}",
             title=f"Kinetics-{self.classes} (arXiv {self.arxiv})",
@@ -53,14 +54,9 @@ class Release:
             licence="annotations CC BY 4.0; the videos are their YouTube owners'",
             size=self.size,
             layout="train.csv, val.csv and id_%06d_%06d.mp4 files (or their archives) at any depth",
-            files=tuple(
-                RemoteFile(f"{_SITE}/{self.edition}/{name}")
-                for name in (*(f"annotations/{name}" for name in self.annotations), *self.more)
-            ),
+            files=tuple(RemoteFile(f"{site}/{name}") for name in (*lists, *self.more)),
             lists=tuple(
-                RemoteFile(
-                    f"{_SITE}/{self.edition}/{part}/k{self.edition}_{part}_path.txt", folder=part
-                )
+                RemoteFile(f"{site}/{part}/k{self.edition}_{part}_path.txt", folder=part)
                 for part in ("train", "val")
             ),
         )
@@ -68,35 +64,35 @@ class Release:
 
 RELEASES = {
     400: Release(
-        400,
-        {"train": (246534,), "val": (19906,), "test": (39805,)},
-        "about 450 GB",
-        "1705.06950",
-        "400",
-        ("train.csv", "val.csv"),
-        ("replacement_for_corrupted_k400.tgz",),
+        classes=400,
+        clips={"train": (246534,), "val": (19906,), "test": (39805,)},
+        size="about 450 GB",
+        arxiv="1705.06950",
+        edition="400",
+        more=("replacement_for_corrupted_k400.tgz",),
     ),
     600: Release(
-        600,
-        {"train": (392622,), "val": (30000,), "test": (60000,)},
-        "about 600 GB",
-        "1808.01340",
-        "600",
-        ("train.txt", "val.txt"),
+        classes=600,
+        clips={"train": (392622,), "val": (30000,), "test": (60000,)},
+        size="about 600 GB",
+        arxiv="1808.01340",
+        edition="600",
+        annotations_ending="txt",
     ),
     700: Release(
-        700,
-        {"train": (545317, 545793), "val": (35000, 34256), "test": (70000, 67858)},
-        "about 700 GB",
-        "1907.06987",
-        "700_2020",
-        ("train.csv", "val.csv"),
+        classes=700,
+        clips={"train": (545317, 545793), "val": (35000, 34256), "test": (70000, 67858)},
+        size="about 700 GB",
+        arxiv="1907.06987",
+        edition="700_2020",
     ),
 }
 
 
 def _read(release: Release, files: SourceFiles, report: Report) -> Listed:
-    videos = _videos(files, report)
+    # A file from a folder of replacements goes before the one it replaces.
+    replaced_first = sorted(files.videos(), key=lambda path: "replacement" not in str(path))
+    videos = report.only(replaced_first, key=lambda path: path.stem)
     clips: dict[str, Clip] = {}
     for part in ("train", "val", "test"):
         listed = list(_read_part(files, part, report))
@@ -114,17 +110,10 @@ def _read(release: Release, files: SourceFiles, report: Report) -> Listed:
             else:
                 # Known, so not extra; no part of the published protocol.
                 videos.pop(clip.video_id, None)
-    extra = [str(path) for name, path in videos.items() if name not in clips]
-    report.add("extra", extra)
+    report.add("extra", [str(path) for name, path in videos.items() if name not in clips])
     classes = sorted({clip.label for clip in clips.values()})
     report.compare("classes", len(classes), release.classes)
     return Listed(list(clips.values()), classes)
-
-
-def _videos(files: SourceFiles, report: Report) -> dict[str, Path]:
-    """Videos by stem; a file from a folder of replacements goes before the one it replaces."""
-    replaced_first = sorted(files.videos(), key=lambda path: "replacement" not in str(path))
-    return report.only(replaced_first, key=lambda path: path.stem)
 
 
 def _read_part(files: SourceFiles, part: str, report: Report) -> Iterator[dict[str, str]]:

@@ -8,7 +8,7 @@ tab-delimited text": with header lines, in any of its three notations of time.
 from pathlib import Path, PureWindowsPath
 
 from actionrnn.datasets.errors import ManifestError
-from actionrnn.datasets.own.annotations import Annotation, mentioned, seconds_of
+from actionrnn.datasets.own.annotations import Annotation, seconds_of
 from actionrnn.datasets.own.csv_rows import Row, read_rows
 
 HEADERS = (
@@ -78,7 +78,7 @@ def _boris_video(row: Row) -> str:
 def _boris_aggregated(row: Row) -> list[Annotation]:
     video = _boris_video(row)
     if row.cells.get("Behavior type", "STATE").strip().upper() == "POINT":
-        return mentioned(row.where, [video])  # a moment is no segment
+        return [Annotation(row.where, video)]  # a moment is no segment
     start, end = (seconds_of(row.cells[name], row.where) for name in ("Start (s)", "Stop (s)"))
     return [Annotation(row.where, video, row.cells["Behavior"].strip(), start, end)]
 
@@ -89,7 +89,7 @@ def _boris_tabular(path: Path, rows: list[Row]) -> list[Annotation]:
     found = []
     for row in rows:
         video, label = _boris_video(row), row.cells["Behavior"].strip()
-        found += mentioned(row.where, [video])
+        found.append(Annotation(row.where, video))
         kind = (row.cells.get("Behavior type") or row.cells.get("Status") or "").strip().upper()
         key = (video, row.cells.get("Subject", ""), label)
         seconds = seconds_of(row.cells["Time"], row.where)

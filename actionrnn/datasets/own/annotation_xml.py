@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from actionrnn.datasets.errors import ManifestError
-from actionrnn.datasets.own.annotations import Annotation, mentioned
+from actionrnn.datasets.own.annotations import Annotation
 
 _LINE = "\0line"
 
@@ -83,7 +83,7 @@ def _elan(path: Path, root: Element) -> list[Annotation]:
         slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE")
         for slot in root.iterfind("TIME_ORDER/TIME_SLOT")
     }
-    found = mentioned(str(path), [video])
+    found = [Annotation(str(path), video)]
     for element in root.iterfind("TIER/ANNOTATION/ALIGNABLE_ANNOTATION"):
         edges = [moments.get(element.get(f"TIME_SLOT_REF{n}")) for n in (1, 2)]
         if None in edges:
@@ -112,7 +112,7 @@ def _cvat(path: Path, root: Element) -> list[Annotation]:
         return source, int(stop) + 1 if stop else int(task.findtext("size") or 0)
 
     sources = [text for task in known.values() if (text := task.findtext("source"))]
-    found = mentioned(str(path), sources)
+    found = [Annotation(str(path), source) for source in sources]
     for track in root.iterfind("track"):
         found += _track(path, track, *of(track))
     tagged: dict[tuple[str, str], list[tuple[int, Element]]] = defaultdict(list)
@@ -130,16 +130,13 @@ def _cvat(path: Path, root: Element) -> list[Annotation]:
 def _track(path: Path, track: Element, video: str, behind_last: int) -> list[Annotation]:
     """One for every stretch in which the object is there."""
     label, found, began = track.get("label", ""), [], None
+    shapes = [(int(s.attrib["frame"]), s.get("outside")) for s in track.iterfind("*[@frame]")]
     frame = 0
-    for shape in sorted(
-        (each for each in track if each.get("frame") is not None),
-        key=lambda each: int(each.get("frame", "0")),
-    ):
-        frame = int(shape.get("frame", "0"))
-        if shape.get("outside") == "1" and began is not None:
+    for frame, outside in sorted(shapes, key=lambda shape: shape[0]):
+        if outside == "1" and began is not None:
             found.append(Annotation(_where(path, track), video, label, began, frame, True))
             began = None
-        elif shape.get("outside") != "1" and began is None:
+        elif outside != "1" and began is None:
             began = frame
     if began is not None:
         end = max(behind_last, frame + 1)

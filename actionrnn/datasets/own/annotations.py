@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from actionrnn.datasets.errors import ManifestError
@@ -50,8 +49,3 @@ def seconds_of(text: str, where: str) -> float:
     if not math.isfinite(value):
         raise ManifestError(f"{where}: time {text!r} is neither seconds nor h:mm:ss")
     return value
-
-
-def mentioned(where: str, videos: Iterable[str]) -> list[Annotation]:
-    """Videos that were looked through, whatever was found."""
-    return [Annotation(where, video) for video in videos]

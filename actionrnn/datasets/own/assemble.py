@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +12,8 @@ from actionrnn.datasets.groups import join_groups, pairs_of_equal, pairs_of_over
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.picture_hash import find_near_duplicates, fingerprints
 from actionrnn.datasets.prepare_report import Report
-from actionrnn.datasets.publish import Clip, publish
-from actionrnn.datasets.splits import fold_columns, fraction_column, require_two_groups
+from actionrnn.datasets.publish import Clip, publish, with_splits
+from actionrnn.datasets.splits import SplitPlan, require_two_groups
 from actionrnn.errors import CONTROL_CHARACTERS
 from actionrnn.progress import tell
 
@@ -25,16 +25,6 @@ SPLIT_WORDS = {
     "unused": "unused",
 }
 """What people call the parts of a split, in lower case."""
-
-
-@dataclass(frozen=True)
-class SplitPlan:
-    """How splits are made where none is given: k folds, or one by fractions."""
-
-    folds: int
-    val: float
-    test: float
-    seed: int
 
 
 def assemble(
@@ -77,13 +67,8 @@ def assemble(
         groups = join_groups(groups, pairs_of_equal(content), names)
         if not allow_leak:
             groups, allow_leak = _with_overlapping(clips, labels, groups)
-        columns = _columns(labels, groups, plan)
-        clips = [
-            replace(
-                clip, group=group, splits={name: column[row] for name, column in columns.items()}
-            )
-            for row, (clip, group) in enumerate(zip(clips, groups, strict=True))
-        ]
+        clips = [replace(clip, group=group) for clip, group in zip(clips, groups, strict=True)]
+        clips = with_splits(clips, _columns(labels, groups, plan))
     return publish(
         root,
         clips,
@@ -169,9 +154,7 @@ def _look_alike(clips: Sequence[Clip], report: Report) -> list[tuple[int, int]]:
 
 def _columns(labels: list[str], groups: list[str], plan: SplitPlan) -> dict[str, list[str]]:
     try:
-        if plan.folds:
-            return fold_columns(labels, groups, plan.folds, plan.val, plan.seed)
-        return {"split1": fraction_column(labels, groups, plan.val, plan.test, plan.seed)}
+        return plan.columns(labels, groups)
     except ManifestError as error:
         if any(group.startswith("like ") for group in groups):
             raise ManifestError(

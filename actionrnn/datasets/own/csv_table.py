@@ -10,12 +10,13 @@ from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import groups_by_regex
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.own.arrays import array_names, first_file
-from actionrnn.datasets.own.assemble import SPLIT_WORDS, NearDuplicates, SplitPlan, assemble
+from actionrnn.datasets.own.assemble import SPLIT_WORDS, NearDuplicates, assemble
 from actionrnn.datasets.own.csv_rows import SEPARATORS, Row, read_rows
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip
 from actionrnn.datasets.source.locate import SourceNeeded
 from actionrnn.datasets.source.names import why_unsafe
+from actionrnn.datasets.splits import SplitPlan
 from actionrnn.errors import near_miss, shown
 
 HOW = """Give the CSV that lists your clips; its first line names the columns:

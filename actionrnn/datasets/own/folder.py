@@ -6,19 +6,14 @@ from pathlib import Path
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.groups import groups_by_regex
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.datasets.own.assemble import (
-    SPLIT_WORDS,
-    NearDuplicates,
-    SplitPlan,
-    assemble,
-    check_labels,
-)
+from actionrnn.datasets.own.assemble import SPLIT_WORDS, NearDuplicates, assemble, check_labels
 from actionrnn.datasets.own.find_clips import find_clips
 from actionrnn.datasets.prepare_report import Report
 from actionrnn.datasets.publish import Clip
-from actionrnn.datasets.source.archives import archive_name, extract, is_archive
-from actionrnn.datasets.source.locate import SourceFiles, SourceNeeded
+from actionrnn.datasets.source.archives import archive_name, extract
+from actionrnn.datasets.source.locate import SourceFiles, is_source_folder, required
 from actionrnn.datasets.source.names import require_names
+from actionrnn.datasets.splits import SplitPlan
 from actionrnn.errors import shown
 
 HOW = """Give the folder that holds your videos, one sub-folder a class (or its zip, tar, rar):
@@ -72,7 +67,8 @@ def prepare(
     report = Report(f"videos in {source}")
     report.add("left out, by ending and reason", left_out)
     if not found:
-        raise ManifestError(f"there are no videos in {source}.{_indented(left_out)}\n{HOW}")
+        listed = "".join(f"\n  {entry}" for entry in left_out)
+        raise ManifestError(f"there are no videos in {source}.{listed}\n{HOW}")
     parts_of = {path: path.relative_to(source).parts for path in found}
     require_names(["/".join(parts) for parts in parts_of.values()])
     has_splits = _are_splits(list(parts_of.values()))
@@ -98,26 +94,14 @@ def prepare(
     ]
     classes = check_labels([clip.label for clip in clips], report.title)
     report.add("class folders without a video", _empty_classes(source, has_splits, classes))
-    return assemble(
-        root,
-        clips,
-        report,
-        SplitPlan(folds, val, test, seed),
-        near_duplicates,
-        check_files,
-        allow_leak,
-    )
+    plan = SplitPlan(folds, val, test, seed)
+    return assemble(root, clips, report, plan, near_duplicates, check_files, allow_leak)
 
 
 def _folder(source: Path | None, root: Path) -> Path:
-    if source is None:
-        raise SourceNeeded(HOW)
-    if not source.exists():
-        raise ManifestError(f"--source {source} does not exist.\n{HOW}")
-    if source.is_dir():
+    source = required(source, HOW)
+    if is_source_folder(source):
         return source
-    if not is_archive(source):
-        raise ManifestError(f"--source {source}: neither a folder nor a zip, tar or rar archive")
     folder = root / "unpacked" / archive_name([source])
     folder = folder if folder.is_dir() else extract([source], folder)
     inside = list(folder.iterdir())
@@ -126,18 +110,12 @@ def _folder(source: Path | None, root: Path) -> Path:
 
 def _beside(source: Path, clips: list[Path]) -> str:
     """That no clip lies in a class folder, and what lies there instead."""
-    if all(path.is_dir() for path in clips):
-        what = "folders of pictures, each taken for one clip"
-    else:
-        what = "videos"
+    pictures = all(path.is_dir() for path in clips)
+    what = "folders of pictures, each taken for one clip" if pictures else "videos"
     return (
         f"{source} holds {len(clips)} {what}, and no folder of a class around them "
         f"({clips[0].relative_to(source)}): put them into one folder a class.\n{HOW}"
     )
-
-
-def _indented(left_out: list[str]) -> str:
-    return "".join(f"\n  {entry}" for entry in left_out)
 
 
 def _are_splits(parts: list[tuple[str, ...]]) -> bool:

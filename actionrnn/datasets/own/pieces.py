@@ -2,8 +2,6 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,37 +10,15 @@ from numpy.typing import NDArray
 from actionrnn.datasets.errors import ManifestError
 from actionrnn.datasets.own.annotations import Annotation
 from actionrnn.datasets.prepare_report import Report
-from actionrnn.video.index import index_frames
 
 Overlaps = Literal["refuse", "later"]
 # Annotations round; a segment that reaches so far beyond its video ends with it, without a word.
 _ROUNDING_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of one recording, in seconds."""
-
-    where: str
-    label: str
-    start: float
-    end: float
-
-
-def frame_times(path: Path) -> NDArray[np.float64]:
-    """When each frame of a video begins, and when the last one ends, in seconds.
-
-    Raises:
-        VideoError: if it cannot be read.
-    """
-    found = index_frames(str(path))
-    end = float(found.timestamps_seconds[-1]) + 1 / found.fps
-    return np.append(found.timestamps_seconds, end)
-
-
 def piece_of(
     annotation: Annotation, times: NDArray[np.float64], fps: float | None, report: Report
-) -> Piece:
+) -> Annotation:
     """In seconds, inside of its video.
 
     Raises:
@@ -74,10 +50,10 @@ def piece_of(
         report.add("cut to the end of the video", [
             f"{annotation.where}: {annotation.label} from {span}, the video ends at {length:g} s"
         ])  # fmt: skip
-    return Piece(annotation.where, annotation.label, start, min(end, length))
+    return annotation._replace(start=start, end=min(end, length), in_frames=False)
 
 
-def timeline_of(pieces: Sequence[Piece], overlaps: Overlaps) -> list[Piece]:
+def timeline_of(pieces: Sequence[Annotation], overlaps: Overlaps) -> list[Annotation]:
     """Pieces that do not overlap, in order: at every moment the one that began last.
 
     Those of one class that overlap or touch are one.
@@ -89,21 +65,21 @@ def timeline_of(pieces: Sequence[Piece], overlaps: Overlaps) -> list[Piece]:
     if overlaps == "refuse":
         _refuse_overlaps(ordered)
     edges = sorted({edge for each in ordered for edge in (each.start, each.end)})
-    found: list[Piece] = []
+    found: list[Annotation] = []
     for start, end in itertools.pairwise(edges):
         running = [each for each in ordered if each.start <= start < each.end]
         if not running:
             continue
         top = running[-1]
         if found and found[-1].end == start and found[-1].label == top.label:
-            found[-1] = replace(found[-1], end=end)
+            found[-1] = found[-1]._replace(end=end)
         else:
-            found.append(replace(top, start=start, end=end))
+            found.append(top._replace(start=start, end=end))
     return found
 
 
-def _refuse_overlaps(ordered: Sequence[Piece]) -> None:
-    last: dict[str, Piece] = {}
+def _refuse_overlaps(ordered: Sequence[Annotation]) -> None:
+    last: dict[str, Annotation] = {}
     for piece in ordered:
         for other in last.values():
             if other.label != piece.label and other.end > piece.start + 1e-6:

@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 
 from actionrnn.datasets.content_hash import equal_files
 from actionrnn.datasets.errors import ManifestError
+from actionrnn.datasets.file_checks import frame_times, read_each
 from actionrnn.datasets.groups import groups_by_regex, join_groups, pairs_of_equal
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.own.annotation_files import read_annotations
 from actionrnn.datasets.own.annotations import Annotation
 from actionrnn.datasets.own.assemble import SPLIT_WORDS
 from actionrnn.datasets.own.find_clips import find_clips
-from actionrnn.datasets.own.pieces import Overlaps, Piece, frame_times, piece_of, timeline_of
+from actionrnn.datasets.own.pieces import Overlaps, piece_of, timeline_of
 from actionrnn.datasets.prepare_report import Report
-from actionrnn.datasets.publish import Clip, publish
-from actionrnn.datasets.source.locate import SourceFiles, SourceNeeded
-from actionrnn.datasets.splits import fold_columns, fraction_column
+from actionrnn.datasets.publish import Clip, publish, with_splits
+from actionrnn.datasets.source.locate import SourceFiles, required
+from actionrnn.datasets.splits import SplitPlan
 from actionrnn.datasets.timelines import COLUMNS, longest_label
 from actionrnn.errors import near_miss, shown
-from actionrnn.progress import in_threads
-from actionrnn.video.errors import VideoError
 
 Missing = Literal["refuse", "drop"]
+_PARTS = ("train", "val", "test")
 HOW = """Give the file, or folder of files, that says what happens when, and the videos' folder:
   video,start,end,label         (seconds, or h:mm:ss; a line `a.mp4,,,` if nothing happens in it)
   a.mp4,12.5,14,jump
@@ -80,10 +80,7 @@ def prepare(
         ManifestError: naming file and line, or entry, of what cannot be.
         LeakError: if the split that the source gives leaks.
     """
-    if source is None:
-        raise SourceNeeded(HOW)
-    if not source.exists():
-        raise ManifestError(f"--source {source} does not exist.\n{HOW}")
+    source = required(source, HOW)
     folder = videos or (source if source.is_dir() else source.parent)
     if not folder.is_dir():
         raise ManifestError(f"--videos {folder} is no folder")
@@ -97,7 +94,8 @@ def prepare(
         own = [each for each in by_file[file] if each.label not in ("", background)]
         pieces[file] = timeline_of([piece_of(each, found, fps, report) for each in own], overlaps)
     groups = _groups(by_file, files, folder, group_regex)
-    splits = _splits(by_file, pieces, files, groups, background, folds, val, test, seed)
+    plan = SplitPlan(folds, val, test, seed)
+    splits = _splits(by_file, pieces, files, groups, background, plan)
     ids = [shown(file.relative_to(folder).as_posix()) for file in files]
     timelines = pd.DataFrame(
         [
@@ -116,13 +114,12 @@ def prepare(
             file,
             longest_label(timelines[timelines["video_id"] == video_id], background),
             group,
-            {name: column[row] for name, column in splits.items()},
         )
-        for row, (video_id, file, group) in enumerate(zip(ids, files, groups, strict=True))
+        for video_id, file, group in zip(ids, files, groups, strict=True)
     ]
     return publish(
         root,
-        clips,
+        with_splits(clips, splits),
         [background, *classes],
         report,
         official=False,
@@ -152,7 +149,8 @@ def _by_file(
     for each in annotations:
         name = each.video.replace("\\", "/")
         bare = PurePosixPath(name).name
-        options = next((known[n] for n in (name, bare, f"v_{bare}", _stem(bare)) if n in known), ())
+        names = (name, bare, f"v_{bare}", PurePosixPath(bare).stem)
+        options = next((known[each] for each in names if each in known), ())
         if len(options) > 1:
             raise ManifestError(
                 f"{each.where}: video {each.video!r} could be "
@@ -182,15 +180,7 @@ def _times(files: list[Path], missing: Missing, report: Report) -> dict[Path, ND
     Raises:
         ManifestError: for one that cannot, or if none can.
     """
-
-    def times_or_reason(file: Path) -> NDArray[np.float64] | str:
-        try:
-            return frame_times(file)
-        except VideoError as error:
-            return error.reason
-
-    found = dict(zip(files, in_threads(times_or_reason, files, "timing videos"), strict=True))
-    bad = {file: reason for file, reason in found.items() if isinstance(reason, str)}
+    found, bad = read_each(frame_times, files, "timing videos")
     if bad and (missing == "refuse" or len(bad) == len(files)):
         file, reason = next(iter(bad.items()))
         raise ManifestError(
@@ -198,11 +188,7 @@ def _times(files: list[Path], missing: Missing, report: Report) -> dict[Path, ND
             f"(--missing drop leaves them out)"
         )
     report.add("unreadable", [f"{file}: {reason}" for file, reason in bad.items()])
-    return {file: times for file, times in found.items() if not isinstance(times, str)}
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(name).stem
+    return found
 
 
 def _groups(
@@ -223,18 +209,15 @@ def _groups(
 
 def _splits(
     by_file: dict[Path, list[Annotation]],
-    pieces: dict[Path, list[Piece]],
+    pieces: dict[Path, list[Annotation]],
     files: list[Path],
     groups: list[str],
     background: str,
-    folds: int,
-    val: float,
-    test: float,
-    seed: int,
+    plan: SplitPlan,
 ) -> dict[str, list[str]]:
     """The parts that the source gives, or made by whole recordings, stratified by segments."""
     given = [{each.part for each in by_file[file]} - {""} for file in files]
-    if any(given) and not folds:
+    if any(given) and not plan.folds:
         return {"split1": _given_parts(files, given)}
     rows = [
         (piece.label, group)
@@ -246,10 +229,7 @@ def _splits(
     label = background if len(set(quiet)) > 1 else rows[0][0] if rows else background
     rows += [(label, group) for group in quiet]
     labels, owners = [label for label, _ in rows], [group for _, group in rows]
-    if folds:
-        columns = fold_columns(labels, owners, folds, val, seed)
-    else:
-        columns = {"split1": fraction_column(labels, owners, val, test, seed)}
+    columns = plan.columns(labels, owners)
     parts = {name: dict(zip(owners, column, strict=True)) for name, column in columns.items()}
     return {name: [part[group] for group in groups] for name, part in parts.items()}
 
@@ -260,14 +240,10 @@ def _given_parts(files: list[Path], given: list[set[str]]) -> list[str]:
     ActivityNet keeps the labels of its test videos: its validation list is then `test`. THUMOS14
     has no training list of long videos: its validation list is then `train`.
     """
-    words = {word.lower() for of in given for word in of}
-    meaning = dict(SPLIT_WORDS)
-    if words & set(SPLIT_WORDS):
-        parts = {SPLIT_WORDS.get(word) for word in words}
-        if "train" not in parts and {"val", "test"} <= parts:
-            meaning = {word: {"val": "train"}.get(part, part) for word, part in meaning.items()}
-        elif "test" not in parts and {"train", "val"} <= parts:
-            meaning = {word: {"val": "test"}.get(part, part) for word, part in meaning.items()}
+    parts = {SPLIT_WORDS.get(word.lower()) for of in given for word in of} & set(_PARTS)
+    # Of three parts two are there, one of them val: it stands for the third.
+    val = (set(_PARTS) - parts).pop() if len(parts) == 2 and "val" in parts else "val"
+    meaning = {word: val if part == "val" else part for word, part in SPLIT_WORDS.items()}
     found = []
     for file, of in zip(files, given, strict=True):
         if len(of) != 1 or next(iter(of)).lower() not in meaning:

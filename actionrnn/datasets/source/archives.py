@@ -19,7 +19,8 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -197,7 +198,7 @@ def _open_members(parts: Sequence[Path]) -> Iterator[Iterator[_Member]]:
             elif path.suffix.lower() == ".rar":
                 yield stack.enter_context(_rar_members(path))
             else:
-                file = stack.enter_context(_Joined(parts))
+                file = _Joined([stack.enter_context(part.open("rb")) for part in parts])
                 unpacked = _Headers(_decompressed(io.BufferedReader(file)), str(path))
                 tar = stack.enter_context(tarfile.open(fileobj=unpacked, mode="r|"))
                 yield _tar_members(tar, unpacked)
@@ -302,26 +303,16 @@ def _rar_members(path: Path) -> Iterator[Iterator[_Member]]:
 class _Joined(io.RawIOBase):
     """Files read one after the other as if they were one."""
 
-    def __init__(self, parts: Sequence[Path]) -> None:
-        self._waiting = list(parts)
-        self._file: IO[bytes] | None = None
+    def __init__(self, files: Iterable[IO[bytes]]) -> None:
+        self._waiting = deque(files)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        while True:
-            if self._file is None:
-                if not self._waiting:
-                    return 0
-                self._file = self._waiting.pop(0).open("rb")
-            count = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        while self._waiting:
+            count = self._waiting[0].readinto(buffer)  # type: ignore[attr-defined]
             if count:
                 return int(count)
-            self._file.close()
-            self._file = None
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        super().close()
+            self._waiting.popleft()
+        return 0

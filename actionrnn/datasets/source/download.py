@@ -109,7 +109,7 @@ def download(
         _verify(target, remote, _recorded_sha256(target))
         tell(f"{target} is there already and verified")
         return target
-    part = target.with_name(target.name + ".part")
+    part = _beside(target, ".part")
     _require_own(part, remote)
     failures = 0
     while True:
@@ -134,10 +134,10 @@ def download(
             ) from error
         time.sleep(pause_seconds)
     sha256 = _verify(part, remote, None)
-    publish_text(_note(target), f"{sha256}  {target.name}\n")
+    publish_text(_beside(target, ".sha256"), f"{sha256}  {target.name}\n")
     sync(part)
     os.replace(part, target)
-    _origin_file(part).unlink(missing_ok=True)
+    _beside(part, ".json").unlink(missing_ok=True)
     return target
 
 
@@ -190,7 +190,7 @@ def _fetch(remote: RemoteFile, part: Path, timeout_seconds: float) -> bool:
         _check_total(remote, total, part.parent, have)
         etag = answer.headers.get("ETag", "")
         strong = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
-        publish_json(_origin_file(part), {"url": remote.url, "validator": strong})
+        publish_json(_beside(part, ".json"), {"url": remote.url, "validator": strong})
         with part.open("ab" if resumed else "wb") as file:
             chunks = _chunks(answer, timeout_seconds)
             for chunk in byte_progress(chunks, f"fetching {remote.name}", total, have):
@@ -260,17 +260,13 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _note(target: Path) -> Path:
-    return target.with_name(target.name + ".sha256")
-
-
-def _origin_file(part: Path) -> Path:
-    return part.with_name(part.name + ".json")
+def _beside(file: Path, ending: str) -> Path:
+    return file.with_name(file.name + ending)
 
 
 def _origin(part: Path) -> dict[str, Any]:
     """The address of a partial file, and its server's mark of the version; empty if unknown."""
-    file = _origin_file(part)
+    file = _beside(part, ".json")
     try:
         origin = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     except ValueError:
@@ -279,5 +275,5 @@ def _origin(part: Path) -> dict[str, Any]:
 
 
 def _recorded_sha256(target: Path) -> str | None:
-    note = _note(target)
+    note = _beside(target, ".sha256")
     return note.read_text(encoding="utf-8").split()[0] if note.is_file() else None

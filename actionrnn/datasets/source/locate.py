@@ -19,6 +19,31 @@ class SourceNeeded(ActionRNNError):
     """No source was given; the message says where to get the dataset."""
 
 
+def required(source: Path | None, how: str) -> Path:
+    """The source, which is there.
+
+    Raises:
+        SourceNeeded: without one: `how` to get it.
+        ManifestError: if it is not there.
+    """
+    if source is None:
+        raise SourceNeeded(how)
+    if not source.exists():
+        raise ManifestError(f"--source {source} does not exist.\n{how}")
+    return source
+
+
+def is_source_folder(source: Path) -> bool:
+    """Whether a source is a folder, or else an archive.
+
+    Raises:
+        ManifestError: if it is neither.
+    """
+    if source.is_dir() or is_archive(source):
+        return source.is_dir()
+    raise ManifestError(f"--source {source}: neither a folder nor a zip, tar or rar archive")
+
+
 @dataclass(frozen=True)
 class DatasetCard:
     """What a user must know before having the data.
@@ -45,6 +70,7 @@ class DatasetCard:
 
     def where_to_get(self) -> str:
         """Addresses, licence, size and the command that follows."""
+        command, root = f"actionrnn prepare {self.name}", f"--root data/{self.name}"
         lines = [
             self.title,
             f"  from     {self.homepage}",
@@ -53,13 +79,9 @@ class DatasetCard:
             f"  licence  {self.licence}",
             f"  size     {self.size}",
             f"  holds    {self.layout}",
-            f"then: actionrnn prepare {self.name} --source PATH --root data/{self.name}",
+            *([f"now:  {command} --download {root}"] if self.files else []),
+            f"then: {command} --source PATH {root}",
         ]
-        if self.files:
-            lines[-1:] = [
-                f"now:  actionrnn prepare {self.name} --download --root data/{self.name}",
-                lines[-1],
-            ]
         return "\n".join(lines)
 
 
@@ -162,13 +184,8 @@ def open_source(
             raise SourceNeeded(f"{card.name} has no public address.\n{card.where_to_get()}")
         source = root / "downloads"
         _download(card, source)
-    if source is None:
-        raise SourceNeeded(card.where_to_get())
-    if not source.exists():
-        raise ManifestError(f"--source {source} does not exist.\n{card.where_to_get()}")
-    if source.is_file() and not is_archive(source):
-        raise ManifestError(f"--source {source}: neither a folder nor a zip, tar or rar archive")
-    if source.is_file():
+    source = required(source, card.where_to_get())
+    if not is_source_folder(source):
         folders = (_unpacked([source], root / "unpacked"),)
         return SourceFiles.walk(folders, image_folders, card.layout)
     unpacked = [

@@ -19,21 +19,11 @@ BACKGROUND = "background"
 
 
 class Shot(NamedTuple):
-    """One action of a recording: its class, and which frames show it (half-open)."""
+    """One action of a recording: its class, its start, and when the first frame without it is."""
 
     label: str
-    start_frame: int
-    end_frame: int
-
-    @property
-    def start_seconds(self) -> float:
-        """When it begins."""
-        return self.start_frame / FRAMES_PER_SECOND
-
-    @property
-    def end_seconds(self) -> float:
-        """When the first frame without it comes."""
-        return self.end_frame / FRAMES_PER_SECOND
+    start_seconds: float
+    end_seconds: float
 
 
 class Stream:
@@ -57,7 +47,7 @@ class Stream:
         self.shots: list[Shot] = []
         self.num_frames = 0
         for take, pair, side in self._scenes:
-            start, end = (self.num_frames + edge for edge in take.span)
+            start, end = ((self.num_frames + edge) / FRAMES_PER_SECOND for edge in take.span)
             self.shots.append(Shot(pair.falling if side else pair.rising, start, end))
             self.num_frames += len(take.pose)
 
