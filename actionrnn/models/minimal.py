@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from actionrnn.models.cells import POSITIVE, SIGMOID, CellState, Gates, Ranges
+from actionrnn.models.cells import POSITIVE, SIGMOID, CellRun, CellState, Gates, Ranges
 from actionrnn.models.init import init_input_weights, keep_bias
 from actionrnn.models.lengths import at_frame
 from actionrnn.models.precision import at_least_float32
@@ -48,9 +48,7 @@ class MinLSTMCell(nn.Module):
         forget_bias_H.copy_(keep_bias(hidden_size, chrono_max_frames))
         input_bias_H.copy_(-forget_bias_H)
 
-    def forward(
-        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
-    ) -> tuple[Tensor, CellState | None]:
+    def forward(self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None) -> CellRun:
         """See `cells.Cell`."""
         i, f, g = at_least_float32(self.gates(inputs_BTD)).chunk(3, dim=-1)
         return _run(logsigmoid(f) - logsigmoid(i), g, lengths_B, state)
@@ -84,9 +82,7 @@ class MinGRUCell(nn.Module):
         update_bias_H, _ = self.gates.bias.detach().chunk(2)
         update_bias_H.copy_(-keep_bias(hidden_size, chrono_max_frames))
 
-    def forward(
-        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
-    ) -> tuple[Tensor, CellState | None]:
+    def forward(self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None) -> CellRun:
         """See `cells.Cell`."""
         z, n = at_least_float32(self.gates(inputs_BTD)).chunk(2, dim=-1)
         return _run(-z, n, lengths_B, state)
@@ -110,7 +106,7 @@ def _gate_layer(input_size: int, hidden_size: int, num_gates: int) -> nn.Linear:
 
 def _run(
     keep_logit_BTH: Tensor, candidate_BTH: Tensor, lengths_B: Tensor, state: CellState | None
-) -> tuple[Tensor, CellState | None]:
+) -> CellRun:
     """All `h = sigmoid(k) h + sigmoid(-k) positive(candidate)`."""
     start_BH = torch.zeros_like(candidate_BTH[:, 0]) if state is None else state[0]
     if keep_logit_BTH.device.type == "cpu" and not torch.compiler.is_compiling():
