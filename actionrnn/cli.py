@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 import traceback
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from actionrnn.errors import (
@@ -146,33 +146,22 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(verb: str, words: list[str]) -> int:
     prepare_process()
-    ahead = _decoder_ahead() if VERBS[verb].decodes else nullcontext()
-    with ahead, _with_copies(verb, words) as local:
-        return _run_module(verb, local)
+    with ExitStack() as stack:
+        if VERBS[verb].decodes:  # a decoder loads while we do: else the first clip waits 1.5 s
+            from actionrnn.video.isolate import started_ahead
 
+            stack.enter_context(started_ahead("actionrnn.video.decode"))
+        if any("://" in word for word in words):  # of runs by their address: folders, copies
+            from actionrnn.run_copies import with_copies
 
-def _decoder_ahead() -> AbstractContextManager[None]:
-    """A decoder loads while we do, or the first clip would wait for it (1.5 s)."""
-    isolate = importlib.import_module("actionrnn.video.isolate")
-    ahead: AbstractContextManager[None] = isolate.started_ahead("actionrnn.video.decode")
-    return ahead
+            words = stack.enter_context(with_copies(verb, words))
+        module = importlib.import_module(f"actionrnn.commands.{VERBS[verb].module}")
+        from actionrnn.training.named_runs import with_checkpoints
 
-
-def _with_copies(verb: str, words: list[str]) -> AbstractContextManager[list[str]]:
-    """The words, with folders of this machine where they name runs by their address."""
-    if not any("://" in word for word in words):
-        return nullcontext(words)
-    run_copies = importlib.import_module("actionrnn.run_copies")
-    local: AbstractContextManager[list[str]] = run_copies.with_copies(verb, words)
-    return local
-
-
-def _run_module(verb: str, words: list[str]) -> int:
-    module = importlib.import_module(f"actionrnn.commands.{VERBS[verb].module}")
-    words = importlib.import_module("actionrnn.training.named_runs").with_checkpoints(verb, words)
-    code: int = module.main(verb, words) if module.TAKES_VERB else module.main(words)
-    sys.stdout.flush()
-    return code
+        words = with_checkpoints(verb, words)
+        code: int = module.main(verb, words) if module.TAKES_VERB else module.main(words)
+        sys.stdout.flush()
+        return code
 
 
 def _reader_left() -> int:
