@@ -13,14 +13,14 @@ from PIL import Image, ImageOps
 from actionrnn.video.errors import VideoNotFound, VideoUnreadable
 from actionrnn.video.formats import pictures_in
 from actionrnn.video.index import check_indices, part
-from actionrnn.video.reader import Closes, Shape, as_decoded
+from actionrnn.video.reader import FrameReader, Shape, as_decoded
 
 # Pictures carry no times. Jester and Something-Something v1 were cut at 12 a second.
 DEFAULT_FPS = 12.0
 _NUMBER = re.compile(r"(\d+)$")
 
 
-class ImageFolderReader(Closes):
+class ImageFolderReader(FrameReader):
     """See FrameReader. Frames are the pictures in the order of the number that ends their name.
 
     Args:
