@@ -37,9 +37,6 @@ class Encoder(nn.Module, ABC):
         """Values zero on padding, and the state at each clip's own end if one was given.
 
         Args:
-            inputs_BTD: of every frame.
-            lengths_B: valid frames of each clip.
-            state: to go on from.
             traces: give a list to run the cells' transparent form and have it filled, layer by
                 layer, forward before backward; None runs the fast kernels.
         """
