@@ -14,17 +14,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, Checkpoint, StochasticWeightAveraging
 
 from actionrnn.files import publish_text
-from actionrnn.training.gradient_health import GradientHealth
+from actionrnn.training.gradient_health import GradientHealth as GradientHealth  # by this name
 from actionrnn.training.selection import Kept
-
-__all__ = [
-    "EpochLines",
-    "EpochRows",
-    "GradientHealth",
-    "KeepCheckpoints",
-    "RunStart",
-    "StopOnSignal",
-]
 
 
 class RunStart(Callback):

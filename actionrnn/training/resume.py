@@ -56,9 +56,10 @@ def check_resume(settings: Settings, checkpoint: dict[str, Any]) -> None:
             f"cannot be gone on with"
         )
     folder = run_folder_of(path)
-    if settings.run.folder and run_folder_of_setting(settings) != folder:
+    given = settings.run.folder  # symbolic links in it are resolved, as of a checkpoint
+    if given and run_folder_of(f"{given}/checkpoints/last.ckpt") != folder:
         raise UsageError(
-            f"--run.folder {settings.run.folder}: a run goes on in its own folder, {folder}. To "
+            f"--run.folder {given}: a run goes on in its own folder, {folder}. To "
             f"keep it as it is, copy the folder and go on with the copy"
         )
     if settings.run.overwrite:
@@ -75,11 +76,6 @@ def check_resume(settings: Settings, checkpoint: dict[str, Any]) -> None:
             f"with a checkpoint of a whole epoch, or start a new run, with more epochs or steps"
         )
     _check_end(settings, checkpoint)
-
-
-def run_folder_of_setting(settings: Settings) -> Any:
-    """`run.folder` with symbolic links resolved, as of a checkpoint."""
-    return run_folder_of(f"{settings.run.folder}/checkpoints/last.ckpt")
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
