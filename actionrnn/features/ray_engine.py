@@ -113,8 +113,7 @@ class RayEngine:
         spec: of the features.
         device: of every backbone: `cpu`, or `cuda`, where each has a GPU of its own.
         num_workers: decoders at most; None is one per core of the cluster.
-        batch_size: pictures per backbone batch; None chooses by device.
-        on_bad_video: hand out an unreadable clip as a failure, or raise.
+        batch_size, on_bad_video: see `FrozenBackbone` and `engine.Engine`.
 
     Attributes:
         stages: none of its threads are in this process.
