@@ -182,10 +182,8 @@ class EpochRows(Checkpoint):
         if new or not rows:
             write_rows(self.file, [*header, *new], [*rows, row])
             return
-        line = io.StringIO()
-        csv.DictWriter(line, header, lineterminator="\n").writerow(row)
         with self.file.open("a") as file:
-            file.write(line.getvalue())
+            csv.DictWriter(file, header, lineterminator="\n").writerow(row)
 
 
 def read_rows(file: Path) -> tuple[list[str], list[dict[str, Any]]]:

@@ -273,9 +273,7 @@ class ActionRecognizer(pl.LightningModule):
         """Look at the steps before it."""
         self.check_steps()
 
-    def on_train_epoch_end(self) -> None:
-        """Look at the rest of the epoch's steps."""
-        self.check_steps()
+    on_train_epoch_end = on_validation_start
 
     def _watched(self, batch: Batch, subset: Subset, at_once: bool = False) -> Step:
         """What is known of a batch before the head sees it.
@@ -373,7 +371,11 @@ class ActionRecognizer(pl.LightningModule):
         else:
             self._scores.add(*counted_frames(output.logits_BTK, batch))
 
-    test_step = predict_step = validation_step
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the scores of one batch."""
+        self.validation_step(batch, batch_idx)
+
+    predict_step = test_step
 
     def collect_scores(self, num_clips: int) -> Tensor:
         """Scores of a whole split from all processes, (N, V, K); see `ClipScores.collect`.

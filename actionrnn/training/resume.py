@@ -81,15 +81,12 @@ def check_resume(settings: Settings, checkpoint: dict[str, Any]) -> None:
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Each setting that differs and may not: `--model.cell gru (the run: lstm)`."""
     ours, theirs = _flat(old), _flat(new)
+    may_change = tuple(f"{name}." for name in MAY_CHANGE)
     return [
         f"--{key} {_shown(theirs.get(key))} (the run: {_shown(ours.get(key))})"
         for key in sorted({*ours, *theirs})
-        if ours.get(key) != theirs.get(key) and not _may_change(key)
+        if ours.get(key) != theirs.get(key) and not f"{key}.".startswith(may_change)
     ]
-
-
-def _may_change(key: str) -> bool:
-    return any(key == known or key.startswith(f"{known}.") for known in MAY_CHANGE)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
