@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 import traceback
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from actionrnn.errors import (
@@ -21,116 +21,90 @@ from actionrnn.version import __version__
 
 
 class Verb(NamedTuple):
-    """A verb, the module that has its `main(argv)`, what it does, an example; does it decode?"""
+    """A verb, the module that has its `main(argv)`, what it does, words for it; does it decode?"""
 
     module: str
     purpose: str
-    example: str
+    example: str = ""
     decodes: bool = False
 
 
+BEST = "--ckpt_path RUN/checkpoints/best.ckpt"
 VERBS = {
-    "demo": Verb("demo", "see it all work: render, extract, train, compare", "demo"),
+    "demo": Verb("demo", "see it all work: render, extract, train, compare"),
     "prepare": Verb(
         "prepare",
         "turn a dataset, or a folder of videos, into a manifest",
-        "prepare folder --source my_videos --root data/mine",
+        "folder --source my_videos --root data/mine",
     ),
     "verify": Verb(
-        "verify", "decode every clip and say which are broken", "verify data/mine/manifest.csv"
+        "verify", "decode every clip and say which are broken", "data/mine/manifest.csv"
     ),
     "extract": Verb(
         "extract",
         "compute frozen features once (fit does it too)",
-        "extract --data synthetic --backbone resnet18",
+        "--data synthetic --backbone resnet18",
         decodes=True,
     ),
     "features": Verb(
-        "features", "info, verify, prune, import, export stores", "features info data/mine/features"
+        "features", "info, verify, prune, import, export stores", "info data/mine/features"
     ),
-    "fit": Verb(
-        "lightning",
-        "train a head",
-        "fit --config demo_lstm --model.cell gru",
-    ),
-    "validate": Verb(
-        "lightning", "score the validation clips", "validate --ckpt_path RUN/checkpoints/best.ckpt"
-    ),
-    "test": Verb(
-        "lightning",
-        "score the test clips; writes predictions and metrics",
-        "test --ckpt_path RUN/checkpoints/best.ckpt",
-    ),
+    "fit": Verb("lightning", "train a head", "--config demo_lstm --model.cell gru"),
+    "validate": Verb("lightning", "score the validation clips", BEST),
+    "test": Verb("lightning", "score the test clips; writes predictions and metrics", BEST),
     "predict": Verb(
         "lightning",
         "rank the classes of clips or of plain video files",
-        "predict --ckpt_path RUN/checkpoints/best.ckpt --videos a.mp4 b.avi",
+        f"{BEST} --videos a.mp4 b.avi",
     ),
     "folds": Verb(
-        "folds",
-        "fit and test every split of a dataset; mean and spread",
-        "folds --config fights_gru",
+        "folds", "fit and test every split of a dataset; mean and spread", "--config fights_gru"
     ),
     "sweep": Verb(
-        "sweep",
-        "search settings by validation clips alone",
-        "sweep --config fights_gru --trials 30",
+        "sweep", "search settings by validation clips alone", "--config fights_gru --trials 30"
     ),
     "compare": Verb(
         "compare",
         "is run B better than A, by more than noise? or: all heads, their cost and accuracy",
-        "compare RUN_A RUN_B",
+        "RUN_A RUN_B",
     ),
     "calibrate": Verb(
-        "calibrate",
-        "fit a temperature on validation clips; thresholds of events on streams",
-        "calibrate --ckpt_path RUN/checkpoints/best.ckpt",
+        "calibrate", "fit a temperature on validation clips; thresholds of events on streams", BEST
     ),
     "diagnose": Verb(
-        "diagnose",
-        "order, bias, calibration, gradients: what a number rests on",
-        "diagnose order --ckpt_path RUN/checkpoints/best.ckpt",
+        "diagnose", "order, bias, calibration, gradients: what a number rests on", f"order {BEST}"
     ),
     "explain": Verb(
-        "explain",
-        "why this class, and when: a sheet and a film of a clip",
-        "explain --ckpt_path RUN/checkpoints/best.ckpt clip.mp4",
+        "explain", "why this class, and when: a sheet and a film of a clip", f"{BEST} clip.mp4"
     ),
     "live": Verb(
-        "live",
-        "watch a camera, a stream or a file: events as they begin and end",
-        "live 0 --ckpt_path RUN/checkpoints/best.ckpt",
+        "live", "watch a camera, a stream or a file: events as they begin and end", f"0 {BEST}"
     ),
     "timeline": Verb(
         "timeline",
         "what happens when in long videos: segments, subtitles, a picture",
-        "timeline --ckpt_path RUN/checkpoints/best.ckpt long.mp4",
+        f"{BEST} long.mp4",
     ),
-    "report": Verb("report", "one self-contained HTML page of a run", "report RUN"),
+    "report": Verb("report", "one self-contained HTML page of a run", "RUN"),
     "share": Verb(
         "share",
         "a run as a folder with a model card, for colleagues or the Hugging Face hub",
-        "share RUN FOLDER",
+        "RUN FOLDER",
     ),
-    "doctor": Verb(
-        "doctor", "what this machine has, what is missing, and what brings it", "doctor"
-    ),
+    "doctor": Verb("doctor", "what this machine has, what is missing, and what brings it"),
     "interop": Verb(
         "interop",
         "manifests and predictions for torchvision, FiftyOne, Label Studio, CVAT",
-        "interop labelstudio RUN tasks.json",
+        "labelstudio RUN tasks.json",
     ),
-    "completion": Verb(
-        "completion", "words for the tab key of bash, zsh or fish", "completion bash"
-    ),
-    "recipes": Verb("recipes", "the shipped recipes and datasets, a line each", "recipes"),
+    "completion": Verb("completion", "words for the tab key of bash, zsh or fish", "bash"),
+    "recipes": Verb("recipes", "the shipped recipes and datasets, a line each"),
     "export": Verb(
         "export",
         "a model for ONNX Runtime, OpenVINO or torch.export, checked against the original",
-        "export --ckpt_path RUN/checkpoints/best.ckpt --to onnx",
+        f"{BEST} --to onnx",
     ),
 }
-
 
 SYNONYMS = {
     **dict.fromkeys(("train", "run", "learn", "resume"), "fit"),
@@ -172,33 +146,22 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(verb: str, words: list[str]) -> int:
     prepare_process()
-    ahead = _decoder_ahead() if VERBS[verb].decodes else nullcontext()
-    with ahead, _with_copies(verb, words) as local:
-        return _run_module(verb, local)
+    with ExitStack() as stack:
+        if VERBS[verb].decodes:  # a decoder loads while we do: else the first clip waits 1.5 s
+            from actionrnn.video.isolate import started_ahead
 
+            stack.enter_context(started_ahead("actionrnn.video.decode"))
+        if any("://" in word for word in words):  # of runs by their address: folders, copies
+            from actionrnn.run_copies import with_copies
 
-def _decoder_ahead() -> AbstractContextManager[None]:
-    """A decoder loads while we do, or the first clip would wait for it (1.5 s)."""
-    isolate = importlib.import_module("actionrnn.video.isolate")
-    ahead: AbstractContextManager[None] = isolate.started_ahead("actionrnn.video.decode")
-    return ahead
+            words = stack.enter_context(with_copies(verb, words))
+        module = importlib.import_module(f"actionrnn.commands.{VERBS[verb].module}")
+        from actionrnn.training.named_runs import with_checkpoints
 
-
-def _with_copies(verb: str, words: list[str]) -> AbstractContextManager[list[str]]:
-    """The words, with folders of this machine where they name runs by their address."""
-    if not any("://" in word for word in words):
-        return nullcontext(words)
-    run_copies = importlib.import_module("actionrnn.run_copies")
-    local: AbstractContextManager[list[str]] = run_copies.with_copies(verb, words)
-    return local
-
-
-def _run_module(verb: str, words: list[str]) -> int:
-    module = importlib.import_module(f"actionrnn.commands.{VERBS[verb].module}")
-    words = importlib.import_module("actionrnn.training.named_runs").with_checkpoints(verb, words)
-    code: int = module.main(verb, words) if module.TAKES_VERB else module.main(words)
-    sys.stdout.flush()
-    return code
+        words = with_checkpoints(verb, words)
+        code: int = module.main(verb, words) if module.TAKES_VERB else module.main(words)
+        sys.stdout.flush()
+        return code
 
 
 def _reader_left() -> int:
@@ -217,7 +180,8 @@ def help_text() -> str:
         "",
     ]
     for name, verb in VERBS.items():
-        lines += [f"  {name:<9} {verb.purpose}", f"  {'':<9}   actionrnn {verb.example}"]
+        example = f"actionrnn {name} {verb.example}".rstrip()
+        lines += [f"  {name:<9} {verb.purpose}", f"  {'':<9}   {example}"]
     lines += [
         "",
         "exit codes: 0 ok, 1 failure, 2 usage, 3 data rejected, 130/143 interrupted",

@@ -3,8 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -136,33 +135,27 @@ class _Pending:
         self.clip = clip
         self.content = content
         self.warnings = frames.warnings
-        self.num_views, self.num_frames = frames.frames.shape[:2]
-        self.pictures_NCHW = frames.frames.flatten(0, 1)
-        self.remaining = len(self.pictures_NCHW)
+        self.shape = frames.frames.shape[:2]
+        self.remaining = self.shape.numel()
         self.features_ND = torch.empty(0)
 
     def fill(self, start: int, features_ND: Tensor) -> None:
         if not len(self.features_ND):
-            self.features_ND = torch.empty(self.num_views * self.num_frames, features_ND.shape[1])
+            self.features_ND = torch.empty(self.shape.numel(), features_ND.shape[1])
         self.features_ND[start : start + len(features_ND)] = features_ND
         self.remaining -= len(features_ND)
 
     def extracted(self, dtype: str) -> Extracted:
-        features_VTD = self.features_ND.view(self.num_views, self.num_frames, -1)
+        features_VTD = self.features_ND.view(*self.shape, -1)
         return extracted(self.clip, self.warnings, self.content, features_VTD, dtype)
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """Pictures of one clip that travel in one batch: `count` of them from the `start`-th on."""
+class _Piece(NamedTuple):
+    """Pictures of one clip that travel in one batch; the first of them is its `start`-th."""
 
     pending: _Pending
     start: int
-    count: int
-
-    @property
-    def pictures_NCHW(self) -> Tensor:
-        return self.pending.pictures_NCHW[self.start : self.start + self.count]
+    pictures_NCHW: Tensor
 
 
 class _Batcher:
@@ -173,9 +166,9 @@ class _Batcher:
         self._pieces: deque[_Piece] = deque()
         self.num_pictures = 0
 
-    def add(self, pending: _Pending) -> None:
-        self._pieces.append(_Piece(pending, 0, pending.remaining))
-        self.num_pictures += pending.remaining
+    def add(self, clip: _Piece) -> None:
+        self._pieces.append(clip)
+        self.num_pictures += len(clip.pictures_NCHW)
 
     def take(self, partial: bool) -> list[_Piece]:
         """The next batch; a smaller one only if `partial`; empty if there is none."""
@@ -184,13 +177,11 @@ class _Batcher:
         batch: list[_Piece] = []
         room = self._batch_size
         while room and self._pieces:
-            first = self._pieces.popleft()
-            count = min(room, first.count)
-            batch.append(_Piece(first.pending, first.start, count))
-            if count < first.count:
-                rest = _Piece(first.pending, first.start + count, first.count - count)
-                self._pieces.appendleft(rest)
-            room -= count
+            pending, start, pictures_NCHW = self._pieces.popleft()
+            batch.append(_Piece(pending, start, pictures_NCHW[:room]))
+            if len(pictures_NCHW) > room:
+                self._pieces.appendleft(_Piece(pending, start + room, pictures_NCHW[room:]))
+            room -= len(batch[-1].pictures_NCHW)
         self.num_pictures -= self._batch_size - room
         return batch
 
@@ -243,7 +234,9 @@ class Engine:
                 if clip is not None:
                     self._decoding[self._decoders.submit(clip)] = clip
             last = not more and not self._decoding
-            while self._may_compute() and (batch := self._batcher.take(partial=last)):
+            while len(self._computing) <= self._backbone.num_threads and (
+                batch := self._batcher.take(partial=last)
+            ):
                 pictures = torch.cat([piece.pictures_NCHW for piece in batch])
                 self._computing[self._backbone.submit(pictures)] = batch
             if not self._decoding and not self._computing:
@@ -267,9 +260,6 @@ class Engine:
             not full or waiting < self._backbone.batch_size
         )
 
-    def _may_compute(self) -> bool:
-        return len(self._computing) <= self._backbone.num_threads
-
     def _decoded(
         self, clip: Clip, frames: ClipFrames | VideoError, content: str, alone: bool = False
     ) -> Iterator[Extracted]:
@@ -279,14 +269,13 @@ class Engine:
         if isinstance(frames, VideoError):
             yield not_extracted(clip, frames, content, self._on_bad_video)
             return
-        pending = _Pending(clip, frames, content)
-        self._picture_bytes = pending.pictures_NCHW[0].nbytes
-        self._batcher.add(pending)
+        pictures_NCHW = frames.frames.flatten(0, 1)
+        self._picture_bytes = pictures_NCHW[0].nbytes
+        self._batcher.add(_Piece(_Pending(clip, frames, content), 0, pictures_NCHW))
 
     def _computed(self, batch: list[_Piece], features_ND: Tensor) -> Iterator[Extracted]:
-        start = 0
-        for piece in batch:
-            piece.pending.fill(piece.start, features_ND[start : start + piece.count])
-            start += piece.count
+        sizes = [len(piece.pictures_NCHW) for piece in batch]
+        for piece, own_ND in zip(batch, features_ND.split(sizes), strict=True):
+            piece.pending.fill(piece.start, own_ND)
             if not piece.pending.remaining:
                 yield piece.pending.extracted(self._dtype)

@@ -40,11 +40,7 @@ def choose_device(device: str, environment: Mapping[str, str] = os.environ) -> s
 
 
 class Busy:
-    """What `num_threads` threads do with their time: each does its work inside `with busy:`.
-
-    Args:
-        num_threads: how many there are.
-    """
+    """What `num_threads` threads do with their time: each does its work inside `with busy:`."""
 
     def __init__(self, num_threads: int) -> None:
         self.num_threads = num_threads

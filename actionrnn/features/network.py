@@ -1,6 +1,6 @@
 """A network cut where its features are, with BatchNorm folded into the convolutions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -79,9 +79,7 @@ def cut(
     Raises:
         ActionRNNError: if there is no such layer.
     """
-    known = [part for part, _ in model.named_modules()]
-    if layer is not None and layer not in known:
-        raise ActionRNNError(f"{name} has no layer {layer!r}{near_miss(layer, known)}")
+    require_layers(model, [layer] if layer is not None else [], name)
     example = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     try:
         if layer is not None:
@@ -95,6 +93,18 @@ def cut(
             return model
         return Hooked(model, layer or head_of(model, example), inputs=layer is None)
     return fuse(graph.eval()).eval()
+
+
+def require_layers(model: nn.Module, layers: Iterable[str], name: str) -> None:
+    """Refuse names of modules that a network does not have.
+
+    Raises:
+        ActionRNNError: naming the first of them, and what was perhaps meant.
+    """
+    known = [part for part, _ in model.named_modules()]
+    for layer in layers:
+        if layer not in known:
+            raise ActionRNNError(f"{name} has no layer {layer!r}{near_miss(layer, known)}")
 
 
 def _graph_up_to(model: nn.Module, layer: str) -> GraphModule:
@@ -217,29 +227,24 @@ class Hooked(nn.Module):
         super().__init__()
         self.model = model
         module = model.get_submodule(part)
+
+        def stop(module: nn.Module, args: tuple[Tensor, ...], output: Tensor | None = None) -> None:
+            raise _Found(output if output is not None else args[0])
+
         if inputs:
-            module.register_forward_pre_hook(_stop_before)
+            module.register_forward_pre_hook(stop)
         else:
-            module.register_forward_hook(_stop_after)
+            module.register_forward_hook(stop)
 
     def forward(self, pictures_NCHW: Tensor) -> Tensor:
         """Float pictures to the tensor."""
         try:
             self.model(pictures_NCHW)
         except _Found as found:
-            return found.value
+            wanted: Tensor = found.args[0]
+            return wanted
         raise AssertionError("the layer did not run")
 
 
 class _Found(Exception):
-    def __init__(self, value: Tensor) -> None:
-        super().__init__()
-        self.value = value
-
-
-def _stop_before(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-    raise _Found(args[0])
-
-
-def _stop_after(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-    raise _Found(output)
+    """Its one argument is the wanted tensor."""

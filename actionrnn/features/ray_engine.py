@@ -13,7 +13,8 @@ import platform
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -101,6 +102,7 @@ def device_of_cluster(ray: Any, device: str) -> str:
     return device
 
 
+@dataclass(frozen=True)
 class RayEngine:
     """Clips in, features out, in the order in which they get ready; see `engine.Engine`.
 
@@ -111,30 +113,19 @@ class RayEngine:
         spec: of the features.
         device: of every backbone: `cpu`, or `cuda`, where each has a GPU of its own.
         num_workers: decoders at most; None is one per core of the cluster.
-        batch_size: pictures per backbone batch; None chooses by device.
-        on_bad_video: hand out an unreadable clip as a failure, or raise.
+        batch_size, on_bad_video: see `FrozenBackbone` and `engine.Engine`.
 
     Attributes:
         stages: none of its threads are in this process.
     """
 
-    stages: Mapping[str, Busy] = {}
-
-    def __init__(
-        self,
-        ray: Any,
-        spec: FeatureSpec,
-        device: str,
-        num_workers: int | None,
-        batch_size: int | None,
-        on_bad_video: OnBadVideo,
-    ) -> None:
-        self._ray = ray
-        self._spec = spec
-        self._device = device
-        self._num_workers = num_workers
-        self._batch_size = batch_size
-        self._on_bad_video = on_bad_video
+    ray: Any
+    spec: FeatureSpec
+    device: str
+    num_workers: int | None
+    batch_size: int | None
+    on_bad_video: OnBadVideo
+    stages: ClassVar[Mapping[str, Busy]] = {}
 
     def run(self, clips: Sequence[Clip]) -> Iterator[Extracted]:
         """Extract clips, however many.
@@ -143,30 +134,30 @@ class RayEngine:
             VideoError: for the first unreadable clip, with `on_bad_video="raise"`.
             ActionRNNError: if a node cannot compute these features, or the cluster is lost.
         """
-        resources = self._ray.cluster_resources()
+        resources = self.ray.cluster_resources()
         num_cores, num_gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-        num_workers = self._num_workers or num_cores
-        on_gpu = self._device != "cpu"
-        versions = node_versions(self._spec.settings.reader)
+        num_workers = self.num_workers or num_cores
+        on_gpu = self.device != "cpu"
+        versions = node_versions(self.spec.settings.reader)
         blocks = _blocks(clips, max(num_workers, num_cores))
-        self._ray.data.DataContext.get_current().enable_progress_bars = False
-        dataset = self._ray.data.from_arrow(blocks)
+        self.ray.data.DataContext.get_current().enable_progress_bars = False
+        dataset = self.ray.data.from_arrow(blocks)
         dataset = dataset.map_batches(
             _Decoder,
-            fn_constructor_args=(os.getcwd(), versions, self._spec.settings.reader),
+            fn_constructor_args=(os.getcwd(), versions, self.spec.settings.reader),
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=CORES_AN_ACTOR,
-            compute=self._ray.data.ActorPoolStrategy(min_size=1, max_size=num_workers),
+            compute=self.ray.data.ActorPoolStrategy(min_size=1, max_size=num_workers),
         )
         dataset = dataset.map_batches(
             _Backbone,
-            fn_constructor_args=(os.getcwd(), self._spec, self._device, self._batch_size),
+            fn_constructor_args=(os.getcwd(), self.spec, self.device, self.batch_size),
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=CORES_AN_ACTOR,
             num_gpus=1 if on_gpu else 0,
-            compute=self._ray.data.ActorPoolStrategy(
+            compute=self.ray.data.ActorPoolStrategy(
                 min_size=1, max_size=max(1, num_gpus if on_gpu else num_cores)
             ),
         )
@@ -174,7 +165,7 @@ class RayEngine:
             for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                 for computed in _rows(table):
                     yield self._extracted(computed)
-        except self._ray.exceptions.RayError as error:
+        except self.ray.exceptions.RayError as error:
             raise ActionRNNError(
                 f"the Ray cluster gave up: {condensed(str(error))}; what is done is kept"
             ) from error
@@ -183,7 +174,7 @@ class RayEngine:
         if isinstance(computed, ActionRNNError):
             raise computed
         if len(computed) == 3:
-            return not_extracted(*computed, self._on_bad_video)
+            return not_extracted(*computed, self.on_bad_video)
         return computed
 
 

@@ -281,19 +281,17 @@ class FeatureStore:
         Returns:
             float32 (B, T, D) with T the longest length, and int64 lengths (B,).
         """
-        given = isinstance(video_ids, Tensor)
-        positions = video_ids if given else self.positions(video_ids)  # type: ignore[arg-type]
-        assert isinstance(positions, Tensor)
+        positions = video_ids if isinstance(video_ids, Tensor) else self.positions(video_ids)
         lengths_B = self.lengths[positions]
         skipped_B = lengths_B * view
         if stretch is not None:
             skipped_B, lengths_B = skipped_B + stretch[0], stretch[1]
-        if self._ram is None and not self._load():
+        ram = self._loaded()
+        if ram is None:
             return self._gather_mapped(positions, skipped_B, lengths_B), lengths_B
-        assert self._ram is not None
         row_BT, valid_BT = self._rows_of(positions, skipped_B, lengths_B)
         padded = not bool(valid_BT.all())
-        rows = self._ram.index_select(0, row_BT.flatten().to(self._ram.device)).float()
+        rows = ram.index_select(0, row_BT.flatten().to(ram.device)).float()
         features_BTD = rows.view(*row_BT.shape, -1)
         if padded:
             features_BTD.masked_fill_(~valid_BT[..., None].to(rows.device), 0.0)
@@ -324,11 +322,12 @@ class FeatureStore:
         features_BTD[~valid_BT.numpy()] = 0.0
         return torch.from_numpy(features_BTD)
 
-    def _rows(self, position: int) -> NDArray[np.floating]:
-        """Mapped rows of a clip, (V * T, D)."""
-        number = int(self._shard_of[position])
-        first = int(self._start[position] - self._base[number])
-        return self._map(number)[first : first + int(self.lengths[position]) * self.num_views]
+    def _rows(self, position: int, ram: NDArray[np.floating] | None = None) -> NDArray[np.floating]:
+        """Rows of a clip, (V * T, D), of all that were read, or mapped."""
+        first, number = int(self._start[position]), int(self._shard_of[position])
+        if ram is None:
+            ram, first = self._map(number), first - int(self._base[number])
+        return ram[first : first + int(self.lengths[position]) * self.num_views]
 
     def _check(self, positions: NDArray[np.int64], ram: NDArray[np.floating] | None = None) -> None:
         """Compare clips with their checksums when they are read for the first time.
@@ -337,12 +336,7 @@ class FeatureStore:
             ActionRNNError: if one differs.
         """
         for position in positions[~self._intact[positions]]:
-            if ram is None:
-                rows = self._rows(position)
-            else:
-                first = int(self._start[position])
-                rows = ram[first : first + int(self.lengths[position]) * self.num_views]
-            if checksum(rows) != self._checksums[position]:
+            if checksum(self._rows(position, ram)) != self._checksums[position]:
                 raise ActionRNNError(
                     f"{self._shards[self._shard_of[position]].path} is damaged: the features of a "
                     f"clip are not those that were written. Set it aside with: actionrnn features "
@@ -360,12 +354,12 @@ class FeatureStore:
                 self._maps.popitem(last=False)
         return self._maps[number]
 
-    def _load(self) -> bool:
-        """Hold all features in memory if they fit well."""
+    def _loaded(self) -> Tensor | None:
+        """All features in memory, from the first batch on; None if they do not fit well."""
         if self._too_large is None:
             self._too_large = self.num_bytes > RAM_SHARE * available_bytes()
-        if self._too_large:
-            return False
+        if self._ram is not None or self._too_large:
+            return self._ram
         dtype = {shard.dtype for shard in self._shards if shard.num_rows}.pop()
         ram = np.empty((int(self._base[-1]), self.feature_dim), dtype)
         for shard, first in zip(self._shards, self._base, strict=False):
@@ -373,16 +367,14 @@ class FeatureStore:
                 ram[first : first + shard.num_rows] = shard.rows()
         self._check(np.arange(len(self.lengths)), ram)
         self._ram = torch.from_numpy(ram)
-        return True
+        return self._ram
 
     def hold_on(self, device: str) -> bool:
         """Keep all features on a GPU if they fit well; `gather` then gives batches there."""
-        if self._ram is None and not self._load():
+        ram = self._loaded()
+        if ram is None or ram.nbytes > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
             return False
-        assert self._ram is not None
-        if self._ram.nbytes > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
-            return False
-        self._ram = self._ram.to(device)
+        self._ram = ram.to(device)
         return True
 
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse
 
-from actionrnn.errors import ActionRNNError, near_miss
-from actionrnn.features.network import UNTRACEABLE, cut
+from actionrnn.errors import ActionRNNError
+from actionrnn.features.network import UNTRACEABLE, cut, require_layers
 from actionrnn.features.published import TIMM
 from actionrnn.features.spec import BackboneConfig, TokenLayer
 from actionrnn.features.weights import has_classifier
@@ -80,10 +80,7 @@ class NamedTokens(nn.Module):
 
         super().__init__()
         self.layers = layers
-        known = [part for part, _ in model.named_modules()]
-        for layer in layers:
-            if layer not in known:
-                raise ActionRNNError(f"{name} has no layer {layer!r}{near_miss(layer, known)}")
+        require_layers(model, layers, name)
         wanted = {layer: layer for layer in layers}
         try:
             traced = create_feature_extractor(model, wanted, suppress_diff_warning=True).eval()

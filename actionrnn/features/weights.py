@@ -83,9 +83,7 @@ def built_for_one_size(config: BackboneConfig) -> bool:
 
 
 def _with_weights(config: BackboneConfig) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = _architecture(config)
+    model = _architecture(config)
     path = weights_file(config)
     if path is None:
         return model
@@ -139,7 +137,10 @@ def _require_torchvision(name: str) -> None:
         )
 
 
+@torch.random.fork_rng(devices=[])
 def _architecture(config: BackboneConfig) -> nn.Module:
+    """The network with weights drawn from the seed."""
+    torch.manual_seed(config.seed)
     if is_imported(config.name):
         raise ActionRNNError(
             f"{config.name}: these features were imported; the network that made them is not "
@@ -299,10 +300,7 @@ def true_identity(config: BackboneConfig) -> str:
 def _identity_of_own(config: BackboneConfig, path: Path | None) -> str:
     digest = hashlib.sha256(config.name.encode())
     if path is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            model = _architecture(config)
-        for key, value in model.state_dict().items():
+        for key, value in _architecture(config).state_dict().items():
             digest.update(key.encode())
             digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     else:

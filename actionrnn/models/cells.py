@@ -20,6 +20,7 @@ from actionrnn.models.init import init_input_weights, init_recurrent_weights, ke
 from actionrnn.models.lengths import at_frame
 
 CellState = tuple[Tensor, ...]
+CellRun = tuple[Tensor, CellState | None]
 Gates = dict[str, Tensor]
 Ranges = dict[str, tuple[float, float]]
 
@@ -46,9 +47,7 @@ class Cell(Protocol):
     def gate_ranges(self) -> Ranges:
         """Of the class, or of the cell."""
 
-    def __call__(
-        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
-    ) -> tuple[Tensor, CellState | None]:
+    def __call__(self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None) -> CellRun:
         """Hidden states (B, T, H), and the state at each clip's own end if one was given."""
 
     def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
@@ -64,28 +63,59 @@ def step(cell: Cell, inputs_BD: Tensor, state: CellState) -> tuple[Gates, CellSt
     return gates, cell.update(gates, state)
 
 
-class RNNCell(nn.Module):
+class KernelCell(nn.Module):
+    """What the cells on the library's kernels share. Weights start by the table of `models.init`.
+
+    Args:
+        kernel: one layer in one direction, batch first.
+        num_gates: gates that are stacked in its weights.
+    """
+
+    def __init__(self, kernel: nn.RNNBase, num_gates: int) -> None:
+        super().__init__()
+        self.hidden_size = kernel.hidden_size
+        self.kernel = kernel
+        self.macs_per_frame = (
+            num_gates * kernel.hidden_size * (kernel.input_size + kernel.hidden_size)
+        )
+        input_weight, state_weight, input_bias, state_bias = kernel.parameters()
+        init_input_weights(input_weight, num_gates)
+        init_recurrent_weights(state_weight, num_gates)
+        nn.init.zeros_(input_bias)
+        nn.init.zeros_(state_bias)
+
+    def forward(self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None) -> CellRun:
+        """See `Cell`. Right where the whole state is the output."""
+        if state is None:
+            return self.kernel(inputs_BTD)[0], None
+        hidden_BTH = self.kernel(inputs_BTD, state[0][None].contiguous())[0]
+        return hidden_BTH, (at_frame(hidden_BTH, lengths_B - 1),)
+
+    def _projections(self, inputs_BD: Tensor, hidden_BH: Tensor) -> tuple[Tensor, Tensor]:
+        """The input's and the state's share of all gates before their non-linearity, (B, GH)."""
+        input_weight, state_weight, input_bias, state_bias = self.kernel.parameters()
+        return (
+            nn.functional.linear(inputs_BD, input_weight, input_bias),
+            nn.functional.linear(hidden_BH, state_weight, state_bias),
+        )
+
+    def _input_biases(self, num_gates: int) -> tuple[Tensor, ...]:
+        """The input's bias of every gate (H,), to be set in place."""
+        return cast(Tensor, self.kernel.bias_ih_l0).detach().chunk(num_gates)
+
+
+class RNNCell(KernelCell):
     """`h = tanh(W x + b + U h + c)` (Elman 1990)."""
 
     gate_ranges: ClassVar[Ranges] = {"new": TANH}
     state_names = ("hidden",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.kernel = nn.RNN(input_size, hidden_size, batch_first=True)
-        self.macs_per_frame = hidden_size * (input_size + hidden_size)
-        _init_kernel(self.kernel, num_gates=1)
-
-    def forward(
-        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
-    ) -> tuple[Tensor, CellState | None]:
-        """See `Cell`."""
-        return _run_with_hidden_state(self.kernel, inputs_BTD, lengths_B, state)
+        super().__init__(nn.RNN(input_size, hidden_size, batch_first=True), num_gates=1)
 
     def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
         """See `Cell`."""
-        from_input_BH, from_state_BH = _projections(self.kernel, inputs_BD, state[0])
+        from_input_BH, from_state_BH = self._projections(inputs_BD, state[0])
         return {"new": torch.tanh(from_input_BH + from_state_BH)}
 
     def update(self, gates: Gates, state: CellState) -> CellState:
@@ -93,7 +123,7 @@ class RNNCell(nn.Module):
         return (gates["new"],)
 
 
-class LSTMCell(nn.Module):
+class LSTMCell(KernelCell):
     """`c = f * c + i * g`, `h = o * tanh(c)` (Hochreiter & Schmidhuber 1997, Gers et al. 2000).
 
     Gates as the literature names them: input i, forget f, output o (sigmoid), cell g (tanh).
@@ -109,20 +139,13 @@ class LSTMCell(nn.Module):
     state_names = ("hidden", "cell")
 
     def __init__(self, input_size: int, hidden_size: int, chrono_max_frames: int | None) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.kernel = nn.LSTM(input_size, hidden_size, batch_first=True)
-        self.macs_per_frame = 4 * hidden_size * (input_size + hidden_size)
-        _init_kernel(self.kernel, num_gates=4)
-        biases_4H = cast(Tensor, self.kernel.bias_ih_l0).detach()
-        input_bias_H, forget_bias_H, _, _ = biases_4H.chunk(4)
+        super().__init__(nn.LSTM(input_size, hidden_size, batch_first=True), num_gates=4)
+        input_bias_H, forget_bias_H, _, _ = self._input_biases(4)
         forget_bias_H.copy_(keep_bias(hidden_size, chrono_max_frames))
         if chrono_max_frames is not None:
             input_bias_H.copy_(-forget_bias_H)
 
-    def forward(
-        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
-    ) -> tuple[Tensor, CellState | None]:
+    def forward(self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None) -> CellRun:
         """See `Cell`."""
         if state is None:
             return self.kernel(inputs_BTD)[0], None
@@ -143,7 +166,7 @@ class LSTMCell(nn.Module):
 
     def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
         """See `Cell`."""
-        from_input, from_state = _projections(self.kernel, inputs_BD, state[0])
+        from_input, from_state = self._projections(inputs_BD, state[0])
         i, f, g, o = (from_input + from_state).chunk(4, dim=-1)
         return {
             "input": torch.sigmoid(i),
@@ -158,7 +181,7 @@ class LSTMCell(nn.Module):
         return gates["output"] * torch.tanh(cell_BH), cell_BH
 
 
-class GRUCell(nn.Module):
+class GRUCell(KernelCell):
     """`h = z * h + (1 - z) * n` (Cho et al. 2014), PyTorch's form: the update gate z *keeps*.
 
     Gates: reset r, update z (sigmoid), new n = tanh(W x + b + r * (U h + c)). PyTorch stacks
@@ -169,58 +192,22 @@ class GRUCell(nn.Module):
     state_names = ("hidden",)
 
     def __init__(self, input_size: int, hidden_size: int, chrono_max_frames: int | None) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.kernel = nn.GRU(input_size, hidden_size, batch_first=True)
-        self.macs_per_frame = 3 * hidden_size * (input_size + hidden_size)
-        _init_kernel(self.kernel, num_gates=3)
-        _, update_bias_H, _ = cast(Tensor, self.kernel.bias_ih_l0).detach().chunk(3)
+        super().__init__(nn.GRU(input_size, hidden_size, batch_first=True), num_gates=3)
+        _, update_bias_H, _ = self._input_biases(3)
         update_bias_H.copy_(keep_bias(hidden_size, chrono_max_frames))
-
-    def forward(
-        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
-    ) -> tuple[Tensor, CellState | None]:
-        """See `Cell`."""
-        return _run_with_hidden_state(self.kernel, inputs_BTD, lengths_B, state)
 
     def gates_of(self, inputs_BD: Tensor, state: CellState) -> Gates:
         """See `Cell`."""
-        from_input, from_state = _projections(self.kernel, inputs_BD, state[0])
-        input_r, input_z, input_n = from_input.chunk(3, dim=-1)
-        state_r, state_z, state_n = from_state.chunk(3, dim=-1)
-        reset_BH = torch.sigmoid(input_r + state_r)
-        update_BH = torch.sigmoid(input_z + state_z)
-        new_BH = torch.tanh(input_n + reset_BH * state_n)
-        return {"reset": reset_BH, "update": update_BH, "new": new_BH}
+        return gru_gates(*self._projections(inputs_BD, state[0]))
 
     def update(self, gates: Gates, state: CellState) -> CellState:
         """See `Cell`."""
         return (gates["update"] * state[0] + (1 - gates["update"]) * gates["new"],)
 
 
-def _init_kernel(kernel: nn.RNNBase, num_gates: int) -> None:
-    """Weights by the table of `models.init`, all biases 0."""
-    input_weight, state_weight, input_bias, state_bias = kernel.parameters()
-    init_input_weights(input_weight, num_gates)
-    init_recurrent_weights(state_weight, num_gates)
-    nn.init.zeros_(input_bias)
-    nn.init.zeros_(state_bias)
-
-
-def _run_with_hidden_state(
-    kernel: nn.RNN | nn.GRU, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
-) -> tuple[Tensor, CellState | None]:
-    """Run a kernel whose whole state is its output."""
-    if state is None:
-        return kernel(inputs_BTD)[0], None
-    hidden_BTH = kernel(inputs_BTD, state[0][None].contiguous())[0]
-    return hidden_BTH, (at_frame(hidden_BTH, lengths_B - 1),)
-
-
-def _projections(kernel: nn.RNNBase, inputs_BD: Tensor, hidden_BH: Tensor) -> tuple[Tensor, Tensor]:
-    """The input's and the state's share of all gates before their non-linearity, each (B, GH)."""
-    input_weight, state_weight, input_bias, state_bias = kernel.parameters()
-    return (
-        nn.functional.linear(inputs_BD, input_weight, input_bias),
-        nn.functional.linear(hidden_BH, state_weight, state_bias),
-    )
+def gru_gates(from_input: Tensor, from_state: Tensor) -> Gates:
+    """The gates of a GRU, from the input's and the state's share of each, stacked along axis 1."""
+    input_r, input_z, input_n = from_input.chunk(3, dim=1)
+    state_r, state_z, state_n = from_state.chunk(3, dim=1)
+    reset, update = torch.sigmoid(input_r + state_r), torch.sigmoid(input_z + state_z)
+    return {"reset": reset, "update": update, "new": torch.tanh(input_n + reset * state_n)}

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from actionrnn.errors import ActionRNNError
 from actionrnn.models.heads import Head, HeadOutput, HeadState, Trace
 from actionrnn.models.inputs import HeadInputs
-from actionrnn.models.stack import StackState
-from actionrnn.models.trace import CellTrace
+from actionrnn.models.stack import StackState, Traces
 
 
 class Ensemble(Head):
@@ -69,11 +68,7 @@ class Ensemble(Head):
         return sum(head.macs(num_frames) for head in self.members)
 
     def _run(
-        self,
-        features_BTD: Tensor,
-        lengths_B: Tensor,
-        state: HeadState | None,
-        traces: list[CellTrace] | None,
+        self, features_BTD: Tensor, lengths_B: Tensor, state: HeadState | None, traces: Traces
     ) -> HeadOutput:
         parts: Sequence[HeadState | None] = [None] * len(self.heads)
         if state is not None:

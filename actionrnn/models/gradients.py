@@ -42,8 +42,7 @@ class CellGradients:
     """The learning signal along one layer and direction.
 
     Attributes:
-        layer: 0 is the nearest to the features.
-        direction: `forward` or `backward`.
+        layer, direction: see `CellTrace`.
         name: both for people, see `layer_names`.
         norm_BT: `|dLoss/dstate_t|` of each clip's own loss, a total derivative through all later
             frames; over all states of the cell together (for an LSTM, h and c). NaN on padding.

@@ -1,7 +1,7 @@
 """Features of a clip become class scores: the recurrent head, and the controls beside it."""
 
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from actionrnn.models.pooling import (
     PoolState,
 )
 from actionrnn.models.precision import at_least_float32
-from actionrnn.models.stack import Encoder, RecurrentStack, StackState
+from actionrnn.models.stack import Encoded, Encoder, RecurrentStack, StackState, Traces
 from actionrnn.models.tokens import AttendThenRecur, RecurThenAttend, TokenFrames, TokenPooling
 from actionrnn.models.trace import CellTrace
 
@@ -61,8 +61,8 @@ class Trace(NamedTuple):
     cells: list[CellTrace]
 
 
-class FrameEncoder(nn.Module):
-    """Frames as they are: the encoder of controls. An `Encoder`."""
+class FrameEncoder(Encoder):
+    """Frames as they are: the encoder of controls."""
 
     macs_per_frame = 0
 
@@ -70,41 +70,25 @@ class FrameEncoder(nn.Module):
         super().__init__()
         self.output_size = input_size
 
-    def initial_state(self, batch_size: int, like: Tensor) -> StackState:
-        """Nothing: every frame stands for itself."""
-        return ()
-
     def forward(
-        self,
-        inputs_BTD: Tensor,
-        lengths_B: Tensor,
-        state: StackState | None,
-        traces: list[CellTrace] | None,
-    ) -> tuple[Tensor, StackState | None]:
-        """See `stack.Encoder`."""
+        self, inputs_BTD: Tensor, lengths_B: Tensor, state: StackState | None, traces: Traces
+    ) -> Encoded:
+        """See `Encoder`."""
         return zero_padding(inputs_BTD, lengths_B), state
 
 
-class LinearEncoder(nn.Linear):
-    """One linear layer for every frame, as the attentive probe has it. An `Encoder`."""
+class LinearEncoder(nn.Linear, Encoder):
+    """One linear layer for every frame, as the attentive probe has it."""
 
     def __init__(self, input_size: int, size: int) -> None:
         super().__init__(input_size, size)
         self.output_size = size
         self.macs_per_frame = input_size * size
 
-    def initial_state(self, batch_size: int, like: Tensor) -> StackState:
-        """Nothing: every frame stands for itself."""
-        return ()
-
     def forward(  # type: ignore[override]
-        self,
-        inputs_BTD: Tensor,
-        lengths_B: Tensor,
-        state: StackState | None,
-        traces: list[CellTrace] | None,
-    ) -> tuple[Tensor, StackState | None]:
-        """See `stack.Encoder`."""
+        self, inputs_BTD: Tensor, lengths_B: Tensor, state: StackState | None, traces: Traces
+    ) -> Encoded:
+        """See `Encoder`."""
         return zero_padding(super().forward(inputs_BTD), lengths_B), state
 
 
@@ -136,7 +120,7 @@ class Head(nn.Module):
         self.inputs = HeadInputs(config, feature_dim, num_cells)
         self.input_dropout = FrameDropout(config.input_dropout, config.variational)
         self.encoder = _build_encoder(config, self.inputs.output_size, num_cells)
-        size = self._encoder.output_size
+        size = self.encoder.output_size
         self.pooling = _build_pooling(config, size, num_cells)
         self.pooled_dropout = FrameDropout(config.dropout, variational=True)
         self.classifier = _build_classifier(config, size, num_classes)
@@ -186,8 +170,8 @@ class Head(nn.Module):
         like = next(self.classifier.parameters()).detach()
         return HeadState(
             self.inputs.initial_state(batch_size, like),
-            self._encoder.initial_state(batch_size, like),
-            self._pooling.initial_state(batch_size, like),
+            self.encoder.initial_state(batch_size, like),
+            self.pooling.initial_state(batch_size, like),
         )
 
     def trace(self, features_BTD: Tensor, lengths_B: Tensor) -> Trace:
@@ -221,23 +205,11 @@ class Head(nn.Module):
         """
         linear = [m for m in self.classifier.modules() if isinstance(m, nn.Linear)]
         per_frame = sum(layer.in_features * layer.out_features for layer in linear)
-        per_frame += self._pooling.macs_per_frame + self._encoder.macs_per_frame
+        per_frame += self.pooling.macs_per_frame + self.encoder.macs_per_frame
         return num_frames * per_frame
 
-    @property
-    def _encoder(self) -> Encoder:
-        return cast(Encoder, self.encoder)
-
-    @property
-    def _pooling(self) -> Pooling:
-        return cast(Pooling, self.pooling)
-
     def _run(
-        self,
-        features_BTD: Tensor,
-        lengths_B: Tensor,
-        state: HeadState | None,
-        traces: list[CellTrace] | None,
+        self, features_BTD: Tensor, lengths_B: Tensor, state: HeadState | None, traces: Traces
     ) -> HeadOutput:
         if state is not None:
             self._check_causal()
@@ -265,20 +237,20 @@ class Head(nn.Module):
         lengths_B: Tensor,
         state: HeadState | None,
         inputs_state: InputState | None,
-        traces: list[CellTrace] | None,
+        traces: Traces,
     ) -> HeadOutput:
         """All after the inputs: layers, pooling, classifier."""
         like = next(self.classifier.parameters())
         inputs_BTC = self.input_dropout(inputs_BTC)
         layers_state = None if state is None else state.layers
-        hidden_BTH, layers_state = self._encoder(inputs_BTC, lengths_B, layers_state, traces)
+        hidden_BTH, layers_state = self.encoder(inputs_BTC, lengths_B, layers_state, traces)
         hidden_BTH = at_least_float32(hidden_BTH)
         start = (
-            self._pooling.initial_state(lengths_B.shape[0], like) if state is None else state.pooled
+            self.pooling.initial_state(lengths_B.shape[0], like) if state is None else state.pooled
         )
-        pooled_BTH, pooled_state = self._pooling(hidden_BTH, lengths_B, start)
+        pooled_BTH, pooled_state = self.pooling(hidden_BTH, lengths_B, start)
         logits_BTK = self.classifier(self.pooled_dropout(pooled_BTH))
-        deciding_B = self._pooling.deciding_frame(lengths_B)
+        deciding_B = self.pooling.deciding_frame(lengths_B)
         logits_BK, pooled_BH = (at_frame(each, deciding_B) for each in (logits_BTK, pooled_BTH))
         end = None
         if inputs_state is not None and layers_state is not None:
@@ -291,7 +263,7 @@ def build_head(config: HeadConfig, feature_dim: int, num_classes: int, num_cells
     return Head(config, feature_dim, num_classes, num_cells)
 
 
-def _build_encoder(config: HeadConfig, input_size: int, num_cells: int) -> nn.Module:
+def _build_encoder(config: HeadConfig, input_size: int, num_cells: int) -> Encoder:
     if config.head == "recurrent":
         return RecurrentStack(config, input_size)
     if config.architecture == "attentive_probe":
@@ -309,7 +281,7 @@ def _build_encoder(config: HeadConfig, input_size: int, num_cells: int) -> nn.Mo
     return build(config, input_size, num_cells)
 
 
-def _build_pooling(config: HeadConfig, size: int, num_cells: int) -> nn.Module:
+def _build_pooling(config: HeadConfig, size: int, num_cells: int) -> Pooling:
     if config.reads_tokens and not config.recurs:
         return TokenPooling(size, num_cells, config.head == "token_probe_ordered")
     if config.head == "single_frame":

@@ -94,11 +94,7 @@ class HeadInputs(nn.Module):
         Raises:
             ValueError: if its last dimension is not `output_size`.
         """
-        if reduced_BTC.ndim != 3 or reduced_BTC.shape[2] != self.output_size:
-            raise ValueError(
-                f"reduced features must be (clips, frames, {self.output_size}) for this head, "
-                f"got {tuple(reduced_BTC.shape)}"
-            )
+        _check_shape("reduced features", reduced_BTC, self.output_size)
         return self._normalise(reduced_BTC)
 
     def initial_state(self, batch_size: int, like: Tensor) -> InputState:
@@ -112,11 +108,6 @@ class HeadInputs(nn.Module):
         self, features_BTD: Tensor, lengths_B: Tensor, state: InputState | None
     ) -> tuple[Tensor, InputState | None]:
         """Inputs of the first layer, and the state after each clip's last frame if one was given.
-
-        Args:
-            features_BTD: features.
-            lengths_B: valid frames of each clip.
-            state: to go on from.
 
         Raises:
             ValueError: if the features are not (B, T, D) or the lengths do not fit them.
@@ -132,11 +123,7 @@ class HeadInputs(nn.Module):
         return inputs_BTD, InputState(last_BLD, state.num_frames_B + lengths_B)
 
     def _check(self, features_BTD: Tensor, lengths_B: Tensor) -> None:
-        if features_BTD.ndim != 3 or features_BTD.shape[2] != self.feature_dim:
-            raise ValueError(
-                f"features must be (clips, frames, {self.feature_dim}) for this head, "
-                f"got {tuple(features_BTD.shape)}"
-            )
+        _check_shape("features", features_BTD, self.feature_dim)
         check_lengths(lengths_B, features_BTD.shape[0], features_BTD.shape[1])
 
     def _concatenate(
@@ -258,6 +245,13 @@ class HeadInputs(nn.Module):
         floored_KD = torch.maximum(std_KD, LEAST_DEVIATION * std_KD.mean(dim=1, keepdim=True))
         scale_K1 = [[self.feature_scale if kind == "features" else 1.0] for kind in self.kinds]
         return (torch.where(floored_KD > 0, floored_KD, 1.0) / torch.tensor(scale_K1)).flatten()
+
+
+def _check_shape(what: str, values_BTD: Tensor, size: int) -> None:
+    if values_BTD.ndim != 3 or values_BTD.shape[2] != size:
+        raise ValueError(
+            f"{what} must be (clips, frames, {size}) for this head, got {tuple(values_BTD.shape)}"
+        )
 
 
 class FrameDropout(nn.Module):

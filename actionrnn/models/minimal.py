@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from actionrnn.models.cells import POSITIVE, SIGMOID, CellState, Gates, Ranges
+from actionrnn.models.cells import POSITIVE, SIGMOID, CellRun, CellState, Gates, Ranges
 from actionrnn.models.init import init_input_weights, keep_bias
 from actionrnn.models.lengths import at_frame
 from actionrnn.models.precision import at_least_float32
@@ -30,27 +30,35 @@ def log_positive(x: Tensor) -> Tensor:
     return torch.where(x >= 0, (x.relu() + 0.5).log(), logsigmoid(x))
 
 
-class MinLSTMCell(nn.Module):
+class MinimalCell(nn.Module):
+    """What both share: one linear layer makes all gates, stacked, of the input alone."""
+
+    state_names = ("hidden",)
+
+    def __init__(self, input_size: int, hidden_size: int, num_gates: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.gates = nn.Linear(input_size, num_gates * hidden_size)
+        init_input_weights(self.gates.weight, num_gates)
+        nn.init.zeros_(self.gates.bias)
+        self.macs_per_frame = num_gates * hidden_size * input_size
+
+
+class MinLSTMCell(MinimalCell):
     """`h = f' h + i' g(W_h x)` with `f' = f / (f + i)`, `i' = i / (f + i)`; no output gate.
 
     The gates shown are the normalised ones, `forget + input = 1`; `cell` is the candidate.
     """
 
     gate_ranges: ClassVar[Ranges] = {"input": SIGMOID, "forget": SIGMOID, "cell": POSITIVE}
-    state_names = ("hidden",)
 
     def __init__(self, input_size: int, hidden_size: int, chrono_max_frames: int | None) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.gates = _gate_layer(input_size, hidden_size, num_gates=3)
-        self.macs_per_frame = 3 * hidden_size * input_size
+        super().__init__(input_size, hidden_size, num_gates=3)
         input_bias_H, forget_bias_H, _ = self.gates.bias.detach().chunk(3)
         forget_bias_H.copy_(keep_bias(hidden_size, chrono_max_frames))
         input_bias_H.copy_(-forget_bias_H)
 
-    def forward(
-        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
-    ) -> tuple[Tensor, CellState | None]:
+    def forward(self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None) -> CellRun:
         """See `cells.Cell`."""
         i, f, g = at_least_float32(self.gates(inputs_BTD)).chunk(3, dim=-1)
         return _run(logsigmoid(f) - logsigmoid(i), g, lengths_B, state)
@@ -70,23 +78,17 @@ class MinLSTMCell(nn.Module):
         return (gates["forget"] * state[0] + gates["input"] * gates["cell"],)
 
 
-class MinGRUCell(nn.Module):
+class MinGRUCell(MinimalCell):
     """`h = (1 - z) h + z g(W_h x)`: the update gate z *replaces*, the opposite of `GRUCell`'s."""
 
     gate_ranges: ClassVar[Ranges] = {"update": SIGMOID, "new": POSITIVE}
-    state_names = ("hidden",)
 
     def __init__(self, input_size: int, hidden_size: int, chrono_max_frames: int | None) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.gates = _gate_layer(input_size, hidden_size, num_gates=2)
-        self.macs_per_frame = 2 * hidden_size * input_size
+        super().__init__(input_size, hidden_size, num_gates=2)
         update_bias_H, _ = self.gates.bias.detach().chunk(2)
         update_bias_H.copy_(-keep_bias(hidden_size, chrono_max_frames))
 
-    def forward(
-        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
-    ) -> tuple[Tensor, CellState | None]:
+    def forward(self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None) -> CellRun:
         """See `cells.Cell`."""
         z, n = at_least_float32(self.gates(inputs_BTD)).chunk(2, dim=-1)
         return _run(-z, n, lengths_B, state)
@@ -101,16 +103,9 @@ class MinGRUCell(nn.Module):
         return ((1 - gates["update"]) * state[0] + gates["update"] * gates["new"],)
 
 
-def _gate_layer(input_size: int, hidden_size: int, num_gates: int) -> nn.Linear:
-    layer = nn.Linear(input_size, num_gates * hidden_size)
-    init_input_weights(layer.weight, num_gates)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
 def _run(
     keep_logit_BTH: Tensor, candidate_BTH: Tensor, lengths_B: Tensor, state: CellState | None
-) -> tuple[Tensor, CellState | None]:
+) -> CellRun:
     """All `h = sigmoid(k) h + sigmoid(-k) positive(candidate)`."""
     start_BH = torch.zeros_like(candidate_BTH[:, 0]) if state is None else state[0]
     if keep_logit_BTH.device.type == "cpu" and not torch.compiler.is_compiling():

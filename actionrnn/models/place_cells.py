@@ -5,12 +5,12 @@ units fast), so that layers, directions, traces and states are those of any othe
 """
 
 import math
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from actionrnn.models.cells import SIGMOID, TANH, Cell, CellState, Gates, Ranges
+from actionrnn.models.cells import Cell, CellRun, CellState, Gates, GRUCell, gru_gates
 from actionrnn.models.init import init_input_weights, init_recurrent_weights, keep_bias
 from actionrnn.models.lengths import at_frame
 
@@ -35,9 +35,7 @@ class SharedCell(nn.Module):
         self.hidden_size = num_cells * one.hidden_size
         self.macs_per_frame = num_cells * one.macs_per_frame
 
-    def forward(
-        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
-    ) -> tuple[Tensor, CellState | None]:
+    def forward(self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None) -> CellRun:
         """See `cells.Cell`: every place of every clip is read as a clip of its own."""
         by_place_BTGC = inputs_BTD.unflatten(2, (self.num_cells, -1))
         rows_RTC = by_place_BTGC.transpose(1, 2).flatten(0, 1)
@@ -81,8 +79,8 @@ class ConvGRUCell(nn.Module):
         ValueError: if the places are no square.
     """
 
-    gate_ranges: ClassVar[Ranges] = {"reset": SIGMOID, "update": SIGMOID, "new": TANH}
-    state_names = ("hidden",)
+    gate_ranges = GRUCell.gate_ranges
+    state_names = GRUCell.state_names
 
     def __init__(
         self, input_size: int, hidden_size: int, num_cells: int, chrono_max_frames: int | None
@@ -118,9 +116,7 @@ class ConvGRUCell(nn.Module):
         _, update_bias_H, _ = cast(Tensor, self.from_input.bias).detach().chunk(3)
         update_bias_H.copy_(keep_bias(hidden_size, chrono_max_frames))
 
-    def forward(
-        self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None
-    ) -> tuple[Tensor, CellState | None]:
+    def forward(self, inputs_BTD: Tensor, lengths_B: Tensor, state: CellState | None) -> CellRun:
         """See `cells.Cell`."""
         num_frames = inputs_BTD.shape[1]
         from_input = self.from_input(self._maps(inputs_BTD.flatten(0, 1)))
@@ -146,10 +142,7 @@ class ConvGRUCell(nn.Module):
         return (gates["update"] * state[0] + (1 - gates["update"]) * gates["new"],)
 
     def _gates(self, from_input_BCss: Tensor, hidden_BHss: Tensor) -> Gates:
-        input_r, input_z, input_n = from_input_BCss.chunk(3, dim=1)
-        state_r, state_z, state_n = self.from_state(hidden_BHss).chunk(3, dim=1)
-        reset, update = torch.sigmoid(input_r + state_r), torch.sigmoid(input_z + state_z)
-        return {"reset": reset, "update": update, "new": torch.tanh(input_n + reset * state_n)}
+        return gru_gates(from_input_BCss, self.from_state(hidden_BHss))
 
     def _maps(self, values_BD: Tensor) -> Tensor:
         """Places one after another become maps (B, units, side, side), without a copy."""

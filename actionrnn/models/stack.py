@@ -1,11 +1,12 @@
 """Layers of recurrent cells: directions, dropout, layer norm and residual paths between them."""
 
-from typing import Protocol, cast
+from abc import ABC, abstractmethod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from actionrnn.models.cells import Cell, CellState, GRUCell, LSTMCell, RNNCell
+from actionrnn.models.cells import Cell, CellRun, CellState, GRUCell, LSTMCell, RNNCell
 from actionrnn.models.config import HeadConfig
 from actionrnn.models.inputs import FrameDropout
 from actionrnn.models.lengths import flip_by_length, zero_padding
@@ -14,9 +15,11 @@ from actionrnn.models.place_cells import ConvGRUCell, SharedCell
 from actionrnn.models.trace import CellTrace, unroll, zero_state
 
 StackState = tuple[CellState, ...]
+Encoded = tuple[Tensor, StackState | None]
+Traces = list[CellTrace] | None
 
 
-class Encoder(Protocol):
+class Encoder(nn.Module, ABC):
     """What a head needs of all that stands between inputs and pooling.
 
     Attributes:
@@ -27,17 +30,20 @@ class Encoder(Protocol):
     output_size: int
     macs_per_frame: int
 
-    def __call__(
-        self,
-        inputs_BTD: Tensor,
-        lengths_B: Tensor,
-        state: StackState | None,
-        traces: list[CellTrace] | None,
-    ) -> tuple[Tensor, StackState | None]:
-        """Values zero on padding, and the state at each clip's own end if one was given."""
+    @abstractmethod
+    def forward(
+        self, inputs_BTD: Tensor, lengths_B: Tensor, state: StackState | None, traces: Traces
+    ) -> Encoded:
+        """Values zero on padding, and the state at each clip's own end if one was given.
+
+        Args:
+            traces: give a list to run the cells' transparent form and have it filled, layer by
+                layer, forward before backward; None runs the fast kernels.
+        """
 
     def initial_state(self, batch_size: int, like: Tensor) -> StackState:
-        """The state before the first frame."""
+        """The state before the first frame; nothing where every frame stands for itself."""
+        return ()
 
 
 def build_cell(config: HeadConfig, input_size: int, num_cells: int = 1) -> nn.Module:
@@ -59,8 +65,8 @@ def build_cell(config: HeadConfig, input_size: int, num_cells: int = 1) -> nn.Mo
     return cell if num_cells == 1 else SharedCell(cell, num_cells)
 
 
-class RecurrentStack(nn.Module):
-    """Hidden states of the top layer, (B, T, H) or (B, T, 2H), zero on padding. An `Encoder`.
+class RecurrentStack(Encoder):
+    """Hidden states of the top layer, (B, T, H) or (B, T, 2H), zero on padding.
 
     Several places of a frame stand one after another in the last dimension, of inputs and of
     hidden states: (B, T, G * H) or (B, T, G * 2H). Layer l > 0 reads `dropout(norm(x))` where x is
@@ -84,12 +90,8 @@ class RecurrentStack(nn.Module):
             nn.LayerNorm(size) if config.layer_norm else nn.Identity() for size in sizes[1:]
         )
         self.dropout = FrameDropout(config.dropout, config.variational)
-
-    @property
-    def macs_per_frame(self) -> int:
-        """Multiply-adds of the matrix products for one frame."""
         cells = [*self.forward_cells, *self.backward_cells]
-        return sum(cast(Cell, cell).macs_per_frame for cell in cells)
+        self.macs_per_frame = sum(cast(Cell, cell).macs_per_frame for cell in cells)
 
     def cell(self, layer: int, direction: str) -> Cell:
         """The cell at one place."""
@@ -104,18 +106,9 @@ class RecurrentStack(nn.Module):
         )
 
     def forward(
-        self,
-        inputs_BTD: Tensor,
-        lengths_B: Tensor,
-        state: StackState | None = None,
-        traces: list[CellTrace] | None = None,
-    ) -> tuple[Tensor, StackState | None]:
-        """Run all layers; the state at each clip's own end comes back if one was given.
-
-        Args:
-            traces: give a list to run the cells' transparent form and have it filled, layer by
-                layer, forward before backward; None runs the fast kernels.
-        """
+        self, inputs_BTD: Tensor, lengths_B: Tensor, state: StackState | None, traces: Traces
+    ) -> Encoded:
+        """See `Encoder`."""
         ends: list[CellState] = []
         for layer in range(self.num_layers):
             below_BTH = inputs_BTD
@@ -146,8 +139,8 @@ class RecurrentStack(nn.Module):
         inputs_BTD: Tensor,
         lengths_B: Tensor,
         start: CellState | None,
-        traces: list[CellTrace] | None,
-    ) -> tuple[Tensor, CellState | None]:
+        traces: Traces,
+    ) -> CellRun:
         cell = self.cell(layer, direction)
         if direction == "backward":
             inputs_BTD = flip_by_length(inputs_BTD, lengths_B)

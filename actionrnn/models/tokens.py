@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from actionrnn.models.config import NUM_PROBE_HEADS, HeadConfig
 from actionrnn.models.lengths import zero_padding
-from actionrnn.models.pooling import AttentionPooling, PoolState
+from actionrnn.models.pooling import AttentionPooling, Pooled, Pooling, PoolState
 from actionrnn.models.precision import at_least_float32
-from actionrnn.models.stack import RecurrentStack, StackState
-from actionrnn.models.trace import CellTrace
+from actionrnn.models.stack import Encoded, Encoder, RecurrentStack, StackState, Traces
 
 # Frame numbers are shown to a head as sines and cosines of these periods, in frames: from what
 # neighbours differ by to far more frames than clips are sampled with. Positions repeat after the
@@ -76,8 +75,8 @@ class PlaceAttention(nn.Module):
         return torch.einsum("btgq,btgqu->btqu", weights_BTGQ, shares_BTGQU).flatten(2)
 
 
-class AttendThenRecur(nn.Module):
-    """Attention over the places of each frame, then recurrence over frames. An `Encoder`."""
+class AttendThenRecur(Encoder):
+    """Attention over the places of each frame, then recurrence over frames."""
 
     def __init__(self, config: HeadConfig, input_size: int, num_cells: int) -> None:
         super().__init__()
@@ -93,21 +92,16 @@ class AttendThenRecur(nn.Module):
         return self.stack.initial_state(batch_size, like)
 
     def forward(
-        self,
-        inputs_BTD: Tensor,
-        lengths_B: Tensor,
-        state: StackState | None,
-        traces: list[CellTrace] | None,
-    ) -> tuple[Tensor, StackState | None]:
-        """See `stack.Encoder`."""
+        self, inputs_BTD: Tensor, lengths_B: Tensor, state: StackState | None, traces: Traces
+    ) -> Encoded:
+        """See `Encoder`."""
         frames_BTH = self.attention(self.embedding(inputs_BTD))
-        encoded: tuple[Tensor, StackState | None]
-        encoded = self.stack(frames_BTH, lengths_B, state, traces)
+        encoded: Encoded = self.stack(frames_BTH, lengths_B, state, traces)
         return encoded
 
 
-class RecurThenAttend(nn.Module):
-    """Recurrence over frames at every place, then attention over places. An `Encoder`.
+class RecurThenAttend(Encoder):
+    """Recurrence over frames at every place, then attention over places.
 
     With `conv_gru` a place hears its neighbours; else it does not, and all share one cell.
     """
@@ -127,21 +121,17 @@ class RecurThenAttend(nn.Module):
         return self.stack.initial_state(batch_size, like)
 
     def forward(
-        self,
-        inputs_BTD: Tensor,
-        lengths_B: Tensor,
-        state: StackState | None,
-        traces: list[CellTrace] | None,
-    ) -> tuple[Tensor, StackState | None]:
-        """See `stack.Encoder`."""
+        self, inputs_BTD: Tensor, lengths_B: Tensor, state: StackState | None, traces: Traces
+    ) -> Encoded:
+        """See `Encoder`."""
         tokens_BTGH = self.embedding(inputs_BTD)
         hidden_BTD, end = self.stack(tokens_BTGH.flatten(2), lengths_B, state, traces)
         hidden_BTGH = hidden_BTD.unflatten(2, (self.num_cells, -1))
         return self.attention(hidden_BTGH), end
 
 
-class TokenFrames(nn.Module):
-    """All tokens of all frames, to be probed, (B, T, G * H). An `Encoder`.
+class TokenFrames(Encoder):
+    """All tokens of all frames, to be probed, (B, T, G * H).
 
     Frame positions are a learned map of sines and cosines of the frame's number, counted from
     the clip's start: known for any length, and the same whether a clip is read whole or frame by
@@ -168,13 +158,9 @@ class TokenFrames(nn.Module):
         return ((torch.zeros(batch_size, dtype=torch.int64, device=like.device),),)
 
     def forward(
-        self,
-        inputs_BTD: Tensor,
-        lengths_B: Tensor,
-        state: StackState | None,
-        traces: list[CellTrace] | None,
-    ) -> tuple[Tensor, StackState | None]:
-        """See `stack.Encoder`."""
+        self, inputs_BTD: Tensor, lengths_B: Tensor, state: StackState | None, traces: Traces
+    ) -> Encoded:
+        """See `Encoder`."""
         tokens_BTGH = self.embedding(inputs_BTD)
         seen_B = torch.zeros_like(lengths_B) if state is None else state[0][0]
         if self.position is not None:
@@ -188,11 +174,11 @@ class TokenFrames(nn.Module):
         return hidden_BTD, None if state is None else ((seen_B + lengths_B,),)
 
 
-class TokenPooling(nn.Module):
+class TokenPooling(Pooling):
     """Attention over all tokens of the frames seen so far, (B, T, G * H) to (B, T, H).
 
     Each of `NUM_PROBE_HEADS` learned queries weighs its own share of the units, as in
-    `AttentionPooling`. A `Pooling`.
+    `AttentionPooling`.
 
     Args:
         size: H.
@@ -201,9 +187,8 @@ class TokenPooling(nn.Module):
     """
 
     def __init__(self, size: int, num_cells: int, has_global_token: bool) -> None:
-        super().__init__()
+        super().__init__(size)
         self.num_cells = num_cells
-        self.output_size = size
         self.attention = AttentionPooling(size, NUM_PROBE_HEADS, "linear")
         self.macs_per_frame = num_cells * self.attention.macs_per_frame
         self.token_score_Q: nn.Parameter | None = None
@@ -219,14 +204,8 @@ class TokenPooling(nn.Module):
         sum_QU = weight_Q[:, None] * self.token_H.unflatten(0, (NUM_PROBE_HEADS, -1))
         return weight_Q.expand(batch_size, -1), sum_QU.flatten().expand(batch_size, -1)
 
-    def forward(
-        self, hidden_BTD: Tensor, lengths_B: Tensor, state: PoolState
-    ) -> tuple[Tensor, PoolState]:
+    def forward(self, hidden_BTD: Tensor, lengths_B: Tensor, state: PoolState) -> Pooled:
         """See `Pooling`: frames are read token by token, and answered for at their last one."""
         tokens_BNH = hidden_BTD.unflatten(2, (self.num_cells, -1)).flatten(1, 2)
         pooled_BNH, end = self.attention(tokens_BNH, lengths_B * self.num_cells, state)
         return pooled_BNH[:, self.num_cells - 1 :: self.num_cells], end
-
-    def deciding_frame(self, lengths_B: Tensor) -> Tensor:
-        """The last valid frame: attention over all."""
-        return lengths_B - 1

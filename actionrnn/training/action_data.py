@@ -161,6 +161,8 @@ class ActionData:
             ActionRNNError: see `ensure_features`.
         """
         options = self.extraction
+        if not progress:  # the first process of a run has done so; its mates need not do it again
+            options = replace(options, check_content=False, retry_failed=False)
         features = resolved(self.features)
         if self.has_timelines:
             check_recordings(features, self.sampler)
@@ -171,19 +173,11 @@ class ActionData:
             self.manifest,
             features,
             self.features_dir,
-            device=options.device,
-            num_workers=options.num_workers,
-            batch_size=options.batch_size,
-            on_bad_video=options.on_bad_video,
-            max_bad=options.max_bad,
             progress=progress,
             shard=share,
-            # The first process of a run has done so; its mates need not do it again.
-            check_content=options.check_content and progress,
-            retry_failed=options.retry_failed and progress,
             retry_unread=progress,
             check_spec=self._check_spec,
-            engine=options.engine,
+            **vars(options),
         )
         return self._store
 

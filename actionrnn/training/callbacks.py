@@ -14,17 +14,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, Checkpoint, StochasticWeightAveraging
 
 from actionrnn.files import publish_text
-from actionrnn.training.gradient_health import GradientHealth
+from actionrnn.training.gradient_health import GradientHealth as GradientHealth  # by this name
 from actionrnn.training.selection import Kept
-
-__all__ = [
-    "EpochLines",
-    "EpochRows",
-    "GradientHealth",
-    "KeepCheckpoints",
-    "RunStart",
-    "StopOnSignal",
-]
 
 
 class RunStart(Callback):
@@ -191,10 +182,8 @@ class EpochRows(Checkpoint):
         if new or not rows:
             write_rows(self.file, [*header, *new], [*rows, row])
             return
-        line = io.StringIO()
-        csv.DictWriter(line, header, lineterminator="\n").writerow(row)
         with self.file.open("a") as file:
-            file.write(line.getvalue())
+            csv.DictWriter(file, header, lineterminator="\n").writerow(row)
 
 
 def read_rows(file: Path) -> tuple[list[str], list[dict[str, Any]]]:

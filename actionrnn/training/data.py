@@ -213,9 +213,7 @@ class ActionDataModule(ActionData, pl.LightningDataModule):
         """Clips of `subset` in order, all views."""
         return self.loader(self.subset)
 
-    def predict_dataloader(self) -> FeatureLoader | WindowLoader:
-        """Clips of `subset` in order, all views."""
-        return self.loader(self.subset)
+    predict_dataloader = test_dataloader
 
     def loader(
         self,

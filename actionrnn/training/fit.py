@@ -58,8 +58,7 @@ def fit(settings: Settings, callbacks: Sequence[Callback] = (), quiet: bool = Fa
         settings: see `training.settings` and `training.run.train`. With `refit` or `inner` a
             broken-off run goes on, choice and all, with the same settings and `run.folder`; in a
             job that Slurm has requeued, any run does.
-        callbacks: what else watches the run (and those that choose its epochs).
-        quiet: say nothing of it (one of many).
+        callbacks, quiet: see `train`; of those that choose the number of epochs too.
 
     Raises:
         ActionRNNError: see `train`.

@@ -30,16 +30,11 @@ def check_loss(loss: Loss, config: HeadConfig, mixup: float) -> None:
 
 
 def compared(loss: Loss, output: HeadOutput, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Logits (M, K) and targets (M,) of the loss.
+    """Logits (M, K) and targets (M,) of the loss, from one view of every clip or window.
 
     `every_frame` has all valid steps alike (Donahue et al., LRCN, CVPR 2015); where the batch is of
     clips each has its clip's class. `last_step` has the last alone, whatever the head's pooling
     says of the clip (An et al., MiniROAD, ICCV 2023).
-
-    Args:
-        loss: which.
-        output: of the head, for one view of every clip or window.
-        batch: the same.
     """
     if loss == "clip":
         return output.logits_BK, batch.target_B

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from actionrnn.models.lengths import check_lengths, zero_padding
+from actionrnn.models.lengths import check_lengths, take_frames, zero_padding
 
 
 class Mixed(NamedTuple):
@@ -57,9 +57,7 @@ def mixup(features_BTD: Tensor, lengths_B: Tensor, alpha: float) -> Mixed:
 
 def at_pace(features_BTD: Tensor, lengths_B: Tensor, new_lengths_B: Tensor) -> Tensor:
     """Resample each clip in time to a new length by its nearest frames; padding is arbitrary."""
-    num_clips, num_frames, _ = features_BTD.shape
-    steps_T = torch.arange(num_frames, device=features_BTD.device)
+    steps_T = torch.arange(features_BTD.shape[1], device=features_BTD.device)
     # Centre of the t-th of n equal segments, in whole numbers: floor((t + 1/2) * old / new).
     index_BT = (2 * steps_T + 1) * lengths_B[:, None] // (2 * new_lengths_B[:, None])
-    index_BT = torch.minimum(index_BT, lengths_B[:, None] - 1)
-    return features_BTD[torch.arange(num_clips, device=steps_T.device)[:, None], index_BT]
+    return take_frames(features_BTD, torch.minimum(index_BT, lengths_B[:, None] - 1))

@@ -10,11 +10,7 @@ PLACES = ("dirpath", "save_dir", "root_dir", "log_dir", "default_root_dir", "tra
 
 
 def named_in(recipe: dict[str, Any]) -> set[str]:
-    """Code that is neither this project's nor Lightning's, and places outside the run folder.
-
-    Args:
-        recipe: settings as plain data.
-    """
+    """Code in a recipe that is neither ours nor Lightning's, and places outside the run folder."""
     backbone = str(recipe.get("features", {}).get("backbone", {}).get("name", ""))
     code = {backbone} if names_code(backbone) else set()
     return code | _in(recipe.get("trainer", {}))

@@ -4,6 +4,7 @@ The frozen backbone is deliberately not in here: `model.train()` must not reach 
 and checkpoints must not carry it.
 """
 
+import inspect
 import math
 import os
 from collections.abc import Iterator
@@ -143,19 +144,8 @@ class ActionRecognizer(pl.LightningModule):
 
     def options(self) -> dict[str, Any]:
         """Settings as plain data: `ActionRecognizer(**options)` is the same model."""
-        return {
-            "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay,
-            "warmup_share": self.warmup_share,
-            "min_epoch_steps": self.min_epoch_steps,
-            "label_smoothing": self.label_smoothing,
-            "mixup": self.mixup,
-            "class_weights": self.class_weights,
-            "members": self.members,
-            "loss": self.loss,
-            "schedule_phases": self.schedule_phases,
-            **self.head_config.to_dict(),
-        }
+        *names, _ = inspect.signature(ActionRecognizer).parameters  # the last: `head_options`
+        return {name: getattr(self, name) for name in names} | self.head_config.to_dict()
 
     @property
     def data(self) -> ActionDataModule:
@@ -283,9 +273,7 @@ class ActionRecognizer(pl.LightningModule):
         """Look at the steps before it."""
         self.check_steps()
 
-    def on_train_epoch_end(self) -> None:
-        """Look at the rest of the epoch's steps."""
-        self.check_steps()
+    on_train_epoch_end = on_validation_start
 
     def _watched(self, batch: Batch, subset: Subset, at_once: bool = False) -> Step:
         """What is known of a batch before the head sees it.
@@ -372,9 +360,7 @@ class ActionRecognizer(pl.LightningModule):
         """Features that are no numbers stop the run."""
         self._watched(batch, self.data.subset, at_once=True)
 
-    def on_predict_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Features that are no numbers stop the run."""
-        self._watched(batch, self.data.subset, at_once=True)
+    on_predict_batch_start = on_test_batch_start
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the scores of one batch: of every clip, or of every step of windows that counts."""
@@ -389,9 +375,7 @@ class ActionRecognizer(pl.LightningModule):
         """Keep the scores of one batch."""
         self.validation_step(batch, batch_idx)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the scores of one batch."""
-        self.validation_step(batch, batch_idx)
+    predict_step = test_step
 
     def collect_scores(self, num_clips: int) -> Tensor:
         """Scores of a whole split from all processes, (N, V, K); see `ClipScores.collect`.

@@ -56,9 +56,10 @@ def check_resume(settings: Settings, checkpoint: dict[str, Any]) -> None:
             f"cannot be gone on with"
         )
     folder = run_folder_of(path)
-    if settings.run.folder and run_folder_of_setting(settings) != folder:
+    given = settings.run.folder  # symbolic links in it are resolved, as of a checkpoint
+    if given and run_folder_of(f"{given}/checkpoints/last.ckpt") != folder:
         raise UsageError(
-            f"--run.folder {settings.run.folder}: a run goes on in its own folder, {folder}. To "
+            f"--run.folder {given}: a run goes on in its own folder, {folder}. To "
             f"keep it as it is, copy the folder and go on with the copy"
         )
     if settings.run.overwrite:
@@ -77,23 +78,15 @@ def check_resume(settings: Settings, checkpoint: dict[str, Any]) -> None:
     _check_end(settings, checkpoint)
 
 
-def run_folder_of_setting(settings: Settings) -> Any:
-    """`run.folder` with symbolic links resolved, as of a checkpoint."""
-    return run_folder_of(f"{settings.run.folder}/checkpoints/last.ckpt")
-
-
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Each setting that differs and may not: `--model.cell gru (the run: lstm)`."""
     ours, theirs = _flat(old), _flat(new)
+    may_change = tuple(f"{name}." for name in MAY_CHANGE)
     return [
         f"--{key} {_shown(theirs.get(key))} (the run: {_shown(ours.get(key))})"
         for key in sorted({*ours, *theirs})
-        if ours.get(key) != theirs.get(key) and not _may_change(key)
+        if ours.get(key) != theirs.get(key) and not f"{key}.".startswith(may_change)
     ]
-
-
-def _may_change(key: str) -> bool:
-    return any(key == known or key.startswith(f"{known}.") for known in MAY_CHANGE)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -148,11 +148,9 @@ def train(settings: Settings, callbacks: Sequence[Callback] = (), quiet: bool = 
     seed_everything(settings.seed_everything, workers=True, verbose=False)
     built = build(settings)
     built.model.recipe = recipe_of(settings)
-    if checkpoint and any(isinstance(each, LearningRateFinder) for each in built.callbacks):
-        # It was searched when the run began; the checkpoint holds what was found.
-        built = built._replace(
-            callbacks=[each for each in built.callbacks if not isinstance(each, LearningRateFinder)]
-        )
+    if checkpoint:  # a learning rate was searched when the run began, and is in it
+        others = [each for each in built.callbacks if not isinstance(each, LearningRateFinder)]
+        built = built._replace(callbacks=others)
     refuse_finished(settings)
     with _folder_for(settings) as started:
         return _train(settings, built, started, callbacks, quiet, checkpoint)

@@ -42,6 +42,34 @@ DEFAULTS = {
     "early_stopping.check_on_train_epoch_end": False,
 }
 """Where this project differs from Lightning."""
+OPTIONS: dict[str, tuple[Any, Any, str]] = {
+    "ckpt_path": (str | None, None, "a checkpoint"),
+    "seed_everything": (int, 0, "seed of all randomness"),
+    "seeds": (int, 1, "runs, one a seed: mean and spread (fit, folds, compare)"),
+    "keep": (
+        Literal["auto", "best", "last"],
+        "auto",
+        "which epoch counts: the best on validation clips, the last, or auto: the last where "
+        "they are too few to choose by",
+    ),
+    "refit": (
+        bool | None,
+        None,
+        "then train anew on training and validation clips, for the epochs found; null: folds "
+        "does, fit does not",
+    ),
+    "inner": (
+        int,
+        0,
+        "find them by so many inner folds, by group, of training and validation clips "
+        "(and refit); 0: by the validation clips",
+    ),
+    "run.name": (str, "run", "folder under run.root"),
+    "run.root": (str, "runs", "where run folders go"),
+    "run.folder": (str | None, None, "this very folder instead"),
+    "run.overwrite": (bool, False, "replace the run in run.folder"),
+}
+"""Settings of a run as a whole: type, usual value, and what they mean."""
 LIMITS = {f"limit_{part}_batches" for part in ("train", "val", "test", "predict")}
 """Declared here, for typing keeps one order of a union for a process: where another library has
 said "float or int" first, Lightning's "int or float" would read 1 as all batches."""
@@ -54,43 +82,8 @@ def run_parser() -> LightningArgumentParser:
         prog="actionrnn", description="", exit_on_error=False, allow_abbrev=False
     )
     parser.add_argument("-c", "--config", action="config", help="YAML files of settings")
-    parser.add_argument("--ckpt_path", type=str | None, default=None, help="a checkpoint")
-    parser.add_argument("--seed_everything", type=int, default=0, help="seed of all randomness")
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        default=1,
-        help="runs, one a seed: mean and spread (fit, folds, compare)",
-    )
-    parser.add_argument(
-        "--keep",
-        type=Literal["auto", "best", "last"],
-        default="auto",
-        help="which epoch counts: the best on validation clips, the last, or auto: the last where "
-        "they are too few to choose by",
-    )
-    parser.add_argument(
-        "--refit",
-        type=bool | None,
-        default=None,
-        help="then train anew on training and validation clips, for the epochs found; null: folds "
-        "does, fit does not",
-    )
-    parser.add_argument(
-        "--inner",
-        type=int,
-        default=0,
-        help="find them by so many inner folds, by group, of training and validation clips "
-        "(and refit); 0: by the validation clips",
-    )
-    parser.add_argument("--run.name", type=str, default="run", help="folder under run.root")
-    parser.add_argument("--run.root", type=str, default="runs", help="where run folders go")
-    parser.add_argument(
-        "--run.folder", type=str | None, default=None, help="this very folder instead"
-    )
-    parser.add_argument(
-        "--run.overwrite", type=bool, default=False, help="replace the run in run.folder"
-    )
+    for name, (kind, default, words) in OPTIONS.items():
+        parser.add_argument(f"--{name}", type=kind, default=default, help=words)
     parser.add_class_arguments(
         Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True, skip=LIMITS
     )

@@ -169,8 +169,8 @@ class WindowLoader:
         windows = self._windows(self.sampler)
         view_M = self.sampler.random_views(self.store.num_views) if self._random else None
         for rows in self.sampler:
-            yield self._gather(Windows(*(each[rows] for each in windows)),
-                               None if view_M is None else view_M[rows])  # fmt: skip
+            views = list(range(self.store.num_views)) if view_M is None else [view_M[rows]]
+            yield self._gather(Windows(*(each[rows] for each in windows)), views)
 
     def _windows(self, order: BatchOrder) -> Windows:
         if not self._random:
@@ -178,10 +178,8 @@ class WindowLoader:
         settings, generator = self._settings, order.generator(purpose=2)
         return random_windows(self._lengths_N, settings.window, settings.stride, generator)
 
-    def _gather(self, windows: Windows, view_B: Tensor | None) -> Batch:
+    def _gather(self, windows: Windows, views: list[int] | list[Tensor]) -> Batch:
         position_B = self._position_N[windows.recording_M]
-        views: list[int | Tensor] = [view_B] if view_B is not None else []
-        views = views or list(range(self.store.num_views))
         stretch = windows.start_M, windows.length_M
         gathered = [self.store.gather(position_B, view, stretch) for view in views]
         step_T = torch.arange(int(windows.length_M.max()))

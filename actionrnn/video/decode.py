@@ -96,11 +96,4 @@ class ClipRequest:
 
     def answer(self) -> ClipFrames:
         """See `isolate.Request`."""
-        return read_clip(
-            self.path,
-            self.sampling,
-            self.transform,
-            self.reader,
-            self.start_seconds,
-            self.end_seconds,
-        )
+        return read_clip(**vars(self))

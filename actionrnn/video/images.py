@@ -13,14 +13,14 @@ from PIL import Image, ImageOps
 from actionrnn.video.errors import VideoNotFound, VideoUnreadable
 from actionrnn.video.formats import pictures_in
 from actionrnn.video.index import check_indices, part
-from actionrnn.video.reader import Closes, Shape, as_decoded
+from actionrnn.video.reader import FrameReader, Shape, as_decoded
 
 # Pictures carry no times. Jester and Something-Something v1 were cut at 12 a second.
 DEFAULT_FPS = 12.0
 _NUMBER = re.compile(r"(\d+)$")
 
 
-class ImageFolderReader(Closes):
+class ImageFolderReader(FrameReader):
     """See FrameReader. Frames are the pictures in the order of the number that ends their name.
 
     Args:
@@ -110,17 +110,13 @@ def numbered_images(path: str | os.PathLike[str]) -> tuple[list[int], list[Path]
     files = [file for file in pictures if "thumb" not in file.name.lower()] or pictures
     if not files:
         raise VideoUnreadable(str(path), "the folder holds no pictures")
-    strays = [file for file in files if not _NUMBER.search(file.stem)]
+    numbers = {file: _NUMBER.search(file.stem) for file in files}
+    strays = [file for file, number in numbers.items() if not number]
     if len(strays) == len(files):
         raise VideoUnreadable(str(path), f"{strays[0].name} has no number at its end")
     numbered: dict[int, Path] = {}
-    for file in files:
-        number = _NUMBER.search(file.stem)
-        if not number:
-            continue
-        if int(number[1]) in numbered:
-            other = numbered[int(number[1])].name
-            raise VideoUnreadable(str(path), f"{other} and {file.name} have the same number")
-        numbered[int(number[1])] = file
+    for file, number in numbers.items():
+        if number and (other := numbered.setdefault(int(number[1]), file)) is not file:
+            raise VideoUnreadable(str(path), f"{other.name} and {file.name} have the same number")
     order = sorted(numbered)
     return order, [numbered[number] for number in order], strays

@@ -17,7 +17,7 @@ from actionrnn.video.orientation import (
     orientation_of,
 )
 from actionrnn.video.probe import FFMPEG_ERRORS, films_of, open_container, video_stream
-from actionrnn.video.reader import Closes
+from actionrnn.video.reader import FrameReader
 from actionrnn.video.sequential import decoded_frames, is_hidden, may_be_placeholder
 from actionrnn.video.structure import avi_is_whole, mp4_boxes
 
@@ -205,7 +205,7 @@ def _orientations(path: str, container_format: str) -> set[Orientation]:
             return {AS_CODED}  # said by whoever decodes it
 
 
-class IndexedReader(Closes):
+class IndexedReader(FrameReader):
     """What readers of files share: the index, and the part of it that is read.
 
     Attributes:

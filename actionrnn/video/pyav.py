@@ -24,6 +24,20 @@ class UprightPixels:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()  # one for all: setting one up takes a millisecond
 
+    def of_file(
+        self, path: str, number: int, frame: av.VideoFrame, size: Size
+    ) -> NDArray[np.uint8]:
+        """Those of a file's frame.
+
+        Raises:
+            VideoUnreadable: if they cannot be converted.
+        """
+        try:
+            return self(frame, size)
+        except (av.FFmpegError, ValueError) as error:
+            reason = f"frame {number} cannot be converted to RGB ({error})"
+            raise VideoUnreadable(path, reason) from error
+
     def __call__(self, frame: av.VideoFrame, size: Size) -> NDArray[np.uint8]:
         """Pixels, uint8 RGB (H, W, 3), upright, scaled to `size` before they are turned.
 
@@ -64,7 +78,8 @@ class PyAVReader(IndexedReader):
             if (frame.width, frame.height) not in sizes:
                 sizes.append((frame.width, frame.height))
             if number in found:
-                found.add(number, shape(self._upright(frame, number, sizes[0])))
+                pixels = self._pixels_of.of_file(self.path, number, frame, sizes[0])
+                found.add(number, shape(pixels))
         self.warnings = self._index.warnings + _oddities(num_damaged, len(stamps), sizes)
         if not stamps:
             raise VideoUnreadable(self.path, "not one frame can be decoded")
@@ -74,13 +89,6 @@ class PyAVReader(IndexedReader):
             reason = shorter(promised, self.num_frames)
             raise VideoShorter(self.path, reason, self.num_frames)
         return found.in_order(numbers)
-
-    def _upright(self, frame: av.VideoFrame, number: int, size: Size) -> NDArray[np.uint8]:
-        try:
-            return self._pixels_of(frame, size)
-        except (av.FFmpegError, ValueError) as error:
-            reason = f"frame {number} cannot be converted to RGB ({error})"
-            raise VideoUnreadable(self.path, reason) from error
 
     def close(self) -> None:
         """Nothing is held open between two reads."""

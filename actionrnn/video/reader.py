@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class Closes(ABC):
         self.close()
 
 
-class FrameReader(Protocol):
+class FrameReader(Closes):
     """An open video; a `with` statement closes it.
 
     Attributes:
@@ -47,6 +47,7 @@ class FrameReader(Protocol):
         fps: average frames per second.
         timestamps_seconds: presentation time of each frame from the start of the file, float64
             (num_frames,).
+        warnings: what is odd about the file, in words.
     """
 
     name: str
@@ -54,11 +55,9 @@ class FrameReader(Protocol):
     num_frames: int
     fps: float
     timestamps_seconds: NDArray[np.float64]
+    warnings: tuple[str, ...]
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is odd about the file, in words."""
-
+    @abstractmethod
     def read(self, indices: Sequence[int], shape: Shape = as_decoded) -> NDArray[np.uint8]:
         """Frames in the order asked, repeats allowed, uint8 RGB (N, H, W, 3), upright.
 
@@ -70,15 +69,6 @@ class FrameReader(Protocol):
             VideoError: if decoding fails.
             IndexError: for an index outside 0 <= i < num_frames.
         """
-
-    def close(self) -> None:
-        """Free the decoder."""
-
-    def __enter__(self) -> Self:
-        """Itself."""
-
-    def __exit__(self, *error: object) -> None:
-        """Close it."""
 
 
 # Every reader and its package. `ReaderName` lists the same, for settings.
@@ -146,7 +136,7 @@ def open_video(
     return PyAVReader(name, start_seconds, end_seconds)
 
 
-class CopyReader(Closes):
+class CopyReader(FrameReader):
     """The reader of an address's local copy. See FrameReader."""
 
     def __init__(

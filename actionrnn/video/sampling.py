@@ -60,14 +60,11 @@ class Sampling:
         """
         views = range(self.num_temporal_views)
         if self.mode == "uniform":
-            return [self._uniform(num_frames, view) for view in views]
+            fine = sample_uniform(num_frames, self.num_frames * self.num_temporal_views)
+            return [fine[view :: self.num_temporal_views] for view in views]
         if self.mode == "dense":
             return [self._dense(num_frames, view) for view in views]
         return [self._fixed_rate(timestamps_seconds, view) for view in views]
-
-    def _uniform(self, num_frames: int, view: int) -> list[int]:
-        fine = sample_uniform(num_frames, self.num_frames * self.num_temporal_views)
-        return fine[view :: self.num_temporal_views]
 
     def _dense(self, num_frames: int, view: int) -> list[int]:
         span = (self.num_frames - 1) * self.frame_interval + 1

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, Protocol
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -106,11 +105,7 @@ class FileSource:
         pixels_of, size = UprightPixels(), None
         for number, frame in enumerate(decoded_frames(self.name)):
             size = size or (frame.width, frame.height)  # a later change of size is scaled back
-            try:
-                yield pixels_of(frame, size)
-            except (av.FFmpegError, ValueError) as error:
-                reason = f"frame {number} cannot be converted to RGB ({error})"
-                raise VideoUnreadable(self.name, reason) from error
+            yield pixels_of.of_file(self.name, number, frame, size)
 
 
 class RawSource:

@@ -60,8 +60,7 @@ class VideoWriter:
         self._codec = codec
         self._options: dict[str, object] = dict(options or {})
         self._stack = ExitStack()
-        self._container: OutputContainer | None = None
-        self._stream: VideoStream | None = None
+        self._opened: tuple[OutputContainer, VideoStream] | None = None
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -73,24 +72,24 @@ class VideoWriter:
             pixels: all frames have one size.
             seconds: its time in the file, the first at 0; given for every frame, or for none.
         """
-        if self._container is None or self._stream is None:
-            self._open(pixels.shape[0], pixels.shape[1], timed=seconds is not None)
-        assert self._container is not None
-        assert self._stream is not None
+        if self._opened is None:
+            self._opened = self._open(pixels.shape[0], pixels.shape[1], seconds is not None)
+        container, stream = self._opened
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         if seconds is not None:
             frame.pts, frame.time_base = round(seconds / _UNIT), _UNIT
-        self._container.mux(self._stream.encode(frame))
+        container.mux(stream.encode(frame))
 
-    def _open(self, height: int, width: int, timed: bool) -> None:
+    def _open(self, height: int, width: int, timed: bool) -> tuple[OutputContainer, VideoStream]:
         temporary = self._stack.enter_context(published(self.path, self.path.suffix))
-        self._container = self._stack.enter_context(av.open(str(temporary), "w"))
-        self._stream = cast(VideoStream, self._container.add_stream(self._codec, rate=self._rate))
-        self._stream.options = self._options
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.height, self._stream.width = height, width
+        container = self._stack.enter_context(av.open(str(temporary), "w"))
+        stream = cast(VideoStream, container.add_stream(self._codec, rate=self._rate))
+        stream.options = self._options
+        stream.pix_fmt = "yuv420p"
+        stream.height, stream.width = height, width
         if timed:
-            self._stream.codec_context.time_base = _UNIT
+            stream.codec_context.time_base = _UNIT
+        return container, stream
 
     def close(self) -> None:
         """Publish it.
@@ -99,9 +98,10 @@ class VideoWriter:
             ValueError: if there was no frame.
         """
         with self._stack:
-            if self._container is None or self._stream is None:
+            if self._opened is None:
                 raise ValueError(f"{self.path}: no frames to write")
-            self._container.mux(self._stream.encode(None))
+            container, stream = self._opened
+            container.mux(stream.encode(None))
 
     def __exit__(
         self,
