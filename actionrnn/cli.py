@@ -148,9 +148,9 @@ def _run(verb: str, words: list[str]) -> int:
     prepare_process()
     with ExitStack() as stack:
         if VERBS[verb].decodes:  # a decoder loads while we do: else the first clip waits 1.5 s
-            from actionrnn.video.isolate import started_ahead
+            from actionrnn.video.isolate import DECODING, started_ahead
 
-            stack.enter_context(started_ahead("actionrnn.video.decode"))
+            stack.enter_context(started_ahead(DECODING))
         if any("://" in word for word in words):  # of runs by their address: folders, copies
             from actionrnn.run_copies import with_copies
 

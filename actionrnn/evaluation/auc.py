@@ -9,7 +9,7 @@ from actionrnn.training.metrics import ranking_scores
 def weighted_auroc(
     logits_NK: Tensor, target_N: Tensor, group_N: Tensor, weights_RG: Tensor
 ) -> Tensor:
-    """The AUC of `models.metrics.auroc` with every clip counted as often as its group, (R,).
+    """The AUC of `training.metrics.auroc` with every clip counted as often as its group, (R,).
 
     Args:
         logits_NK: scores of the clips; NaN rows are clips that could not be read.

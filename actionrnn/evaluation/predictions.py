@@ -197,11 +197,14 @@ class Predictions:
         try:
             table = pq.read_table(file)
             about = json.loads(table.schema.metadata[METADATA_KEY])
-        except (pa.ArrowException, KeyError, TypeError) as error:
-            raise ActionRNNError(f"{file} is not a predictions table: {error}") from error
-        if about["schema_version"] != SCHEMA_VERSION:
+            version = about["schema_version"]
+        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise ActionRNNError(
-                f"{file} has schema version {about['schema_version']}, this version reads "
+                f"{file} is not a predictions table ({error}); make it again with `actionrnn test`"
+            ) from error
+        if version != SCHEMA_VERSION:
+            raise ActionRNNError(
+                f"{file} has schema version {version}, this version reads "
                 f"{SCHEMA_VERSION}; make it again with `actionrnn test`"
             )
         return cls(table.to_pandas(), about["class_names"], about["leaked"], about["about"])

@@ -15,9 +15,9 @@ from actionrnn.features.clip_sources import MISSING, Clip, clip_at_hand, content
 from actionrnn.features.machine import Busy
 from actionrnn.features.shard import Entry
 from actionrnn.features.store import NOT_READ
-from actionrnn.video.decode import ClipFrames, ClipRequest
+from actionrnn.video.decode import ClipFrames
 from actionrnn.video.errors import VideoError, VideoNotFound
-from actionrnn.video.isolate import DecoderDied, DecodeWorker
+from actionrnn.video.isolate import DECODING, DecoderDied, DecodeWorker
 
 # Decoded pictures that may wait for the backbone; enough that neither side waits for a slow clip.
 MAX_WAITING_BYTES = 128 * 2**20
@@ -43,7 +43,7 @@ class DecoderPool:
         self.num_workers = num_workers
         self.busy = Busy(num_workers)
         self._threads = ThreadPoolExecutor(num_workers, "decoder")
-        self._workers = [DecodeWorker(loads=ClipRequest.__module__) for _ in range(num_workers)]
+        self._workers = [DecodeWorker(loads=DECODING) for _ in range(num_workers)]
         for worker in self._workers:
             worker.start()
         self._free = list(self._workers)

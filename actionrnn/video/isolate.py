@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, Protocol, Self, TypeVar, cast
@@ -30,6 +30,8 @@ from actionrnn.video.reader import Closes
 from actionrnn.video.room import room
 
 Answer = TypeVar("Answer", covariant=True)
+# What decoding a clip needs, by name: whoever starts it ahead has not loaded it yet.
+DECODING = ("actionrnn.video.decode", "actionrnn.video.pyav")
 # A process whose parent was killed while the decoder hung ends itself so long after its time.
 ORPHAN_SECONDS = 10.0
 
@@ -59,10 +61,10 @@ class _Decoder:
     last_words: IO[bytes]
 
     @classmethod
-    def started(cls, loads: str) -> Self:
+    def started(cls, loads: Sequence[str]) -> Self:
         last_words = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         process = subprocess.Popen(
-            [sys.executable, "-m", "actionrnn.video.isolate", loads],
+            [sys.executable, "-m", "actionrnn.video.isolate", *loads],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=last_words,
@@ -84,11 +86,11 @@ class DecodeWorker(Closes):
 
     Args:
         timeout_seconds: longest time for one clip.
-        loads: a module that the process imports before its first request, which then need not
+        loads: modules that the process imports before its first request, which then need not
             wait for it.
     """
 
-    def __init__(self, timeout_seconds: float = 120.0, loads: str = "") -> None:
+    def __init__(self, timeout_seconds: float = 120.0, loads: Sequence[str] = ()) -> None:
         self.timeout_seconds = timeout_seconds
         self._loads = loads
         self._decoder: _Decoder | None = None
@@ -169,7 +171,7 @@ _AHEAD: list[DecodeWorker] = []
 
 
 @contextmanager
-def started_ahead(loads: str) -> Iterator[None]:
+def started_ahead(loads: Sequence[str]) -> Iterator[None]:
     """Within the block the first worker finds its process started, which loads as this one does.
 
     Args:
@@ -225,11 +227,11 @@ def _exactly(pipe: IO[bytes], count: int) -> bytearray | mmap.mmap:
     return content
 
 
-def serve(loads: str = "") -> None:
+def serve(*loads: str) -> None:
     """Answer requests on stdin until it closes; stray prints of decoders go to stderr."""
     keep_freed_memory()
-    if loads:
-        importlib.import_module(loads)
+    for module in loads:
+        importlib.import_module(module)
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError
-from actionrnn.evaluation.predictions import Predictions
+from actionrnn.evaluation.predictions import METADATA_KEY, Predictions
 from actionrnn.evaluation.summary import summarise
 from tests.conftest import MakePredictions
 
@@ -139,3 +141,12 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes | None) -> N
         (tmp_path / "predictions.parquet").write_bytes(content)
     with pytest.raises(ActionRNNError, match=r"actionrnn test|not a predictions table"):
         Predictions.load(tmp_path)
+
+
+@pytest.mark.parametrize("about", [b"{", b"[]", b"{}", None])
+def test_a_table_without_its_record_is_refused(about: bytes | None, tmp_path: Path) -> None:
+    table = pa.table({"video_id": ["a"]})
+    file = tmp_path / "predictions.parquet"
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: about} if about else {}), file)
+    with pytest.raises(ActionRNNError, match=r"is not a predictions table .* `actionrnn test`"):
+        Predictions.load(file)

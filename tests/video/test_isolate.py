@@ -14,6 +14,7 @@ from actionrnn.video import isolate
 from actionrnn.video.decode import ClipRequest, read_clip
 from actionrnn.video.errors import VideoError, VideoNotFound, VideoUnreadable
 from actionrnn.video.isolate import (
+    DECODING,
     DecoderDied,
     DecoderHung,
     DecodeWorker,
@@ -133,7 +134,7 @@ def test_a_want_of_memory_or_of_files_is_not_the_videos_fault(
 
 
 def test_a_process_started_ahead_is_the_first_workers() -> None:
-    with started_ahead("actionrnn.video.decode"):
+    with started_ahead(DECODING):
         first, second = DecodeWorker(), DecodeWorker()
         with first, second:
             (ahead,) = isolate._AHEAD
@@ -145,7 +146,7 @@ def test_a_process_started_ahead_is_the_first_workers() -> None:
 
 
 def test_a_process_started_ahead_for_nobody_is_ended() -> None:
-    with started_ahead("actionrnn.video.decode"):
+    with started_ahead(DECODING):
         (ahead,) = isolate._AHEAD
         process = ahead._running()
     assert process.poll() is not None

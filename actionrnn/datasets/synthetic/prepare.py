@@ -2,7 +2,7 @@
 
 How it is built, and what therefore holds by construction:
 
-- Classes are time-reversed pairs (`synthetic_actions.PAIRS`).
+- Classes are time-reversed pairs (`synthetic.actions.PAIRS`).
 - Everything that is not the class (scene, colours, place, speed, phase, pose jitter, camera
   shake, light, noise, length) is drawn once per *take*, and every take is filmed in all classes.
   No nuisance can tell a class, and every group has every class equally often.
