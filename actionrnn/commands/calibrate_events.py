@@ -1,21 +1,19 @@
 """`actionrnn calibrate --events ...`: thresholds of events for a rate of false alarms."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
+from actionrnn.commands.parsing import options_of, verb_parser
+from actionrnn.commands.trained import predictor_of
 from actionrnn.commands.watch_settings import (
     add_watch_settings,
     base_rules,
     data_of,
     given_settings,
-    predictor_of,
     usual_settings,
 )
-from actionrnn.errors import UsageError, usage_errors
+from actionrnn.errors import UsageError
 from actionrnn.evaluation.records import save_record, to_plain
 from actionrnn.files import sha256_of_file
 from actionrnn.live.fitted import (
@@ -30,7 +28,7 @@ from actionrnn.live.timeline import timeline_of
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.report.screen import Cell, Screen, TableView, number
-from actionrnn.report.terminal import print_screen
+from actionrnn.report.terminal import print_found
 from actionrnn.training.run_folder import run_folder_of
 
 
@@ -75,18 +73,14 @@ def main(arguments: list[str]) -> int:
     )
     file = Path(options.output or run_folder_of(options.ckpt_path) / EVENTS_NAME)
     save_record(file, fitted)
-    if options.json:
-        print(json.dumps(to_plain(fitted)))
-    else:
-        print_screen(events_screen(fitted))
+    print_found(to_plain(fitted), events_screen(fitted), options.json)
     used = f"--events {file}" if options.output else "this run"
     tell(f"written: {file}; live and timeline take these thresholds with {used}")
     return 0
 
 
 def _parse(arguments: list[str]) -> Any:
-    parser = ArgumentParser(prog="actionrnn calibrate --events", exit_on_error=False,
-                            allow_abbrev=False)  # fmt: skip
+    parser = verb_parser("calibrate --events")
     add = parser.add_argument
     add("--streams", type=str, required=True, help="a table video,start,end,label")
     add("--alarms_per_hour", type=float, default=1.0, help="false ones, of all classes together")
@@ -94,8 +88,7 @@ def _parse(arguments: list[str]) -> Any:
     add_watch_settings(parser)
     add("--output", type=str | None, default=None, help=f"default: RUN/{EVENTS_NAME}")
     add("--json", action="store_true", help="one JSON object on stdout")
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     for name in ("alarms_per_hour", "tolerance"):
         if not 0 <= options[name] < float("inf"):
             raise UsageError(f"--{name} {options[name]}: must not be negative")

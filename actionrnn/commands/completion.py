@@ -5,11 +5,9 @@ import importlib
 import io
 import re
 
-from jsonargparse import ArgumentParser
-
 from actionrnn.cli import VERBS
+from actionrnn.commands.parsing import options_of, verb_parser
 from actionrnn.commands.recipes import shipped_configs
-from actionrnn.errors import usage_errors
 
 TAKES_VERB = False
 _HELP = """Put it where your shell reads it:
@@ -22,12 +20,9 @@ Words = dict[str, list[str]]
 
 def main(arguments: list[str]) -> int:
     """Print the script of one shell."""
-    parser = ArgumentParser(
-        prog="actionrnn completion", exit_on_error=False, allow_abbrev=False, description=_HELP
-    )
+    parser = verb_parser("completion", _HELP)
     parser.add_argument("shell", choices=list(_SCRIPTS), help="which shell")
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     settings = {verb: settings_of_verb(verb) for verb in VERBS}
     recipes: Words = {}
     for each in shipped_configs():

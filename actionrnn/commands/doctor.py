@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser
 
+from actionrnn.commands.parsing import options_of, verb_parser
 from actionrnn.commands.recipes import config_folder
-from actionrnn.errors import ActionRNNError, usage_errors
+from actionrnn.errors import ActionRNNError
 from actionrnn.features.machine import num_cores
 from actionrnn.version import __version__
 from actionrnn.video.reader import open_video, reader_names
@@ -77,13 +77,12 @@ NEEDS = (
 
 def main(arguments: list[str]) -> int:
     """Look, and say; exit code 1 if something that everything needs is broken."""
-    parser = ArgumentParser(prog="actionrnn doctor", exit_on_error=False, allow_abbrev=False)
+    parser = verb_parser("doctor")
     parser.add_argument("--json", action="store_true", help="for bug reports")
     parser.add_argument(
         "--folder", type=Path, default=Path(), help="where data and runs would be written"
     )
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     found = examine(options.folder)
     if options.json:
         print(json.dumps(found, indent=2))

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
+from actionrnn.commands.parsing import options_of
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.errors import UsageError, near_miss, shown, usage_errors
+from actionrnn.errors import UsageError, near_miss, shown
 from actionrnn.features import admin
 from actionrnn.features.exchange import export_features, import_features
 from actionrnn.features.store import FeatureStore
@@ -41,8 +42,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parse(parser: ArgumentParser, arguments: list[str]) -> Any:
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     for option in ("folder", "features_dir", "target"):
         refuse_remote(option, options.get(option), "stores are looked after")
     return options

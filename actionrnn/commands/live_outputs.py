@@ -6,6 +6,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from actionrnn.commands.parsing import OPTIONAL_TEXT
 from actionrnn.errors import UsageError
 from actionrnn.live.events import Event
 from actionrnn.live.preview import Preview
@@ -21,8 +22,8 @@ FILMS = (".mp4", ".mkv", ".mov")
 def add_outputs(parser: ArgumentParser) -> None:
     """Their settings."""
     add = parser.add_argument
-    add("--save", type=str | None, default=None, help="a folder for a clip of each event")
-    add("--annotate", type=str | None, default=None, help="a film with scores, such as out.mp4")
+    add("--save", **OPTIONAL_TEXT, help="a folder for a clip of each event")
+    add("--annotate", **OPTIONAL_TEXT, help="a film with scores, such as out.mp4")
     add(
         "--preview",
         type=int | None,

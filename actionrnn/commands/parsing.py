@@ -1,4 +1,4 @@
-"""What the verbs share: functions by `module:function`, words spelled out, names of outputs."""
+"""What the verbs share: parsers and options, functions by `module:function`, names of outputs."""
 
 import importlib
 from collections import Counter
@@ -8,6 +8,39 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
+
+from actionrnn.errors import usage_errors
+
+OPTIONAL_TEXT: dict[str, Any] = {"type": str | None, "default": None}
+SHARED_OPTIONS: dict[str, dict[str, Any]] = {
+    "ckpt_path": {"type": str, "required": True, "help": "a trained model"},
+    "data.root": {**OPTIONAL_TEXT, "help": "data moved here"},
+    "features.backbone.name": {**OPTIONAL_TEXT, "help": "if it is code: trusted"},
+    "features.backbone.weights": {**OPTIONAL_TEXT, "help": "weights moved here"},
+}
+
+
+def verb_parser(verb: str, description: str | None = None) -> ArgumentParser:
+    """The parser of a verb, which takes whole names alone; for `options_of`."""
+    return ArgumentParser(
+        prog=f"actionrnn {verb}", exit_on_error=False, allow_abbrev=False, description=description
+    )
+
+
+def add_shared(parser: ArgumentParser, *names: str) -> None:
+    """Give a verb options that others have too, in this order."""
+    for name in names:
+        parser.add_argument(f"--{name}", **SHARED_OPTIONS[name])
+
+
+def options_of(parser: ArgumentParser, arguments: list[str]) -> Any:
+    """What the words of a command line come to.
+
+    Raises:
+        UsageError: for an option that does not exist or cannot have its value.
+    """
+    with usage_errors(parser):
+        return parser.parse_args(arguments)
 
 
 def import_function(address: str) -> Callable[..., Any]:

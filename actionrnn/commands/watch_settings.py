@@ -6,8 +6,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from actionrnn.commands.parsing import OPTIONAL_TEXT, add_shared
 from actionrnn.errors import UsageError
-from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.files import sha256_of_file
 from actionrnn.live.events import EventRules
 from actionrnn.live.fitted import COMMAND, EVENTS_NAME, FittedEvents
@@ -29,7 +29,7 @@ _HISTORY = (
 def add_watch_settings(parser: ArgumentParser) -> None:
     """The settings of whatever watches; what is not given is as it was fitted, or usual."""
     add = parser.add_argument
-    add("--ckpt_path", type=str, required=True, help="a trained model")
+    add_shared(parser, "ckpt_path")
     add("--fps", type=float | None, default=None, help="samples per second; default: of training")
     add("--history", type=HistoryName | None, default=None, help=f"{_HISTORY}; default: restart")
     add(
@@ -47,8 +47,7 @@ def add_watch_settings(parser: ArgumentParser) -> None:
     )
     add("--background", type=str, nargs="+", default=None, help="classes that are no event")
     add("--device", type=str, default="auto", help="for backbone and head")
-    add("--features.backbone.name", type=str | None, default=None, help="if it is code: trusted")
-    add("--features.backbone.weights", type=str | None, default=None, help="weights moved here")
+    add_shared(parser, "features.backbone.name", "features.backbone.weights")
 
 
 def add_thresholds(parser: ArgumentParser) -> None:
@@ -68,22 +67,8 @@ def add_thresholds(parser: ArgumentParser) -> None:
         default=[],
         help="end: falls below 0.4, or CLASS=0.3; default: as fitted, or two thirds of --on",
     )
-    add(
-        "--events",
-        type=str | None,
-        default=None,
-        help=f"thresholds fitted by `calibrate --events`; default: RUN/{EVENTS_NAME}, if there",
-    )
-
-
-def predictor_of(options: Any) -> ActionPredictor:
-    """The model that is to watch."""
-    return ActionPredictor.load(
-        options.ckpt_path,
-        options.device,
-        options["features.backbone.weights"],
-        options["features.backbone.name"],
-    )
+    fitted = f"thresholds fitted by `calibrate --events`; default: RUN/{EVENTS_NAME}, if there"
+    add("--events", **OPTIONAL_TEXT, help=fitted)
 
 
 def watch_settings(options: Any) -> WatchSettings:

@@ -1,5 +1,6 @@
 """Screens and rankings on a terminal: results on stdout, 80 columns where there is no terminal."""
 
+import json
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,14 @@ from actionrnn.report.screen import Screen, TableView
 def plain_console() -> Console:
     """A console for results: what stands in brackets or colons in a class name stays text."""
     return Console(highlight=False, markup=False, emoji=False)
+
+
+def print_found(found: dict[str, Any], screen: Screen, as_json: bool) -> None:
+    """Print what was found: its plain data as a line of JSON, or its screen."""
+    if as_json:
+        print(json.dumps(found), flush=True)
+    else:
+        print_screen(screen)
 
 
 def print_screen(screen: Screen) -> None:
