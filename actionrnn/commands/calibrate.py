@@ -10,7 +10,7 @@ from actionrnn.errors import DataRejected
 from actionrnn.evaluation.calibration import calibration_figures, fit_temperature
 from actionrnn.evaluation.records import to_plain
 from actionrnn.report.diagnosis_screens import CALIBRATION_FIGURES
-from actionrnn.report.screen import Cell, Screen, TableView, number
+from actionrnn.report.screen import Screen, TableView, row
 from actionrnn.report.terminal import print_found
 from actionrnn.training.recognizer import clip_logits
 
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     after = calibration_figures(logits_NK / temperature, target_N)
     found = {"temperature": temperature, "before": to_plain(before), "after": to_plain(after)}
     rows = [
-        [Cell(name), number(getattr(before, key)), number(getattr(after, key))]
+        row(name, getattr(before, key), getattr(after, key))
         for key, name in CALIBRATION_FIGURES.items()
     ]
     said = (

@@ -27,7 +27,7 @@ from actionrnn.live.thresholds import Recording
 from actionrnn.live.timeline import timeline_of
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
-from actionrnn.report.screen import Cell, Screen, TableView, number
+from actionrnn.report.screen import Screen, TableView, row
 from actionrnn.report.terminal import print_found
 from actionrnn.training.run_folder import run_folder_of
 
@@ -100,13 +100,11 @@ def _parse(arguments: list[str]) -> Any:
 def events_screen(fitted: FittedEvents) -> Screen:
     """What `calibrate --events` prints."""
     rows = [
-        [
-            Cell(each.label),
-            number(each.on),
-            number(each.off),
-            Cell(f"{each.num_found} of {each.num_true}" if each.num_true else "never happens"),
-            number(each.num_false, 0),
-        ]
+        row(
+            *(each.label, each.on, each.off),
+            f"{each.num_found} of {each.num_true}" if each.num_true else "never happens",
+            each.num_false,
+        )
         for each in fitted.classes
     ]
     columns = ("class", "on", "off", "found", "false alarms")

@@ -18,7 +18,9 @@ from actionrnn.report.screen import (
     TableView,
     number,
     percent,
+    row,
     shown_interval,
+    signed,
 )
 
 WORST = 4
@@ -37,29 +39,25 @@ _LEAKED = "LEAKED: clips that were trained on are among these"
 def order_screen(made: OrderDiagnosis) -> Screen:
     """`diagnose order`: every order; every class."""
     conditions = [
-        [
-            Cell(row.title),
-            Cell("", row.macro_accuracy, Bar(
-                row.macro_accuracy, row.interval, "none" if row.order_blind else "a"
-            )),
-            number(row.macro_accuracy),
-            *_difference(row, made.num_groups),
-        ]
-        for row in made.conditions
-    ]  # fmt: skip
+        row(
+            each.title,
+            Bar(each.macro_accuracy, each.interval, "none" if each.order_blind else "a"),
+            each.macro_accuracy,
+            *_difference(each, made.num_groups),
+        )
+        for each in made.conditions
+    ]
     classes = [
-        [
-            Cell(row.label),
-            Cell("", row.need, Bar(
-                row.need, row.need_interval, "a" if row.needs_time == "yes" else "none"
-            )),
-            Cell(f"{row.recall['ordered']:.2f} > {row.recall['shuffled']:.2f}"),
-            Cell(shown_interval(row.need_interval, too_few(row.groups), signed=True), row.need),
-            Cell(row.needs_time),
-            Cell(f"{row.reversed_as} ({row.reversed_as_share:.0%})"),
-        ]
-        for row in sorted(made.per_class, key=lambda row: -row.need)
-    ]  # fmt: skip
+        row(
+            each.label,
+            Bar(each.need, each.need_interval, "a" if each.needs_time == "yes" else "none"),
+            f"{each.recall['ordered']:.2f} > {each.recall['shuffled']:.2f}",
+            Cell(shown_interval(each.need_interval, too_few(each.groups), True), each.need),
+            each.needs_time,
+            f"{each.reversed_as} ({each.reversed_as_share:.0%})",
+        )
+        for each in sorted(made.per_class, key=lambda each: -each.need)
+    ]
     return Screen(
         key="order",
         title="Order",
@@ -79,56 +77,54 @@ def order_screen(made: OrderDiagnosis) -> Screen:
                 ("class", "", "shuffled", "cost of it, 95 %", "needs time", "reversed, taken for"),
                 classes,
                 note="Cost: accuracy lost when the frames are shuffled; grey: not more than noise.",
-                low=min(0.0, *(row.need for row in made.per_class)),
+                low=min(0.0, *(each.need for each in made.per_class)),
                 filtered="classes",
             ),
         ],
     )
 
 
-def _difference(row: Condition, num_groups: int) -> list[Cell]:
-    if row.key == "ordered":
-        return [Cell(""), Cell("")]
-    bounds = shown_interval(row.difference_interval, too_few(num_groups), signed=True)
-    return [Cell(f"{row.difference:+.3f}", row.difference), Cell(bounds)]
+def _difference(made: Condition, num_groups: int) -> list[Cell]:
+    if made.key == "ordered":
+        return row("", "")
+    bounds = shown_interval(made.difference_interval, too_few(num_groups), with_sign=True)
+    return row(signed(made.difference), bounds)
 
 
 def bias_screen(made: BiasDiagnosis) -> Screen:
     """`diagnose bias`: part of the evidence; the worst slices of every column; odd labels."""
     evidence = [("middle frame", made.static)]
-    evidence += [("background alone", row) for row in made.background]
+    evidence += [("background alone", each) for each in made.background]
     rows = [
-        [
-            Cell(name),
-            Cell(f"{row.num_clips} {row.subset}"),
-            Cell("", row.part, Bar(row.part, row.part_interval, "bad")),
-            number(row.part),
-            number(row.whole),
-            percent(row.share) if row.share is not None else Cell("- (whole is 0)"),
-            Cell(shown_interval(row.share_interval, too_few(row.num_groups))),
-        ]
-        for name, row in evidence
+        row(
+            name,
+            f"{each.num_clips} {each.subset}",
+            Bar(each.part, each.part_interval, "bad"),
+            each.part,
+            each.whole,
+            percent(each.share) if each.share is not None else "- (whole is 0)",
+            shown_interval(each.share_interval, too_few(each.num_groups)),
+        )
+        for name, each in evidence
     ]
     slices = [
-        [
-            Cell(column),
-            Cell(row.value),
-            Cell("", row.accuracy, Bar(row.accuracy, row.interval, "bad" if row.below else "none")),
-            number(row.clips, 0),
-            Cell(f"{row.accuracy:.3f}" + (" (below)" if row.below else ""), row.accuracy),
-            Cell(shown_interval(row.interval, row.missing)),
-            number(row.groups, 0),
-        ]
+        row(
+            column,
+            each.value,
+            Bar(each.accuracy, each.interval, "bad" if each.below else "none"),
+            each.clips,
+            Cell(f"{each.accuracy:.3f}" + (" (below)" if each.below else ""), each.accuracy),
+            shown_interval(each.interval, each.missing),
+            each.groups,
+        )
         for column, values in made.slices.items()
-        for row in values[:WORST]
+        for each in values[:WORST]
     ]
     return Screen(
         key="bias",
         title="Bias",
         verdict="" if made.suspected else made.verdict,
-        alarm="\n".join(
-            ([_LEAKED] if made.leaked else []) + ([made.verdict] if made.suspected else [])
-        ),
+        alarm="\n".join([_LEAKED] * made.leaked + [made.verdict] * made.suspected),
         blocks=[
             *_cues(made.shortcuts),
             TableView(
@@ -156,16 +152,14 @@ def bias_screen(made: BiasDiagnosis) -> Screen:
 def _cues(found: Shortcuts) -> list[TableView]:
     """What the files give away, each cue alone; nothing where they do not."""
     rows = [
-        [
-            Cell(row.name),
-            Cell("", row.macro_accuracy, Bar(
-                row.macro_accuracy, row.interval, "bad" if row.above(found.chance) else "none"
-            )),
-            number(row.macro_accuracy),
-            Cell(shown_interval(row.interval)),
-        ]
-        for row in found.cues
-    ]  # fmt: skip
+        row(
+            cue.name,
+            Bar(cue.macro_accuracy, cue.interval, "bad" if cue.above(found.chance) else "none"),
+            cue.macro_accuracy,
+            shown_interval(cue.interval),
+        )
+        for cue in found.cues
+    ]
     table = TableView(
         f"macro accuracy from the files alone, {found.num_clips} clips of "
         f"{found.num_groups} groups",
@@ -181,14 +175,11 @@ def _cues(found: Shortcuts) -> list[TableView]:
 
 def _labels(candidates: list[LabelCandidate]) -> list[TableView]:
     rows = [
-        [
-            Cell(row.video_id),
-            Cell(row.label),
-            number(row.label_probability, 2),
-            Cell(row.suggested),
-            number(row.suggested_probability, 2),
-        ]
-        for row in candidates[:MAX_LABELS]
+        row(
+            *(each.video_id, each.label, number(each.label_probability, 2)),
+            *(each.suggested, number(each.suggested_probability, 2)),
+        )
+        for each in candidates[:MAX_LABELS]
     ]
     columns = ("clip", "labelled", "p", "rather", "p")
     return [TableView("labels to look at again", columns, rows, most=10)] if rows else []
@@ -199,20 +190,15 @@ def calibration_screen(made: CalibrationDiagnosis) -> Screen:
     best = made.best_temperature
     then = f"{best:.2f} (fits validation)" if best else "none fits better"
     rows = [
-        [Cell(name), number(getattr(made.figures, key)), number(getattr(made.figures_then, key))]
+        row(name, getattr(made.figures, key), getattr(made.figures_then, key))
         for key, name in CALIBRATION_FIGURES.items()
     ]
     bounds = shown_interval(made.ece_interval, made.no_interval)
-    rows.append([Cell("95 % interval of the ECE"), Cell(bounds), Cell("")])
+    rows.append(row("95 % interval of the ECE", bounds, ""))
     unreadable = f", {made.num_unreadable} unreadable" if made.num_unreadable else ""
     bins = [
-        [
-            Cell(f"{row.low:.2f} to {row.high:.2f}"),
-            number(row.clips, 0),
-            number(row.confidence),
-            number(row.accuracy),
-        ]
-        for row in made.bins
+        row(f"{each.low:.2f} to {each.high:.2f}", each.clips, each.confidence, each.accuracy)
+        for each in made.bins
     ]
     charts = [reliability_chart(f"temperature {made.temperature:.2f} (stored)", made.bins)]
     if best:
@@ -235,14 +221,14 @@ def calibration_screen(made: CalibrationDiagnosis) -> Screen:
 
 def reliability_chart(title: str, bins: list[Bin]) -> Chart:
     """Accuracy over confidence: no lines, for a bin of two clips says nothing of its neighbours."""
-    total = sum(row.clips for row in bins)
+    total = sum(each.clips for each in bins)
     return Chart(
         title=title,
         x_label="confidence",
         y_label="accuracy",
         x_range=(0.0, 1.0),
         y_range=(0.0, 1.0),
-        dots=[(row.confidence, row.accuracy, row.clips / total) for row in bins],
+        dots=[(each.confidence, each.accuracy, each.clips / total) for each in bins],
         diagonal=True,
         note="A dot is a bin of confidence, its area the share of the clips in it; on the dotted "
         "line a probability means what it says.",
@@ -258,23 +244,21 @@ def gradients_screen(made: GradientsDiagnosis) -> Screen:
     norms = [norm for layer in made.layers for norm in layer.norms if norm > 0]
     low, high = (math.log10(each) for each in (min(norms, default=0.1), max(norms, default=1.0)))
     rows = [
-        [
-            Cell(layer.name or "the only one"),
-            Cell(f"- ({layer.verdict})")
+        row(
+            layer.name or "the only one",
+            f"- ({layer.verdict})"
             if layer.ratio is None
             else Cell(f"{layer.ratio:.3g}", layer.ratio),
             number(layer.per_frame, missing=layer.verdict),
-            Cell(layer.verdict),
-        ]
+            layer.verdict,
+        )
         for layer in made.layers
     ]
     gates = [
-        [
-            Cell(f"{gate.gate}, {layer.name}" if layer.name else gate.gate),
-            Cell("", gate.low + gate.high, Bar(gate.low + gate.high)),
-            percent(gate.low),
-            percent(gate.high),
-        ]
+        row(
+            f"{gate.gate}, {layer.name}" if layer.name else gate.gate,
+            *(Bar(gate.low + gate.high), percent(gate.low), percent(gate.high)),
+        )
         for layer in made.layers
         for gate in layer.saturation
     ]

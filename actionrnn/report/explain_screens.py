@@ -2,7 +2,7 @@
 
 from actionrnn.explain.evidence import ExplainedClip
 from actionrnn.explain.survey import MethodSurvey, Survey
-from actionrnn.report.screen import Cell, Screen, TableView
+from actionrnn.report.screen import Screen, TableView, row
 
 _FOUND = "the planted span"
 
@@ -11,19 +11,13 @@ def clip_screen(clip: ExplainedClip) -> Screen:
     """What `explain` prints of a clip."""
     judged = [each.faithfulness for each in clip.saliencies.values()]
     peaks = [clip.timestamps_T[int(each.values_T.argmax())] for each in clip.saliencies.values()]
-    rows = [[Cell("most telling moment"), *(Cell(f"{at:.2f} s") for at in peaks), Cell("")]]
+    rows = [row("most telling moment", *(f"{at:.2f} s" for at in peaks), "")]
     for kind, better in (("deletion", "lower"), ("insertion", "higher")):
-        areas = [getattr(each, f"{kind}_area") for each in judged]
+        areas = [f"{getattr(each, f'{kind}_area'):.2f}" for each in judged]
         mean, sd = (getattr(judged[0], f"random_{kind}_{what}") for what in ("area", "sd"))
-        rows.append(
-            [
-                Cell(f"{kind} ({better} is better)"),
-                *(Cell(f"{area:.2f}") for area in areas),
-                Cell(f"{mean:.2f} ± {sd:.2f}"),
-            ]
-        )
+        rows.append(row(f"{kind} ({better} is better)", *areas, f"{mean:.2f} ± {sd:.2f}"))
     verdicts = ["yes" if each.is_faithful else "no" for each in judged]
-    rows.append([Cell("better than random in both"), *map(Cell, verdicts), Cell("")])
+    rows.append(row("better than random in both", *verdicts, ""))
     said = [f"  {gate.title}" for gate in clip.gates] + [f"  note: {note}" for note in clip.notes]
     return Screen(
         key="clip",
@@ -44,18 +38,21 @@ def survey_screen(found: Survey) -> Screen:
     methods = list(found.methods.values())
     first = methods[0]
 
-    def row(name: str, key: str, chance: str = "") -> list[Cell]:
-        return [Cell(name), *(Cell(f"{getattr(each, key):.2f}") for each in methods), Cell(chance)]
-
-    rows = [
-        row("deletion (lower is better)", "deletion", _spread(first, "deletion")),
-        row("insertion (higher is better)", "insertion", _spread(first, "insertion")),
-        row("better than random in both", "better_than_random"),
+    shown = [
+        ("deletion (lower is better)", "deletion", _spread(first, "deletion")),
+        ("insertion (higher is better)", "insertion", _spread(first, "insertion")),
+        ("better than random in both", "better_than_random", ""),
     ]
     if first.found is not None:
         by_chance = f"{first.found_chance:.2f}"
-        rows.append(row(f"{_FOUND} found", "found", by_chance))
-        rows.append(row(f"saliency in {_FOUND}", "mass", by_chance))
+        shown += [
+            (f"{_FOUND} found", "found", by_chance),
+            (f"saliency in {_FOUND}", "mass", by_chance),
+        ]
+    rows = [
+        row(name, *(f"{getattr(each, key):.2f}" for each in methods), chance)
+        for name, key, chance in shown
+    ]
     said = (
         "deletion: mean probability while frames are hidden, the most salient first; insertion: "
         "while they are shown"

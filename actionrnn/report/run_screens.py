@@ -4,7 +4,7 @@ from actionrnn.evaluation.figures import HEADLINES
 from actionrnn.evaluation.intervals import MIN_GROUPS_FOR_VERDICT, NUM_DRAWS, too_few
 from actionrnn.evaluation.paired import Comparison
 from actionrnn.evaluation.summary import ClassFigures, Summary
-from actionrnn.report.screen import Bar, Cell, Screen, TableView, number, shown_interval
+from actionrnn.report.screen import Bar, Screen, TableView, number, row, shown_interval, signed
 
 # Below this the intervals rest on the assumption of one more group (see `intervals.figure`).
 FEW_GROUPS = 20
@@ -17,11 +17,7 @@ LEAKED = (
 def summary_screen(summary: Summary) -> Screen:
     """What `test` and `validate` print."""
     rows = [
-        [
-            Cell(HEADLINES[key]),
-            number(each.value),
-            Cell(shown_interval(each.interval, each.missing)),
-        ]
+        row(HEADLINES[key], each.value, shown_interval(each.interval, each.missing))
         for key, each in summary.figures.items()
     ]
     return Screen(
@@ -73,19 +69,15 @@ def interval_note(num_groups: int) -> str:
 
 def classes_table(per_class: list[ClassFigures]) -> TableView:
     """Every class that has clips, the worst first."""
-    scored = [row for row in per_class if row.accuracy is not None]
+    scored = [each for each in per_class if each.accuracy is not None]
     empty = len(per_class) - len(scored)
     rows = [
-        [
-            Cell(row.label),
-            number(row.clips, 0),
-            Cell("", row.accuracy, Bar(row.accuracy, row.interval)),
-            number(row.accuracy),
-            Cell(shown_interval(row.interval, row.missing)),
-            number(row.precision, missing="never predicted"),
-            number(row.f1),
-        ]
-        for row in sorted(scored, key=lambda row: (row.accuracy or 0.0, row.label))
+        row(
+            *(each.label, each.clips, Bar(each.accuracy, each.interval), each.accuracy),
+            shown_interval(each.interval, each.missing),
+            *(number(each.precision, missing="never predicted"), each.f1),
+        )
+        for each in sorted(scored, key=lambda each: (each.accuracy or 0.0, each.label))
     ]
     return TableView(
         f"accuracy of each of {len(scored)} classes, worst first",
@@ -100,14 +92,11 @@ def classes_table(per_class: list[ClassFigures]) -> TableView:
 def comparison_screen(comparison: Comparison) -> Screen:
     """What `compare` prints of two runs."""
     rows = [
-        [
-            Cell(HEADLINES[key]),
-            number(each.first),
-            number(each.second),
-            Cell(f"{each.difference:+.3f}", each.difference),
-            Cell(shown_interval(each.interval, too_few(each.num_groups), signed=True)),
-            Cell(each.verdict),
-        ]
+        row(
+            *(HEADLINES[key], each.first, each.second, signed(each.difference)),
+            shown_interval(each.interval, too_few(each.num_groups), with_sign=True),
+            each.verdict,
+        )
         for key, each in comparison.figures.items()
     ]
     return Screen(

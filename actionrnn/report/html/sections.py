@@ -18,7 +18,6 @@ from actionrnn.report.run import Run
 from actionrnn.report.run_screens import alarms, classes_table, interval_note
 from actionrnn.report.screen import (
     Bar,
-    Cell,
     Chart,
     Matrix,
     Point,
@@ -26,8 +25,8 @@ from actionrnn.report.screen import (
     TableView,
     Text,
     Tile,
-    number,
     percent,
+    row,
     shown_interval,
 )
 
@@ -79,8 +78,8 @@ def _facts(run: Run) -> dict[str, str]:
         "classes": str(len(run.predictions.class_names)),
         "macro accuracy by chance": f"{1 / len(run.predictions.class_names):.3f}",
     }
-    controls = [row for row in run.order.conditions if row.order_blind] if run.order else []
-    facts |= {row.title: f"{row.macro_accuracy:.3f} macro" for row in controls}
+    controls = [each for each in run.order.conditions if each.order_blind] if run.order else []
+    facts |= {each.title: f"{each.macro_accuracy:.3f} macro" for each in controls}
     if not controls:
         facts["order-blind controls"] = "not measured yet (see Order)"
     facts |= {"views": str(summary.num_views), "head": _head(run)}
@@ -146,13 +145,7 @@ def confusion_section(run: Run) -> Screen:
         return Screen("confusion", "Confusion", verdict="no class was taken for another")
     shown, matrix = shown_matrix(counts)
     rows = [
-        [
-            Cell(pair.label),
-            Cell(pair.pred),
-            number(pair.clips, 0),
-            Cell("", pair.share, Bar(pair.share, tone="bad")),
-            percent(pair.share),
-        ]
+        row(pair.label, pair.pred, pair.clips, Bar(pair.share, tone="bad"), percent(pair.share))
         for pair in pairs[:MAX_CONFUSIONS]
     ]
     which = (
@@ -228,7 +221,7 @@ def environment_section(run: Run) -> Screen:
         "GPU": ", ".join(environment.get("devices", [])) or "none",
         **environment.get("packages", {}),
     }
-    rows = [[Cell(str(key)), Cell(str(value))] for key, value in versions.items() if value]
+    rows = [row(str(key), str(value)) for key, value in versions.items() if value]
     about = run.predictions.about
     data = json.dumps(about.get("data", {}), indent=2)
     known = [TableView("environment", ("what", "version"), rows)] if environment else []
@@ -250,9 +243,11 @@ def _scored_checkpoint(checkpoint: dict[str, Any] | None) -> list[TableView]:
     """Which file the figures are of; nothing where the predictions do not say."""
     if not checkpoint:
         return []
-    values = (checkpoint["path"], checkpoint["sha256"], str(checkpoint["epoch"] + 1))
-    names = ("file", "SHA-256", "epoch")
-    rows = [[Cell(name), Cell(value)] for name, value in zip(names, values, strict=True)]
+    rows = [
+        row("file", checkpoint["path"]),
+        row("SHA-256", checkpoint["sha256"]),
+        row("epoch", str(checkpoint["epoch"] + 1)),
+    ]
     return [TableView("the checkpoint of these figures", ("what", "value"), rows)]
 
 
