@@ -101,7 +101,9 @@ def events_screen(fitted: FittedEvents) -> Screen:
     """What `calibrate --events` prints."""
     rows = [
         row(
-            *(each.label, each.on, each.off),
+            each.label,
+            each.on,
+            each.off,
             f"{each.num_found} of {each.num_true}" if each.num_true else "never happens",
             each.num_false,
         )
@@ -117,8 +119,8 @@ def events_screen(fitted: FittedEvents) -> Screen:
             f"ones: {_said(fitted.left_out)}"
         )
     title = f"{fitted.hours:.3g} h in {fitted.num_recordings} recordings"
-    return Screen("events", "Events", verdict, fitted.too_little,
-                  blocks=[TableView(title, columns, rows)])  # fmt: skip
+    table = TableView(title, columns, rows)
+    return Screen("events", "Events", verdict, fitted.too_little, blocks=[table])
 
 
 def _said(done: Achieved) -> str:

@@ -38,7 +38,7 @@ def clips_section(scored: Predictions, root: Path | None) -> Screen:
         rows.append(
             row(
                 Cell("", picture="".join(pictures)),
-                *(str(clip["video_id"]), str(clip["group"]), str(clip["label"])),
+                *(str(clip[name]) for name in ("video_id", "group", "label")),
                 str(clip["pred"]) or str(clip["error"]),
                 number(confidence, 2, "no score"),
                 str(result_N[n]),
@@ -47,17 +47,12 @@ def clips_section(scored: Predictions, root: Path | None) -> Screen:
     notes = [places.problem] if places.problem else []
     if len(table) > len(rows):
         notes.append(f"The first {len(rows)} of {len(table)}; all are in predictions.parquet.")
-    return Screen(
-        "clips",
-        "Clips",
-        blocks=[
-            TableView(
-                "every clip, mistakes first",
-                ("", "clip", "group", "true class", "taken for", "confidence", "result"),
-                rows,
-                note=" ".join(notes),
-                filtered="clips",
-                picks=("true class", "taken for", "group", "result"),
-            )
-        ],
+    found = TableView(
+        "every clip, mistakes first",
+        ("", "clip", "group", "true class", "taken for", "confidence", "result"),
+        rows,
+        note=" ".join(notes),
+        filtered="clips",
+        picks=("true class", "taken for", "group", "result"),
     )
+    return Screen("clips", "Clips", blocks=[found])

@@ -12,6 +12,7 @@ from actionrnn.evaluation.calibration import Bin
 from actionrnn.evaluation.intervals import too_few
 from actionrnn.report.screen import (
     Bar,
+    Block,
     Cell,
     Chart,
     Screen,
@@ -58,30 +59,28 @@ def order_screen(made: OrderDiagnosis) -> Screen:
         )
         for each in sorted(made.per_class, key=lambda each: -each.need)
     ]
-    return Screen(
-        key="order",
-        title="Order",
-        verdict=made.verdict,
-        alarm=_LEAKED if made.leaked else "",
-        blocks=[
-            TableView(
-                f"{made.subset}: {made.num_clips} clips, {made.num_groups} groups; macro accuracy",
-                ("frames", "", "accuracy", "difference", "95 % interval of it"),
-                conditions,
-                note="Grey: heads that cannot use order, trained on the same features.",
-                mark=made.chance,
-                mark_name=f"chance, {made.chance:.3f}",
-            ),
-            TableView(
-                "which classes need time",
-                ("class", "", "shuffled", "cost of it, 95 %", "needs time", "reversed, taken for"),
-                classes,
-                note="Cost: accuracy lost when the frames are shuffled; grey: not more than noise.",
-                low=min(0.0, *(each.need for each in made.per_class)),
-                filtered="classes",
-            ),
-        ],
+    by_order = TableView(
+        f"{made.subset}: {made.num_clips} clips, {made.num_groups} groups; macro accuracy",
+        ("frames", "", "accuracy", "difference", "95 % interval of it"),
+        conditions,
+        "Grey: heads that cannot use order, trained on the same features.",
+        *_chance(made.chance),
     )
+    by_class = TableView(
+        "which classes need time",
+        ("class", "", "shuffled", "cost of it, 95 %", "needs time", "reversed, taken for"),
+        classes,
+        "Cost: accuracy lost when the frames are shuffled; grey: not more than noise.",
+        low=min(0.0, *(each.need for each in made.per_class)),
+        filtered="classes",
+    )
+    alarm = _LEAKED if made.leaked else ""
+    return Screen("order", "Order", made.verdict, alarm, blocks=[by_order, by_class])
+
+
+def _chance(chance: float) -> tuple[float, str]:
+    """The mark of a table, and its name."""
+    return chance, f"chance, {chance:.3f}"
 
 
 def _difference(made: Condition, num_groups: int) -> list[Cell]:
@@ -120,33 +119,27 @@ def bias_screen(made: BiasDiagnosis) -> Screen:
         for column, values in made.slices.items()
         for each in values[:WORST]
     ]
-    return Screen(
-        key="bias",
-        title="Bias",
-        verdict="" if made.suspected else made.verdict,
-        alarm="\n".join([_LEAKED] * made.leaked + [made.verdict] * made.suspected),
-        blocks=[
-            *_cues(made.shortcuts),
-            TableView(
-                "macro accuracy from part of the evidence",
-                ("evidence", "clips", "", "with it", "whole clip", "share", "95 % of share"),
-                rows,
-                note="Background: the temporal median of the frames, in which what moves is gone.",
-                mark=made.chance,
-                mark_name=f"chance, {made.chance:.3f}",
-            ),
-            TableView(
-                f"accuracy by manifest column, the {WORST} worst of each",
-                ("column", "value", "", "clips", "accuracy", "95 % interval", "groups"),
-                slices,
-                note="Below: the interval lies wholly below that of all clips.",
-                mark=made.accuracy,
-                mark_name=f"all {made.subset} clips, {made.accuracy:.3f}",
-                filtered="slices",
-            ),
-            *_labels(made.label_candidates),
-        ],
+    by_part = TableView(
+        "macro accuracy from part of the evidence",
+        ("evidence", "clips", "", "with it", "whole clip", "share", "95 % of share"),
+        rows,
+        "Background: the temporal median of the frames, in which what moves is gone.",
+        *_chance(made.chance),
     )
+    by_column = TableView(
+        f"accuracy by manifest column, the {WORST} worst of each",
+        ("column", "value", "", "clips", "accuracy", "95 % interval", "groups"),
+        slices,
+        "Below: the interval lies wholly below that of all clips.",
+        mark=made.accuracy,
+        mark_name=f"all {made.subset} clips, {made.accuracy:.3f}",
+        filtered="slices",
+    )
+    verdict = "" if made.suspected else made.verdict
+    alarm = "\n".join([_LEAKED] * made.leaked + [made.verdict] * made.suspected)
+    labels = _labels(made.label_candidates)
+    blocks = [*_cues(made.shortcuts), by_part, by_column, *labels]
+    return Screen("bias", "Bias", verdict, alarm, blocks=blocks)
 
 
 def _cues(found: Shortcuts) -> list[TableView]:
@@ -165,10 +158,9 @@ def _cues(found: Shortcuts) -> list[TableView]:
         f"{found.num_groups} groups",
         ("cue alone", "", "accuracy", "95 % interval"),
         rows,
-        note="A linear model on nothing else, tested on groups that it was not trained on; grey: "
+        "A linear model on nothing else, tested on groups that it was not trained on; grey: "
         "no more than chance.",
-        mark=found.chance,
-        mark_name=f"chance, {found.chance:.3f}",
+        *_chance(found.chance),
     )
     return [table] if rows else []
 
@@ -176,8 +168,11 @@ def _cues(found: Shortcuts) -> list[TableView]:
 def _labels(candidates: list[LabelCandidate]) -> list[TableView]:
     rows = [
         row(
-            *(each.video_id, each.label, number(each.label_probability, 2)),
-            *(each.suggested, number(each.suggested_probability, 2)),
+            each.video_id,
+            each.label,
+            number(each.label_probability, 2),
+            each.suggested,
+            number(each.suggested_probability, 2),
         )
         for each in candidates[:MAX_LABELS]
     ]
@@ -203,29 +198,20 @@ def calibration_screen(made: CalibrationDiagnosis) -> Screen:
     charts = [reliability_chart(f"temperature {made.temperature:.2f} (stored)", made.bins)]
     if best:
         charts.append(reliability_chart(f"temperature {best:.2f}, fits validation", made.bins_then))
-    return Screen(
-        key="calibration",
-        title="Calibration",
-        verdict=made.verdict,
-        blocks=[
-            *charts,
-            TableView(
-                f"{made.subset}: {made.num_clips} clips{unreadable}, by temperature",
-                ("figure", f"{made.temperature:.2f} (stored)", then),
-                rows,
-            ),
-            TableView("as it is", ("confidence", "clips", "mean confidence", "accuracy"), bins),
-        ],
-    )
+    title = f"{made.subset}: {made.num_clips} clips{unreadable}, by temperature"
+    figures = TableView(title, ("figure", f"{made.temperature:.2f} (stored)", then), rows)
+    columns = ("confidence", "clips", "mean confidence", "accuracy")
+    blocks: list[Block] = [*charts, figures, TableView("as it is", columns, bins)]
+    return Screen("calibration", "Calibration", made.verdict, blocks=blocks)
 
 
 def reliability_chart(title: str, bins: list[Bin]) -> Chart:
     """Accuracy over confidence: no lines, for a bin of two clips says nothing of its neighbours."""
     total = sum(each.clips for each in bins)
     return Chart(
-        title=title,
-        x_label="confidence",
-        y_label="accuracy",
+        title,
+        "confidence",
+        "accuracy",
         x_range=(0.0, 1.0),
         y_range=(0.0, 1.0),
         dots=[(each.confidence, each.accuracy, each.clips / total) for each in bins],
@@ -257,7 +243,9 @@ def gradients_screen(made: GradientsDiagnosis) -> Screen:
     gates = [
         row(
             f"{gate.gate}, {layer.name}" if layer.name else gate.gate,
-            *(Bar(gate.low + gate.high), percent(gate.low), percent(gate.high)),
+            Bar(gate.low + gate.high),
+            percent(gate.low),
+            percent(gate.high),
         )
         for layer in made.layers
         for gate in layer.saturation
@@ -268,25 +256,16 @@ def gradients_screen(made: GradientsDiagnosis) -> Screen:
         gates,
         note="Saturated gates let little be learned; the bar is both ends together.",
     )
-    return Screen(
-        key="gradients",
-        title="Gradients",
-        verdict=made.verdict,
-        blocks=[
-            Chart(
-                title="how much of the loss reaches the state at each frame",
-                x_label="frame",
-                y_label="|dLoss / dstate|",
-                x_range=(0.0, float(max(len(layer.norms) for layer in made.layers) - 1)),
-                y_range=(10 ** math.floor(low), 10 ** math.ceil(high)),
-                lines=lines,
-                log_y=True,
-            ),
-            TableView(
-                f"{made.cell}, {made.num_clips} {made.subset} clips",
-                ("layer", "first / last", "per frame", "verdict"),
-                rows,
-            ),
-            *([saturated] if gates else []),
-        ],
+    chart = Chart(
+        "how much of the loss reaches the state at each frame",
+        "frame",
+        "|dLoss / dstate|",
+        x_range=(0.0, float(max(len(layer.norms) for layer in made.layers) - 1)),
+        y_range=(10 ** math.floor(low), 10 ** math.ceil(high)),
+        lines=lines,
+        log_y=True,
     )
+    title = f"{made.cell}, {made.num_clips} {made.subset} clips"
+    table = TableView(title, ("layer", "first / last", "per frame", "verdict"), rows)
+    blocks: list[Block] = [chart, table, *([saturated] if gates else [])]
+    return Screen("gradients", "Gradients", made.verdict, blocks=blocks)

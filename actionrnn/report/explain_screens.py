@@ -19,18 +19,9 @@ def clip_screen(clip: ExplainedClip) -> Screen:
     verdicts = ["yes" if each.is_faithful else "no" for each in judged]
     rows.append(row("better than random in both", *verdicts, ""))
     said = [f"  {gate.title}" for gate in clip.gates] + [f"  note: {note}" for note in clip.notes]
-    return Screen(
-        key="clip",
-        title=clip.path,
-        verdict="\n".join(said),
-        blocks=[
-            TableView(
-                f"{clip.path}: {clip.class_names[clip.label]} {clip.probs_K[clip.label]:.1%}",
-                ("", *clip.saliencies, "random orders"),
-                rows,
-            )
-        ],
-    )
+    title = f"{clip.path}: {clip.class_names[clip.label]} {clip.probs_K[clip.label]:.1%}"
+    table = TableView(title, ("", *clip.saliencies, "random orders"), rows)
+    return Screen("clip", clip.path, "\n".join(said), blocks=[table])
 
 
 def survey_screen(found: Survey) -> Screen:
@@ -59,18 +50,9 @@ def survey_screen(found: Survey) -> Screen:
     )
     if found.num_unreadable:
         said += f"\n{found.num_unreadable} clips could not be read and are left out"
-    return Screen(
-        key="survey",
-        title="Survey",
-        verdict=said,
-        blocks=[
-            TableView(
-                f"{found.subset}: explanations of {found.num_clips} clips",
-                ("", *found.methods, "by chance"),
-                rows,
-            )
-        ],
-    )
+    title = f"{found.subset}: explanations of {found.num_clips} clips"
+    table = TableView(title, ("", *found.methods, "by chance"), rows)
+    return Screen("survey", "Survey", said, blocks=[table])
 
 
 def _spread(method: MethodSurvey, key: str) -> str:

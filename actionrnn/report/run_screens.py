@@ -20,26 +20,16 @@ def summary_screen(summary: Summary) -> Screen:
         row(HEADLINES[key], each.value, shown_interval(each.interval, each.missing))
         for key, each in summary.figures.items()
     ]
-    return Screen(
-        key="summary",
-        title="Summary",
-        verdict=interval_note(summary.num_groups),
-        alarm="\n".join(alarms(summary)),
-        blocks=[
-            TableView(title_of(summary), ("figure", "value", "95 % interval"), rows),
-            classes_table(summary.per_class),
-        ],
-    )
+    figures = TableView(title_of(summary), ("figure", "value", "95 % interval"), rows)
+    blocks = [figures, classes_table(summary.per_class)]
+    note = interval_note(summary.num_groups)
+    return Screen("summary", "Summary", note, alarms(summary), blocks=blocks)
 
 
-def alarms(summary: Summary) -> list[str]:
+def alarms(summary: Summary) -> str:
     """What must be said before any figure is believed."""
-    said = []
-    if summary.part:
-        said.append(f"PART: {summary.part} were scored; these are no figures of the whole")
-    if summary.leaked:
-        said.append(LEAKED)
-    return said
+    part = f"PART: {summary.part} were scored; these are no figures of the whole"
+    return "\n".join([part] * bool(summary.part) + [LEAKED] * summary.leaked)
 
 
 def title_of(summary: Summary) -> str:
@@ -59,12 +49,10 @@ def interval_note(num_groups: int) -> str:
         return "no intervals: all clips are one group, and one recording says nothing of others"
     if too_few(num_groups):
         return f"no intervals: {num_groups} groups (recordings) say too little of others"
-    few = (
-        f"; with fewer than {FEW_GROUPS} they are wide, and rough"
-        if num_groups < FEW_GROUPS
-        else ""
-    )
-    return f"intervals: {NUM_DRAWS} bootstrap samples of the {num_groups} groups (recordings){few}"
+    note = f"intervals: {NUM_DRAWS} bootstrap samples of the {num_groups} groups (recordings)"
+    if num_groups < FEW_GROUPS:
+        note += f"; with fewer than {FEW_GROUPS} they are wide, and rough"
+    return note
 
 
 def classes_table(per_class: list[ClassFigures]) -> TableView:
@@ -73,9 +61,13 @@ def classes_table(per_class: list[ClassFigures]) -> TableView:
     empty = len(per_class) - len(scored)
     rows = [
         row(
-            *(each.label, each.clips, Bar(each.accuracy, each.interval), each.accuracy),
+            each.label,
+            each.clips,
+            Bar(each.accuracy, each.interval),
+            each.accuracy,
             shown_interval(each.interval, each.missing),
-            *(number(each.precision, missing="never predicted"), each.f1),
+            number(each.precision, missing="never predicted"),
+            each.f1,
         )
         for each in sorted(scored, key=lambda each: (each.accuracy or 0.0, each.label))
     ]
@@ -93,34 +85,25 @@ def comparison_screen(comparison: Comparison) -> Screen:
     """What `compare` prints of two runs."""
     rows = [
         row(
-            *(HEADLINES[key], each.first, each.second, signed(each.difference)),
+            HEADLINES[key],
+            each.first,
+            each.second,
+            signed(each.difference),
             shown_interval(each.interval, too_few(each.num_groups), with_sign=True),
             each.verdict,
         )
         for key, each in comparison.figures.items()
     ]
-    return Screen(
-        key="comparison",
-        title="Comparison",
-        verdict="\n".join(
-            [
-                *sentences(comparison),
-                f"of {comparison.num_clips} clips, {comparison.only_first_right} are right in A "
-                f"alone and {comparison.only_second_right} in B alone",
-                interval_note(comparison.num_groups),
-            ]
-        ),
-        alarm="LEAKED: a run was tested on recordings it was trained on"
-        if comparison.leaked
-        else "",
-        blocks=[
-            TableView(
-                f"A  {comparison.first}\nB  {comparison.second}",
-                ("figure", "A", "B", "B - A", "95 % interval", "verdict"),
-                rows,
-            )
-        ],
-    )
+    said = [
+        *sentences(comparison),
+        f"of {comparison.num_clips} clips, {comparison.only_first_right} are right in A "
+        f"alone and {comparison.only_second_right} in B alone",
+        interval_note(comparison.num_groups),
+    ]
+    alarm = "LEAKED: a run was tested on recordings it was trained on" if comparison.leaked else ""
+    title = f"A  {comparison.first}\nB  {comparison.second}"
+    table = TableView(title, ("figure", "A", "B", "B - A", "95 % interval", "verdict"), rows)
+    return Screen("comparison", "Comparison", "\n".join(said), alarm, blocks=[table])
 
 
 def sentences(comparison: Comparison) -> list[str]:

@@ -128,6 +128,9 @@ class Text:
     text: str
 
 
+Block = TableView | Chart | Matrix | Text
+
+
 @dataclass(frozen=True)
 class Screen:
     """One answer about a run.
@@ -146,7 +149,7 @@ class Screen:
     alarm: str = ""
     tiles: list[Tile] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
-    blocks: list[TableView | Chart | Matrix | Text] = field(default_factory=list)
+    blocks: Sequence[Block] = ()
     hint: str = ""
     command: str = ""
 

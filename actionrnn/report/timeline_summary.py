@@ -32,18 +32,9 @@ def timeline_summary_screen(summary: TimelineSummary) -> Screen:
     verdict = f"intervals: {NUM_DRAWS} bootstrap samples of the {groups} recordings"
     if groups < MIN_GROUPS:
         verdict = f"no intervals: {groups} recordings say too little of others"
-    return Screen(
-        key="timelines",
-        title="Timelines",
-        verdict=verdict,
-        alarm=LEAKED if summary.leaked else "",
-        blocks=[
-            TableView(title, ("figure", "value", "95 % interval"), rows),
-            TableView(
-                "average precision of the frames of each class, worst first",
-                ("class", "segments", "frame AP"),
-                classes,
-                most=CLASSES_SHOWN,
-            ),
-        ],
-    )
+    figures = TableView(title, ("figure", "value", "95 % interval"), rows)
+    by_class = "average precision of the frames of each class, worst first"
+    columns = ("class", "segments", "frame AP")
+    blocks = [figures, TableView(by_class, columns, classes, most=CLASSES_SHOWN)]
+    alarm = LEAKED if summary.leaked else ""
+    return Screen("timelines", "Timelines", verdict, alarm, blocks=blocks)

@@ -18,9 +18,9 @@ from actionrnn.report.run import Run
 from actionrnn.report.run_screens import alarms, classes_table, interval_note
 from actionrnn.report.screen import (
     Bar,
+    Block,
     Chart,
     Matrix,
-    Point,
     Screen,
     TableView,
     Text,
@@ -59,14 +59,8 @@ def summary_section(run: Run) -> Screen:
         )
         for key, each in summary.figures.items()
     ]
-    return Screen(
-        "summary",
-        "Summary",
-        verdict=interval_note(summary.num_groups),
-        alarm="\n".join(alarms(summary)),
-        tiles=tiles,
-        facts=_facts(run),
-    )
+    note = interval_note(summary.num_groups)
+    return Screen("summary", "Summary", note, alarms(summary), tiles, _facts(run))
 
 
 def _facts(run: Run) -> dict[str, str]:
@@ -107,12 +101,6 @@ def curves_section(run: Run) -> Screen:
         return Screen(
             "curves", "Learning curves", hint="no metrics.csv here;", command="actionrnn fit"
         )
-    last = max(x for points in curves.values() for x, _ in points)
-    losses: dict[str, list[Point]] = {
-        name: curves[name] for name in ("train/loss", "val/loss") if name in curves
-    }
-    names = ("val/accuracy", "val/macro_accuracy")
-    shares: dict[str, list[Point]] = {name: curves[name] for name in names if name in curves}
     verdict, best = "", None
     if "val/macro_accuracy" in curves:
         best, score = max(curves["val/macro_accuracy"], key=lambda point: point[1])
@@ -120,20 +108,17 @@ def curves_section(run: Run) -> Screen:
         verdict += f"{best:.0f} (dotted line)"
         if run.fit and run.fit.get("refit"):
             verdict += "; then it was trained anew, with the validation clips too"
-    top = max((y for points in losses.values() for _, y in points), default=1.0)
-    return Screen(
-        "curves",
-        "Learning curves",
-        verdict=verdict,
-        blocks=[
-            Chart(title, "epoch", unit, (1, last), (0, high), lines, mark_x=best)
-            for title, unit, high, lines in (
-                ("loss", "loss", top, losses),
-                ("validation accuracy", "share", 1.0, shares),
-            )
-            if lines
-        ],
-    )
+    last = max(x for points in curves.values() for x, _ in points)
+    charts = []
+    for title, unit, names in (
+        ("loss", "loss", ("train/loss", "val/loss")),
+        ("validation accuracy", "share", ("val/accuracy", "val/macro_accuracy")),
+    ):
+        lines = {name: curves[name] for name in names if name in curves}
+        if lines:
+            top = 1.0 if unit == "share" else max(y for points in lines.values() for _, y in points)
+            charts.append(Chart(title, "epoch", unit, (1, last), (0, top), lines, mark_x=best))
+    return Screen("curves", "Learning curves", verdict, blocks=charts)
 
 
 def confusion_section(run: Run) -> Screen:
@@ -148,34 +133,22 @@ def confusion_section(run: Run) -> Screen:
         row(pair.label, pair.pred, pair.clips, Bar(pair.share, tone="bad"), percent(pair.share))
         for pair in pairs[:MAX_CONFUSIONS]
     ]
-    which = (
-        f"{MAX_CLASSES} classes of the most frequent confusions"
-        if len(names) > MAX_CLASSES
-        else "classes"
-    )
+    which = "classes"
+    if len(names) > MAX_CLASSES:
+        which = f"{MAX_CLASSES} classes of the most frequent confusions"
     many = f"{len(pairs)} kinds of confusion occur" if len(pairs) > 1 else "one kind occurs"
-    return Screen(
-        "confusion",
-        "Confusion",
-        verdict=f"{many}; the most frequent is {pairs[0].label} taken for "
-        f"{pairs[0].pred} ({pairs[0].share:.0%} of its clips)",
-        blocks=[
-            Matrix(
-                f"clips: {which}",
-                [names[k] for k in shown],
-                matrix.tolist(),
-                counts.sum(axis=1)[shown].tolist(),
-                "Rows are the true class, columns what it was taken for, darker by the share of "
-                "the row." + (" Confused classes stand side by side." if len(shown) > 2 else ""),
-            ),
-            TableView(
-                "top confusions",
-                ("true class", "taken for", "clips", "", "share"),
-                rows,
-                filtered="classes",
-            ),
-        ],
+    verdict = (
+        f"{many}; the most frequent is {pairs[0].label} taken for "
+        f"{pairs[0].pred} ({pairs[0].share:.0%} of its clips)"
     )
+    note = "Rows are the true class, columns what it was taken for, darker by the share of the row."
+    if len(shown) > 2:
+        note += " Confused classes stand side by side."
+    totals = counts.sum(axis=1)[shown].tolist()
+    drawn = Matrix(f"clips: {which}", [names[k] for k in shown], matrix.tolist(), totals, note)
+    columns = ("true class", "taken for", "clips", "", "share")
+    table = TableView("top confusions", columns, rows, filtered="classes")
+    return Screen("confusion", "Confusion", verdict, blocks=[drawn, table])
 
 
 def calibration_section(run: Run) -> Screen:
@@ -226,17 +199,10 @@ def environment_section(run: Run) -> Screen:
     data = json.dumps(about.get("data", {}), indent=2)
     known = [TableView("environment", ("what", "version"), rows)] if environment else []
     settings = [Text("config.yaml", run.config)] if run.config else []
-    return Screen(
-        "environment",
-        "Environment and commands",
-        blocks=[
-            *_scored_checkpoint(about.get("checkpoint")),
-            Text("commands", "\n".join(commands)),
-            *known,
-            Text("data", data),
-            *settings,
-        ],
-    )
+    scored = _scored_checkpoint(about.get("checkpoint"))
+    steps = Text("commands", "\n".join(commands))
+    blocks: list[Block] = [*scored, steps, *known, Text("data", data), *settings]
+    return Screen("environment", "Environment and commands", blocks=blocks)
 
 
 def _scored_checkpoint(checkpoint: dict[str, Any] | None) -> list[TableView]:
