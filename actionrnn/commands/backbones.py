@@ -15,9 +15,8 @@ import pandas as pd
 
 from actionrnn.commands.fold_settings import choose
 from actionrnn.commands.heads import answers_of, head_names, row_of
-from actionrnn.commands.run_settings import settings_with_data
+from actionrnn.commands.run_settings import chosen_columns, settings_with_data
 from actionrnn.commands.search_space import read_space
-from actionrnn.commands.split_columns import chosen_columns
 from actionrnn.commands.sweep import check_space, import_optuna
 from actionrnn.diagnosis.cost import picture_milliseconds
 from actionrnn.diagnosis.heads import HeadResult, check_names, compare_heads

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from actionrnn.commands.fold_settings import FoldChoice, choose
-from actionrnn.commands.run_settings import settings_with_data
+from actionrnn.commands.run_settings import settings_with_data, split_columns
 from actionrnn.commands.search_space import read_space
-from actionrnn.commands.split_columns import split_columns
 from actionrnn.commands.sweep import NUM_TRIALS, TRIALS_HELP, check_space, import_optuna
 from actionrnn.commands.sweep_results import OBJECTIVE
 from actionrnn.errors import when_interrupted

@@ -9,8 +9,7 @@ import pandas as pd
 
 from actionrnn.commands.config import names_data
 from actionrnn.commands.parsing import import_function
-from actionrnn.commands.run_settings import settings_of
-from actionrnn.commands.split_columns import chosen_columns
+from actionrnn.commands.run_settings import chosen_columns, settings_of
 from actionrnn.diagnosis.cost import cells_by_length
 from actionrnn.diagnosis.heads import HeadResult, check_names, compare_heads
 from actionrnn.diagnosis.recurrence import does_recurrence_help

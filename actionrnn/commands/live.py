@@ -80,11 +80,8 @@ def _parse(arguments: list[str]) -> Any:
     parser.add_argument("--raw", **OPTIONAL_TEXT, help=raw)
     add_watch_settings(parser)
     add_thresholds(parser)
-    parser.add_argument(
-        "--realtime",
-        action="store_true",
-        help="play a file, or a pipe, by the clock, as a camera: what comes too fast is dropped",
-    )
+    clock = "play a file, or a pipe, by the clock, as a camera: what comes too fast is dropped"
+    parser.add_argument("--realtime", action="store_true", help=clock)
     add_outputs(parser)
     parser.add_argument("--scores", action="store_true", help="a line for every sample too")
     parser.add_argument("--retries", type=int, default=10, help="attempts to connect again")

@@ -1,11 +1,13 @@
-"""From a command line to the settings of a run, its checkpoint's among them."""
+"""From a command line to the settings of a run, its checkpoint's among them, and its splits."""
 
 from dataclasses import fields
 
 from actionrnn.commands.checkpoint_settings import checkpoint_settings
 from actionrnn.commands.config import compose, named, names_data, option_value
-from actionrnn.errors import UsageError
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.errors import UsageError, near_miss
 from actionrnn.models.config import HeadConfig
+from actionrnn.training.data_source import expand_path
 from actionrnn.training.settings import Settings, parsed
 
 HEAD_SETTINGS = tuple(each.name for each in fields(HeadConfig))
@@ -51,3 +53,24 @@ def settings_with_data(arguments: list[str]) -> Settings:
     if not names_data(arguments):
         raise UsageError("which dataset? Give --config FILE, --data FILE or --data.root DIR")
     return settings_of("fit", arguments)
+
+
+def split_columns(settings: Settings) -> list[str]:
+    """Every split column of the dataset of the settings."""
+    return Manifest.load(expand_path(settings.data.root)).splits
+
+
+def chosen_columns(splits: str | None, settings: Settings) -> list[str]:
+    """The split columns that `--splits` names (`all`, or a comma list), else `--data.split`.
+
+    Raises:
+        UsageError: if the dataset has no such column.
+    """
+    known = split_columns(settings)
+    if splits == "all":
+        return known
+    wanted = (splits or settings.data.split).split(",")
+    for column in wanted:
+        if column not in known:
+            raise UsageError(f"no split column {column!r}{near_miss(column, known)}")
+    return wanted

@@ -71,19 +71,9 @@ def with_frames(mistakes: pd.DataFrame, root: Path | None, reader: str = "auto")
         reader: the decoder.
     """
     places = Places.of(root)
+    known = ["video_id", "path", "label", "pred", "confidence", "truth"]
     found = []
-    for _, row in mistakes.iterrows():
-        frames, reason = places.film_strip(str(row["video_id"]), reader=reader)
-        found.append(
-            Mistake(
-                video_id=str(row["video_id"]),
-                path=str(row["path"]),
-                label=str(row["label"]),
-                pred=str(row["pred"]),
-                confidence=float(row["confidence"]),
-                truth=float(row["truth"]),
-                frames=frames,
-                problem=reason,
-            )
-        )
+    for clip in mistakes[known].itertuples(index=False):
+        values = [*clip, *places.film_strip(str(clip.video_id), reader=reader)]
+        found.append(Mistake(*values))
     return found

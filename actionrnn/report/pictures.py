@@ -55,11 +55,11 @@ class Places:
         """Frames of a clip, see `film_strip`; or none, and why."""
         if video_id not in self.clips:
             return [], self.problem or "the manifest has no such clip any more"
-        path, start_seconds, end_seconds = self.clips[video_id]
-        if path.suffix in ARRAY_ENDINGS:
+        place = self.clips[video_id]
+        if place[0].suffix in ARRAY_ENDINGS:
             return [], "it came as an array of features"
         try:
-            return film_strip(path, start_seconds, end_seconds, num_frames, width, reader), ""
+            return film_strip(*place, num_frames, width, reader), ""
         except VideoError as error:
             return [], error.reason
 

@@ -163,7 +163,7 @@ def calibration_section(run: Run) -> Screen:
         verdict=f"calibration error {run.summary.metrics['ece']:.3f}",
         blocks=[reliability_chart("as it is", bins)] if bins else [],
         hint="With the best temperature beside it:",
-        command=_diagnose(run, "calibration"),
+        command=run.command_of("calibration"),
     )
 
 
@@ -174,7 +174,7 @@ def _asked(run: Run, kind: str, title: str, question: str) -> Screen:
     if kind == "bias" and run.bias:
         return bias_screen(run.bias)
     hint = f"{question} Not asked of this run yet:"
-    return Screen(kind, title, hint=hint, command=_diagnose(run, kind))
+    return Screen(kind, title, hint=hint, command=run.command_of(kind))
 
 
 def environment_section(run: Run) -> Screen:
@@ -215,7 +215,3 @@ def _scored_checkpoint(checkpoint: dict[str, Any] | None) -> list[TableView]:
         row("epoch", str(checkpoint["epoch"] + 1)),
     ]
     return [TableView("the checkpoint of these figures", ("what", "value"), rows)]
-
-
-def _diagnose(run: Run, kind: str) -> str:
-    return f"actionrnn diagnose {kind} --ckpt_path {shlex.quote(run.checkpoint)}"
