@@ -42,8 +42,7 @@ def settings_of_verb(verb: str) -> list[str]:
 
 
 def _bash(settings: Words, recipes: Words) -> str:
-    by_verb = "\n".join(f"    {verb}) words='{' '.join(s)}' ;;" for verb, s in settings.items())
-    by_flag = "\n".join(f"    {flag}) words='{' '.join(r)}' ;;" for flag, r in recipes.items())
+    by_verb, by_flag = (_cases("words='{}'", words) for words in (settings, recipes))
     return f"""_actionrnn() {{
   local words='' current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}"
   if [ "$COMP_CWORD" -eq 1 ]; then
@@ -64,8 +63,7 @@ complete -o default -F _actionrnn actionrnn"""
 
 def _zsh(settings: Words, recipes: Words) -> str:
     verbs = "\n".join(f"    '{verb}:{_quoted(VERBS[verb].purpose)}'" for verb in settings)
-    by_verb = "\n".join(f"    {verb}) compadd -- {' '.join(s)} ;;" for verb, s in settings.items())
-    by_flag = "\n".join(f"    {flag}) compadd -- {' '.join(r)} ;;" for flag, r in recipes.items())
+    by_verb, by_flag = (_cases("compadd -- {}", words) for words in (settings, recipes))
     return f"""#compdef actionrnn
 local -a verbs
 verbs=(
@@ -99,6 +97,11 @@ def _fish(settings: Words, recipes: Words) -> str:
             for word in words
         ]
     return "\n".join(lines)
+
+
+def _cases(command: str, words: Words) -> str:
+    """Lines of a `case`: the command with the words of each key."""
+    return "\n".join(f"    {key}) {command.format(' '.join(w))} ;;" for key, w in words.items())
 
 
 def _quoted(text: str) -> str:

@@ -4,9 +4,8 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.parsing import OPTIONAL_TEXT, add_shared, options_of, verb_parser
+from actionrnn.commands.parsing import OPTIONAL_TEXT, add_shared, job_of, options_of, verb_parser
 from actionrnn.commands.trained import trained_model
-from actionrnn.errors import UsageError, near_miss
 from actionrnn.evaluation.records import save_record, to_plain
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.process import quiet_libraries
@@ -33,9 +32,7 @@ def main(arguments: list[str]) -> int:
         print("usage: actionrnn diagnose KIND --ckpt_path CKPT ...\n\nKIND is one of")
         print("\n".join(f"  {name:<12} {question}" for name, question in KINDS.items()))
         return 0 if arguments else 2
-    name, rest = arguments[0], arguments[1:]
-    if name not in KINDS:
-        raise UsageError(f"there is no diagnosis {name!r}{near_miss(name, list(KINDS))}")
+    name, rest = job_of(arguments, KINDS, "diagnosis")
     options = options_of(_parser(name), rest)
     quiet_libraries()
     empty_figure(1, 1)  # what is missing is said before minutes of work

@@ -2,14 +2,14 @@
 
 import importlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.errors import usage_errors
+from actionrnn.errors import UsageError, near_miss, usage_errors
 
 OPTIONAL_TEXT: dict[str, Any] = {"type": str | None, "default": None}
 SHARED_OPTIONS: dict[str, dict[str, Any]] = {
@@ -63,6 +63,18 @@ def spelled_out(parser: ArgumentParser, arguments: list[str]) -> list[str]:
         bare = isinstance(known[name].default, bool) and not equals and following.startswith("--")
         words.append(f"{name}=true" if bare else f"{name}{equals}{value}")
     return words
+
+
+def job_of(arguments: list[str], known: Collection[str], what: str) -> tuple[str, list[str]]:
+    """The first word, which must be one that is known, and the words after it.
+
+    Raises:
+        UsageError: for another word; it is called `what`.
+    """
+    job, *rest = arguments
+    if job not in known:
+        raise UsageError(f"there is no {what} {job!r}{near_miss(job, list(known))}")
+    return job, rest
 
 
 def output_targets(folder: Path, videos: list[str]) -> list[Path]:

@@ -6,11 +6,10 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.parsing import import_function, options_of, spelled_out
+from actionrnn.commands.parsing import import_function, job_of, options_of, spelled_out
 from actionrnn.datasets import PREPARERS
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.source.locate import SourceNeeded
-from actionrnn.errors import UsageError, near_miss
 from actionrnn.files import check_writable
 from actionrnn.places import refuse_remote
 from actionrnn.progress import tell
@@ -31,9 +30,7 @@ def main(arguments: list[str]) -> int:
         print("\n".join(f"  {name}" for name in PREPARERS))
         print("\nactionrnn prepare NAME --help shows the settings of one")
         return 0 if arguments else 2
-    name, rest = arguments[0], arguments[1:]
-    if name not in PREPARERS:
-        raise UsageError(f"there is no dataset {name!r}{near_miss(name, list(PREPARERS))}")
+    name, rest = job_of(arguments, PREPARERS, "dataset")
     prepare: Callable[..., Manifest] = import_function(PREPARERS[name])
     options = parse_options(name, prepare, rest)
     root = options.pop("root")

@@ -101,7 +101,10 @@ def search(sweep: Sweep, num_trials: int, timeout: float | None = None) -> Any:
     study = _study(optuna, sweep)
     left = num_trials - num_done(study)
     if num_combinations(space) <= num_trials:
-        num_trials, left = int(num_combinations(space)), _enqueue_untried(optuna, study, space)
+        num_trials = int(num_combinations(space))
+        for params in combinations(space):  # those that have no trial yet
+            study.enqueue_trial(params, skip_if_exists=True)
+        left = len(study.get_trials(states=(optuna.trial.TrialState.WAITING,)))
     if left > 0:
         study.optimize(
             _objective(optuna, sweep, space),
@@ -224,13 +227,6 @@ def _study(optuna: Any, sweep: Sweep) -> Any:
             study.enqueue_trial(trial.params)
             study.set_user_attr(BROKEN_OFF, study.user_attrs.get(BROKEN_OFF, 0) + 1)
     return study
-
-
-def _enqueue_untried(optuna: Any, study: Any, space: Space) -> int:
-    """Have a trial wait for each combination that has none yet; returns how many wait."""
-    for params in combinations(space):
-        study.enqueue_trial(params, skip_if_exists=True)
-    return len(study.get_trials(states=(optuna.trial.TrialState.WAITING,)))
 
 
 def _pruner(optuna: Any, sweep: Sweep) -> Any:

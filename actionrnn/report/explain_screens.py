@@ -1,7 +1,7 @@
 """An explained clip, and a survey of explanations, as screens."""
 
 from actionrnn.explain.evidence import ExplainedClip
-from actionrnn.explain.survey import MethodSurvey, Survey
+from actionrnn.explain.survey import Survey
 from actionrnn.report.screen import Screen, TableView, row
 
 _FOUND = "the planted span"
@@ -29,9 +29,11 @@ def survey_screen(found: Survey) -> Screen:
     methods = list(found.methods.values())
     first = methods[0]
 
+    deletion = f"{first.random_deletion:.2f} ± {first.random_deletion_sd:.2f}"
+    insertion = f"{first.random_insertion:.2f} ± {first.random_insertion_sd:.2f}"
     shown = [
-        ("deletion (lower is better)", "deletion", _spread(first, "deletion")),
-        ("insertion (higher is better)", "insertion", _spread(first, "insertion")),
+        ("deletion (lower is better)", "deletion", deletion),
+        ("insertion (higher is better)", "insertion", insertion),
         ("better than random in both", "better_than_random", ""),
     ]
     if first.found is not None:
@@ -53,8 +55,3 @@ def survey_screen(found: Survey) -> Screen:
     title = f"{found.subset}: explanations of {found.num_clips} clips"
     table = TableView(title, ("", *found.methods, "by chance"), rows)
     return Screen("survey", "Survey", said, blocks=[table])
-
-
-def _spread(method: MethodSurvey, key: str) -> str:
-    mean, sd = getattr(method, f"random_{key}"), getattr(method, f"random_{key}_sd")
-    return f"{mean:.2f} ± {sd:.2f}"

@@ -84,9 +84,9 @@ def _panels(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[int, int, int, int]]:
     """The plot without and with its curves, and its left, right, top and bottom in pixels."""
     pictures = []
+    height, width = HEIGHT / DOTS_PER_INCH, PANEL_WIDTH / DOTS_PER_INCH
     for with_curves in (False, True):
-        size = (PANEL_WIDTH / DOTS_PER_INCH, HEIGHT / DOTS_PER_INCH)
-        figure, (axis,) = new_figure(1, height=size[1], width=size[0])
+        figure, (axis,) = new_figure(1, height, width)
         figure.set_dpi(DOTS_PER_INCH)
         for label, color in zip(best_classes(clip), COLORS, strict=False):
             name = short(clip.class_names[label], 30)
