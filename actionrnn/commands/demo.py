@@ -53,16 +53,12 @@ def _show(words: list[str]) -> None:
 def print_comparison(results: dict[str, Tested], seconds: float) -> None:
     """One table of all heads."""
     summary = next(iter(results.values())).summary
-    table = Table(
-        "head",
-        "accuracy",
-        "macro accuracy",
-        "parameters",
-        "training seconds",
-        title=f"test split, {summary.num_clips} clips, "
-        f"{len(summary.per_class)} classes in time-reversed pairs",
-        title_justify="left",
+    columns = ("head", "accuracy", "macro accuracy", "parameters", "training seconds")
+    title = (
+        f"test split, {summary.num_clips} clips, "
+        f"{len(summary.per_class)} classes in time-reversed pairs"
     )
+    table = Table(*columns, title=title, title_justify="left")
     for name, result in results.items():
         table.add_row(
             HEADS[name],

@@ -1,11 +1,11 @@
 """`actionrnn diagnose order|bias|calibration|gradients --ckpt_path ...`: what a number rests on."""
 
-from typing import Any, Literal
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.parsing import OPTIONAL_TEXT, add_shared, job_of, options_of, verb_parser
-from actionrnn.commands.trained import trained_model
+from actionrnn.commands.trained import Part, trained_model
 from actionrnn.evaluation.records import save_record, to_plain
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.process import quiet_libraries
@@ -15,9 +15,6 @@ from actionrnn.report.plots import empty_figure, screen_figure
 from actionrnn.report.terminal import print_found
 
 TAKES_VERB = False
-Part = Literal["val", "test", "train"]
-
-
 KINDS = {
     "order": "does the model use the order of the frames, and which classes need it?",
     "bias": "does it need the action, or only the scene? where does it fail? which labels are odd?",

@@ -2,10 +2,10 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from actionrnn.commands.parsing import OPTIONAL_TEXT, add_shared, options_of, verb_parser
-from actionrnn.commands.trained import for_each_video, predictor_of, trained_model
+from actionrnn.commands.trained import Part, for_each_video, predictor_of, trained_model
 from actionrnn.errors import UsageError
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.records import save_record, to_plain
@@ -21,7 +21,6 @@ from actionrnn.report.terminal import print_found
 from actionrnn.training.run_folder import run_folder_of
 
 TAKES_VERB = False
-Part = Literal["val", "test", "train"]
 
 
 def main(arguments: list[str]) -> int:

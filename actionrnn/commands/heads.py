@@ -9,7 +9,7 @@ import pandas as pd
 
 from actionrnn.commands.config import names_data
 from actionrnn.commands.parsing import import_function
-from actionrnn.commands.run_settings import chosen_columns, settings_of
+from actionrnn.commands.run_settings import chosen_columns, head_of, settings_of
 from actionrnn.diagnosis.cost import cells_by_length
 from actionrnn.diagnosis.heads import HeadResult, check_names, compare_heads
 from actionrnn.diagnosis.recurrence import does_recurrence_help
@@ -18,7 +18,7 @@ from actionrnn.evaluation.experiment import folder_of_many, seeds_of
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.features.spec import BackboneConfig
 from actionrnn.files import publish_json
-from actionrnn.models.config import HEADS, HeadConfig
+from actionrnn.models.config import HEADS
 from actionrnn.progress import tell
 from actionrnn.report.run_tables import print_heads, print_lengths
 from actionrnn.training.run_folder import run_folder_of
@@ -121,8 +121,7 @@ def compare_lengths(options: argparse.Namespace, words: list[str]) -> dict[str, 
         lengths = [int(word) for word in options.lengths.split(",")]
     except ValueError:
         raise UsageError(f"--lengths {options.lengths}: whole numbers, as in 16,64,256") from None
-    model = settings_of("fit", words).model
-    config = HeadConfig(**{name: model[name] for name in HeadConfig.__dataclass_fields__})
+    config = head_of(settings_of("fit", words))
     found = cells_by_length(config, lengths, options.feature_dim, options.clips, options.device)
     if not options.json:
         print_lengths(found, config, options.feature_dim, options.clips, options.device)

@@ -10,8 +10,6 @@ from actionrnn.models.config import HeadConfig
 from actionrnn.training.data_source import expand_path
 from actionrnn.training.settings import Settings, parsed
 
-HEAD_SETTINGS = tuple(each.name for each in fields(HeadConfig))
-
 
 def settings_of(verb: str, arguments: list[str]) -> Settings:
     """The settings of a command line: its checkpoint's, then its files, then its single settings.
@@ -34,14 +32,19 @@ def refuse_unused(settings: Settings, words: list[str]) -> None:
     Raises:
         UsageError: naming both.
     """
-    model = {key: value for key, value in settings.model.items() if key in HEAD_SETTINGS}
-    head = HeadConfig(**model)
+    head = head_of(settings)
     for name in head.unused:
         if (value := option_value(f"--model.{name}", words)) is not None:
             raise UsageError(
                 f"--model.{name} {value}: a {head.head} head ignores it; leave it out, or take "
                 f"another --model.head"
             )
+
+
+def head_of(settings: Settings) -> HeadConfig:
+    """The head that the settings of the model describe."""
+    names = [each.name for each in fields(HeadConfig)]
+    return HeadConfig(**{name: settings.model[name] for name in names if name in settings.model})
 
 
 def settings_with_data(arguments: list[str]) -> Settings:

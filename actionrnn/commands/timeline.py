@@ -79,15 +79,11 @@ def _formats(words: str | None) -> list[str]:
 def _write(timeline: Timeline, target: Path, formats: list[str]) -> list[Path]:
     written = []
     for name in formats:
+        file = target.with_name(f"{target.name}.{name}")
         if name == "png":
-            picture = target.with_name(f"{target.name}.png")
-            with published(picture) as temporary:
+            with published(file) as temporary:
                 timeline_figure(timeline).savefig(temporary, dpi=110, format="png")
-            written.append(picture)
         elif name == "html":
-            page = target.with_name(f"{target.name}.html")
-            write_timeline(timeline, page)
-            written.append(page)
-        else:
-            written += WRITERS[name](timeline, target)
+            write_timeline(timeline, file)
+        written += WRITERS[name](timeline, target) if name in WRITERS else [file]
     return written

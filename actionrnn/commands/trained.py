@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from actionrnn.commands.parsing import output_targets
 from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.progress import tell
 from actionrnn.video.errors import VideoError
+
+Part = Literal["val", "test", "train"]
+"""The parts of a split that questions are asked of."""
 
 
 def trained_model(options: Any) -> TrainedModel:

@@ -22,26 +22,19 @@ MAX_FRAMES = 400
 DOTS_PER_INCH = 100
 
 
-def write_film(
-    clip: ExplainedClip,
-    path: Path,
-    reader: str = "auto",
-    start_seconds: float | None = None,
-    end_seconds: float | None = None,
-) -> None:
+def write_film(clip: ExplainedClip, path: Path, reader: str) -> None:
     """Write an MP4 of the clip with the probability curves drawn up to the present moment.
 
     Args:
-        clip: from `explain_clip`, of the same part of the file.
+        clip: from `explain_clip`, of a whole file.
         path: where to.
         reader: the decoder.
-        start_seconds, end_seconds: the part.
 
     Raises:
         VideoError: if the clip cannot be read any more.
         ActionRNNError: if matplotlib is not installed.
     """
-    with open_video(clip.path, reader, start_seconds, end_seconds) as video:
+    with open_video(clip.path, reader) as video:
         step = -(-video.num_frames // MAX_FRAMES)
         frames, _ = read_chosen(video, lambda: range(0, video.num_frames, step))
         seconds = video.timestamps_seconds[::step]
