@@ -16,7 +16,8 @@ TAKES_VERB = False
 
 def main(arguments: list[str]) -> int:
     """Compare every further run with the first; settings instead of runs: train the heads."""
-    if arguments and not any(_is_setting(word) for word in arguments):
+    settings = [word for word in arguments if word.startswith("-") and word != "--json"]
+    if arguments and not settings:
         return compare_runs(arguments)
     refuse_several("compare", "start it once; its heads are trained one after another")
     # Only this half needs Lightning, which takes seconds to import.
@@ -39,8 +40,3 @@ def compare_runs(arguments: list[str]) -> int:
         comparison = compare([tables[0]], [table], (names[0], name))
         print_found(comparison.to_dict(), comparison_screen(comparison), options.json)
     return 0
-
-
-def _is_setting(word: str) -> bool:
-    """Whether a word belongs to a command that trains or measures heads."""
-    return word.startswith("-") and word != "--json"

@@ -40,9 +40,9 @@ SHORT_FORMS = {
 
 def main(arguments: list[str]) -> int:
     """Extract what is missing, the same way `fit` does."""
-    parser = ArgumentParser(
-        prog="actionrnn extract", exit_on_error=False, description=_description()
-    )
+    short = ", ".join(f"{short} is {long}" for short, long in SHORT_FORMS.items())
+    about = f"{__doc__}\n\n{short}"
+    parser = ArgumentParser(prog="actionrnn extract", exit_on_error=False, description=about)
     parser.add_argument("--config", type=str, help="YAML file with `data` and `features`")
     shares = "i/n: the i-th of n shares, from 0/n on; auto: as the job array or launcher says"
     parser.add_argument("--shard", **OPTIONAL_TEXT, help=shares)
@@ -97,11 +97,6 @@ def _slurm_script(words: list[str], num_tasks: int, num_workers: int | None) -> 
 
 def _is_own(word: str) -> bool:
     return word.partition("=")[0].replace("_", "-") in ("--print-slurm", "--shard")
-
-
-def _description() -> str:
-    short = ", ".join(f"{short} is {long}" for short, long in SHORT_FORMS.items())
-    return f"{__doc__}\n\n{short}"
 
 
 def _long_forms(words: list[str]) -> list[str]:

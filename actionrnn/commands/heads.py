@@ -37,14 +37,12 @@ def main(arguments: list[str]) -> int:
     if options.backbones:
         # Only this needs Optuna.
         result = import_function("actionrnn.commands.backbones:make_table")(options, words)
-        if options.json:
-            print(json.dumps(result))
-        return 0
-    if not has_data and not options.lengths:
+    elif has_data or options.lengths:
+        result = train_heads(options, words) if has_data else {}
+        if options.lengths:
+            result["lengths"] = compare_lengths(options, words)
+    else:
         raise UsageError("compare what? Give two run folders, --config FILE, or --lengths 16,64")
-    result = train_heads(options, words) if has_data else {}
-    if options.lengths:
-        result["lengths"] = compare_lengths(options, words)
     if options.json:
         print(json.dumps(result))
     return 0

@@ -8,7 +8,6 @@ import pandas as pd
 
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.report.pictures import Places
-from actionrnn.report.screen import Bar
 
 NUM_MISTAKES = 24
 
@@ -33,16 +32,6 @@ class Mistake:
     truth: float
     frames: list[str]
     problem: str
-
-    @property
-    def confidence_bar(self) -> Bar:
-        """Drawn beside it."""
-        return Bar(self.confidence, tone="bad")
-
-    @property
-    def truth_bar(self) -> Bar:
-        """Drawn beside it."""
-        return Bar(self.truth)
 
 
 def confident_mistakes(scored: Predictions) -> pd.DataFrame:

@@ -40,7 +40,9 @@ def sheet(clip: ExplainedClip) -> "Figure":
     figure.suptitle(_title(clip), fontsize=12)
     figure.supxlabel("\n".join(_footnotes(clip)), fontsize=9, color="#555555")
     for axis, frame in zip(pictures, shown, strict=True):
-        _picture(axis, clip, frame)
+        axis.imshow(overlaid(clip, frame))
+        axis.set_title(f"{clip.timestamps_T[frame]:.2f} s", fontsize=9)
+        axis.set_axis_off()
     _evidence(evidence[0], clip)
     _saliency(saliency[0], clip)
     _curves(evidence[1], clip, "deletion")
@@ -117,12 +119,6 @@ def _footnotes(clip: ExplainedClip) -> list[str]:
     if len(clip.gates) > MAX_MAPS:
         notes.append(f"note: the first {MAX_MAPS} of {len(clip.gates)} gate maps")
     return notes
-
-
-def _picture(axis: "Axes", clip: ExplainedClip, frame: int) -> None:
-    axis.imshow(overlaid(clip, frame))
-    axis.set_title(f"{clip.timestamps_T[frame]:.2f} s", fontsize=9)
-    axis.set_axis_off()
 
 
 def _evidence(axis: "Axes", clip: ExplainedClip) -> None:

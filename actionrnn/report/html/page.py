@@ -14,7 +14,7 @@ from actionrnn.report.html.charts import draw_bar, draw_chart, draw_matrix
 from actionrnn.report.html.sections import environment_section, sections
 from actionrnn.report.mistakes import confident_mistakes, with_frames
 from actionrnn.report.run import Run
-from actionrnn.report.screen import Chart, Matrix, TableView, Text
+from actionrnn.report.screen import Bar, Chart, Matrix, TableView, Text
 from actionrnn.version import __version__
 
 REPORT_NAME = "report.html"
@@ -44,6 +44,7 @@ def render(run: Run, root: Path | None = None) -> str:
         "page.html",
         ["page.js"],
         name=run.name,
+        Bar=Bar,
         screens=sections(run),
         mistakes=with_frames(confident_mistakes(run.predictions), videos),
         clips=clips_section(run.predictions, videos),

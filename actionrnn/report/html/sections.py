@@ -7,13 +7,8 @@ from typing import Any
 from actionrnn.evaluation.calibration import reliability
 from actionrnn.evaluation.figures import HEADLINES
 from actionrnn.report.confusion import MAX_CLASSES, shown_matrix, top_confusions
-from actionrnn.report.diagnosis_screens import (
-    bias_screen,
-    calibration_screen,
-    gradients_screen,
-    order_screen,
-    reliability_chart,
-)
+from actionrnn.report.diagnoses import screen_of
+from actionrnn.report.diagnosis_screens import reliability_chart
 from actionrnn.report.run import Run
 from actionrnn.report.run_screens import alarms, classes_table, interval_note
 from actionrnn.report.screen import (
@@ -44,7 +39,7 @@ def sections(run: Run) -> list[Screen]:
         _asked(run, "order", "Order", "Does the model use the order of the frames?"),
         _asked(run, "bias", "Bias", "Does it need the action, or only the scene?"),
     ]
-    return found + ([gradients_screen(run.gradients)] if run.gradients else [])
+    return found + ([screen_of(run.gradients)] if run.gradients else [])
 
 
 def summary_section(run: Run) -> Screen:
@@ -154,7 +149,7 @@ def confusion_section(run: Run) -> Screen:
 def calibration_section(run: Run) -> Screen:
     """What `diagnose calibration` found, or the bins as they are."""
     if run.calibration:
-        return calibration_screen(run.calibration)
+        return screen_of(run.calibration)
     scored = run.predictions
     bins = reliability(scored.logits(), scored.targets())
     return Screen(
@@ -169,10 +164,8 @@ def calibration_section(run: Run) -> Screen:
 
 def _asked(run: Run, kind: str, title: str, question: str) -> Screen:
     """A diagnosis, or how to make it."""
-    if kind == "order" and run.order:
-        return order_screen(run.order)
-    if kind == "bias" and run.bias:
-        return bias_screen(run.bias)
+    if found := getattr(run, kind):
+        return screen_of(found)
     hint = f"{question} Not asked of this run yet:"
     return Screen(kind, title, hint=hint, command=run.command_of(kind))
 
