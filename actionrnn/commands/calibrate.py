@@ -26,11 +26,8 @@ def main(arguments: list[str]) -> int:
         return calibrate_events.main([word for word in arguments if word != "--events"])
     parser = verb_parser("calibrate")
     add_shared(parser, "ckpt_path", "data.root")
-    parser.add_argument(
-        "--events",
-        action="store_true",
-        help="fit thresholds of events on streams instead: actionrnn calibrate --events --help",
-    )
+    events = "fit thresholds of events on streams instead: actionrnn calibrate --events --help"
+    parser.add_argument("--events", action="store_true", help=events)
     parser.add_argument("--reset", action="store_true", help="store a temperature of 1")
     add_shared(parser, "features.backbone.name")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")

@@ -48,9 +48,8 @@ def _parse(arguments: list[str]) -> Any:
     parser.add_argument("--label", **OPTIONAL_TEXT, help="default: the predicted")
     parser.add_argument("--output_dir", **OPTIONAL_TEXT, help="RUN/explanations")
     parser.add_argument("--film", type=bool, default=True, help="write the annotated MP4")
-    parser.add_argument(
-        "--num_clips", type=int, default=0, help="judge explanations on so many clips of the split"
-    )
+    survey_help = "judge explanations on so many clips of the split"
+    parser.add_argument("--num_clips", type=int, default=0, help=survey_help)
     parser.add_argument("--data.subset", type=Part, default="test", help="of which part")
     parser.add_argument("--device", type=str, default="auto", help="for the backbone")
     add_shared(parser, "features.backbone.name")

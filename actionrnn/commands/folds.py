@@ -91,12 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--space", help="YAML of what each fold chooses, as for actionrnn sweep")
-    parser.add_argument(
-        "--trials",
-        type=int,
-        default=NUM_TRIALS,
-        help=f"of each fold, {TRIALS_HELP} (default: {NUM_TRIALS})",
-    )
+    trials = f"of each fold, {TRIALS_HELP} (default: {NUM_TRIALS})"
+    parser.add_argument("--trials", type=int, default=NUM_TRIALS, help=trials)
     return parser
 
 

@@ -149,9 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--heads", help=f"a part of: {','.join(HEADS)} (all that fit the features)")
     parser.add_argument("--splits", help="the mean over these columns: all, or split1,split2")
-    parser.add_argument(
-        "--backbones", help="NAME[=WEIGHTS],...: of torchvision, timm: or `actionrnn recipes`"
-    )
+    backbones = "NAME[=WEIGHTS],...: of torchvision, timm: or `actionrnn recipes`"
+    parser.add_argument("--backbones", help=backbones)
     parser.add_argument("--space", help="with --backbones, what each fold chooses (table)")
     parser.add_argument("--trials", type=int, default=24, help="with --backbones, a fold (24)")
     parser.add_argument("--inner", type=int, default=4, help="with --backbones, inner folds (4)")

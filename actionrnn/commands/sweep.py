@@ -158,9 +158,8 @@ def _parser() -> argparse.ArgumentParser:
         "`log: true` to search by factors. The other settings: actionrnn fit --help",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--trials", type=int, default=NUM_TRIALS, help=f"{TRIALS_HELP} (default: {NUM_TRIALS})"
-    )
+    trials = f"{TRIALS_HELP} (default: {NUM_TRIALS})"
+    parser.add_argument("--trials", type=int, default=NUM_TRIALS, help=trials)
     parser.add_argument("--timeout", type=float, help="seconds after which no trial is started")
     parser.add_argument(
         "--splits",
@@ -197,7 +196,7 @@ def check_space(space: dict[str, Any], settings: Settings) -> None:
         ActionRNNError: see `parse_space`.
     """
     for name, values in parse_space(space).items():
-        for value in values.examples():
+        for value in values.examples:
             changed(settings, {name: value})
 
 
