@@ -131,13 +131,13 @@ class Run:
         table = pd.read_csv(file)
         if "epoch" not in table:
             return {}
-        epochs = (table["epoch"] + 1).astype(float)
         found = {}
-        for name in table.columns[table.columns.str.contains("/")]:
-            finite = np.isfinite(table[name])
-            if finite.any():
-                values = table[name][finite].astype(float)
-                found[name] = list(zip(epochs[finite], values, strict=True))
+        for name in table.columns:
+            if "/" in name:
+                pairs = zip(table["epoch"] + 1, table[name], strict=True)
+                points = [(float(x), float(y)) for x, y in pairs if math.isfinite(y)]
+                if points:
+                    found[name] = points
         return found
 
     # ---- the trained model --------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Literal
 
 from actionrnn.evaluation.intervals import Interval
@@ -171,7 +172,7 @@ def _cell(value: str | float | Bar | Cell | None) -> Cell:
         return Cell("", value.value, value)
     if isinstance(value, str):
         return Cell(value)
-    return number(value, 0 if isinstance(value, int) else 3)
+    return number(value, 0 if isinstance(value, Integral) else 3)
 
 
 def number(value: float | None, digits: int = 3, missing: str = "") -> Cell:
