@@ -15,9 +15,8 @@ import pandas as pd
 
 from actionrnn.commands.fold_settings import choose
 from actionrnn.commands.heads import answers_of, head_names, row_of
-from actionrnn.commands.run_settings import settings_with_data
+from actionrnn.commands.run_settings import chosen_columns, settings_with_data
 from actionrnn.commands.search_space import read_space
-from actionrnn.commands.split_columns import chosen_columns
 from actionrnn.commands.sweep import check_space, import_optuna
 from actionrnn.diagnosis.cost import picture_milliseconds
 from actionrnn.diagnosis.heads import HeadResult, check_names, compare_heads
@@ -68,8 +67,9 @@ def make_table(options: argparse.Namespace, words: list[str]) -> dict[str, Any]:
                 changed(settings, changes), names, columns, folder / name, options.device,
                 train=train,
             )  # fmt: skip
-            picture_ms, num_frames = _costs(heads[0], options.device)
-            rows += [_row(name, head, picture_ms, num_frames) for head in heads]
+            features = TrainedModel.load(heads[0].best).data.features
+            picture_ms = picture_milliseconds(features, options.device)
+            rows += [_row(name, head, picture_ms, features.sampling.num_frames) for head in heads]
             effort = f"equal effort: {options.trials} trials a fold for every head"
             answers[name] = answers_of(heads, effort)
     result = {"folder": lasting(folder), **plan, "device": options.device, "rows": rows}
@@ -150,12 +150,6 @@ def _chosen_and_tested(
         return finished(alone, place) or fit_and_test(alone, place, quiet=True)
 
     return over_seeds(changed(settings, choice.settings), where / "runs", one)
-
-
-def _costs(head: HeadResult, device: str) -> tuple[float | None, int]:
-    """Milliseconds of the backbone for a picture, and frames of a clip."""
-    run = TrainedModel.load(head.best)
-    return picture_milliseconds(run.data.features, device), run.data.features.sampling.num_frames
 
 
 def _row(

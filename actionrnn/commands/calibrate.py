@@ -2,17 +2,16 @@
 
 import json
 
-from jsonargparse import ArgumentParser
-
 from actionrnn.commands import calibrate_events
+from actionrnn.commands.parsing import add_shared, options_of, verb_parser
+from actionrnn.commands.trained import trained_model
 from actionrnn.diagnosis.calibration import store_temperature
-from actionrnn.errors import DataRejected, usage_errors
+from actionrnn.errors import DataRejected
 from actionrnn.evaluation.calibration import calibration_figures, fit_temperature
 from actionrnn.evaluation.records import to_plain
-from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.report.diagnosis_screens import CALIBRATION_FIGURES
-from actionrnn.report.screen import Cell, Screen, TableView, number
-from actionrnn.report.terminal import print_screen
+from actionrnn.report.screen import Screen, TableView, row
+from actionrnn.report.terminal import print_found
 from actionrnn.training.recognizer import clip_logits
 
 TAKES_VERB = False
@@ -25,34 +24,20 @@ def main(arguments: list[str]) -> int:
     """
     if "--events" in arguments:
         return calibrate_events.main([word for word in arguments if word != "--events"])
-    parser = ArgumentParser(prog="actionrnn calibrate", exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
-    parser.add_argument("--data.root", type=str | None, default=None, help="data moved here")
-    parser.add_argument(
-        "--events",
-        action="store_true",
-        help="fit thresholds of events on streams instead: actionrnn calibrate --events --help",
-    )
+    parser = verb_parser("calibrate")
+    add_shared(parser, "ckpt_path", "data.root")
+    events = "fit thresholds of events on streams instead: actionrnn calibrate --events --help"
+    parser.add_argument("--events", action="store_true", help=events)
     parser.add_argument("--reset", action="store_true", help="store a temperature of 1")
-    parser.add_argument(
-        "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"
-    )
+    add_shared(parser, "features.backbone.name")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    parser.add_argument(
-        "--features.backbone.weights", type=str | None, default=None, help="weights moved here"
-    )
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    add_shared(parser, "features.backbone.weights")
+    options = options_of(parser, arguments)
     if options.reset:
         store_temperature(options.ckpt_path, 1.0)
         print(json.dumps({"temperature": 1.0}) if options.json else "temperature 1 stored")
         return 0
-    model = TrainedModel.load(
-        options.ckpt_path,
-        root=options["data.root"],
-        weights=options["features.backbone.weights"],
-        backbone=options["features.backbone.name"],
-    )
+    model = trained_model(options)
     logits_NK, target_N = clip_logits(model.score("val").double()), model.targets("val")
     temperature = fit_temperature(logits_NK, target_N)
     if temperature is None:
@@ -63,12 +48,9 @@ def main(arguments: list[str]) -> int:
     store_temperature(options.ckpt_path, temperature)
     before = calibration_figures(logits_NK, target_N)
     after = calibration_figures(logits_NK / temperature, target_N)
-    if options.json:
-        found = {"before": to_plain(before), "after": to_plain(after)}
-        print(json.dumps({"temperature": temperature, **found}))
-        return 0
+    found = {"temperature": temperature, "before": to_plain(before), "after": to_plain(after)}
     rows = [
-        [Cell(name), number(getattr(before, key)), number(getattr(after, key))]
+        row(name, getattr(before, key), getattr(after, key))
         for key, name in CALIBRATION_FIGURES.items()
     ]
     said = (
@@ -76,5 +58,6 @@ def main(arguments: list[str]) -> int:
         f"predict use it from now on. The order of the classes, and so every accuracy, stays."
     )
     view = TableView("", ("validation clips", "before", "after"), rows)
-    print_screen(Screen("calibrate", "Temperature", verdict=said, blocks=[view]))
+    screen = Screen("calibrate", "Temperature", verdict=said, blocks=[view])
+    print_found(found, screen, options.json)
     return 0

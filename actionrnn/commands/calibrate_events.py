@@ -1,21 +1,19 @@
 """`actionrnn calibrate --events ...`: thresholds of events for a rate of false alarms."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
+from actionrnn.commands.parsing import options_of, verb_parser
+from actionrnn.commands.trained import predictor_of
 from actionrnn.commands.watch_settings import (
     add_watch_settings,
     base_rules,
     data_of,
     given_settings,
-    predictor_of,
     usual_settings,
 )
-from actionrnn.errors import UsageError, usage_errors
+from actionrnn.errors import UsageError
 from actionrnn.evaluation.records import save_record, to_plain
 from actionrnn.files import sha256_of_file
 from actionrnn.live.fitted import (
@@ -29,8 +27,8 @@ from actionrnn.live.thresholds import Recording
 from actionrnn.live.timeline import timeline_of
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
-from actionrnn.report.screen import Cell, Screen, TableView, number
-from actionrnn.report.terminal import print_screen
+from actionrnn.report.screen import Screen, TableView, row
+from actionrnn.report.terminal import print_found
 from actionrnn.training.run_folder import run_folder_of
 
 
@@ -75,18 +73,14 @@ def main(arguments: list[str]) -> int:
     )
     file = Path(options.output or run_folder_of(options.ckpt_path) / EVENTS_NAME)
     save_record(file, fitted)
-    if options.json:
-        print(json.dumps(to_plain(fitted)))
-    else:
-        print_screen(events_screen(fitted))
+    print_found(to_plain(fitted), events_screen(fitted), options.json)
     used = f"--events {file}" if options.output else "this run"
     tell(f"written: {file}; live and timeline take these thresholds with {used}")
     return 0
 
 
 def _parse(arguments: list[str]) -> Any:
-    parser = ArgumentParser(prog="actionrnn calibrate --events", exit_on_error=False,
-                            allow_abbrev=False)  # fmt: skip
+    parser = verb_parser("calibrate --events")
     add = parser.add_argument
     add("--streams", type=str, required=True, help="a table video,start,end,label")
     add("--alarms_per_hour", type=float, default=1.0, help="false ones, of all classes together")
@@ -94,8 +88,7 @@ def _parse(arguments: list[str]) -> Any:
     add_watch_settings(parser)
     add("--output", type=str | None, default=None, help=f"default: RUN/{EVENTS_NAME}")
     add("--json", action="store_true", help="one JSON object on stdout")
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     for name in ("alarms_per_hour", "tolerance"):
         if not 0 <= options[name] < float("inf"):
             raise UsageError(f"--{name} {options[name]}: must not be negative")
@@ -107,13 +100,13 @@ def _parse(arguments: list[str]) -> Any:
 def events_screen(fitted: FittedEvents) -> Screen:
     """What `calibrate --events` prints."""
     rows = [
-        [
-            Cell(each.label),
-            number(each.on),
-            number(each.off),
-            Cell(f"{each.num_found} of {each.num_true}" if each.num_true else "never happens"),
-            number(each.num_false, 0),
-        ]
+        row(
+            each.label,
+            each.on,
+            each.off,
+            f"{each.num_found} of {each.num_true}" if each.num_true else "never happens",
+            each.num_false,
+        )
         for each in fitted.classes
     ]
     columns = ("class", "on", "off", "found", "false alarms")
@@ -126,8 +119,8 @@ def events_screen(fitted: FittedEvents) -> Screen:
             f"ones: {_said(fitted.left_out)}"
         )
     title = f"{fitted.hours:.3g} h in {fitted.num_recordings} recordings"
-    return Screen("events", "Events", verdict, fitted.too_little,
-                  blocks=[TableView(title, columns, rows)])  # fmt: skip
+    table = TableView(title, columns, rows)
+    return Screen("events", "Events", verdict, fitted.too_little, blocks=[table])
 
 
 def _said(done: Achieved) -> str:

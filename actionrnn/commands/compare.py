@@ -1,17 +1,14 @@
 """`actionrnn compare`: paired differences between runs, or heads trained and measured."""
 
-import json
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from actionrnn.commands.parsing import import_function
-from actionrnn.errors import UsageError, usage_errors
+from actionrnn.commands.parsing import import_function, options_of, verb_parser
+from actionrnn.errors import UsageError
 from actionrnn.evaluation.paired import compare, short_names
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.launcher import refuse_several
 from actionrnn.report.run_screens import comparison_screen
-from actionrnn.report.terminal import print_screen
+from actionrnn.report.terminal import print_found
 from actionrnn.training.named_runs import run_of
 
 TAKES_VERB = False
@@ -19,7 +16,8 @@ TAKES_VERB = False
 
 def main(arguments: list[str]) -> int:
     """Compare every further run with the first; settings instead of runs: train the heads."""
-    if arguments and not any(_is_setting(word) for word in arguments):
+    settings = [word for word in arguments if word.startswith("-") and word != "--json"]
+    if arguments and not settings:
         return compare_runs(arguments)
     refuse_several("compare", "start it once; its heads are trained one after another")
     # Only this half needs Lightning, which takes seconds to import.
@@ -29,11 +27,10 @@ def main(arguments: list[str]) -> int:
 
 def compare_runs(arguments: list[str]) -> int:
     """Print the paired differences of every further run to the first."""
-    parser = ArgumentParser(prog="actionrnn compare", exit_on_error=False, allow_abbrev=False)
+    parser = verb_parser("compare")
     parser.add_argument("runs", type=Path, nargs="+", help="run folders or predictions.parquet")
     parser.add_argument("--json", action="store_true", help="one JSON object a comparison")
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     if len(options.runs) < 2:
         raise UsageError("compare needs two runs or more: actionrnn compare RUN_A RUN_B")
     runs = [run_of(str(path)) for path in options.runs]
@@ -41,13 +38,5 @@ def compare_runs(arguments: list[str]) -> int:
     names = short_names(runs)
     for table, name in zip(tables[1:], names[1:], strict=True):
         comparison = compare([tables[0]], [table], (names[0], name))
-        if options.json:
-            print(json.dumps(comparison.to_dict()))
-        else:
-            print_screen(comparison_screen(comparison))
+        print_found(comparison.to_dict(), comparison_screen(comparison), options.json)
     return 0
-
-
-def _is_setting(word: str) -> bool:
-    """Whether a word belongs to a command that trains or measures heads."""
-    return word.startswith("-") and word != "--json"

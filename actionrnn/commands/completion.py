@@ -5,11 +5,9 @@ import importlib
 import io
 import re
 
-from jsonargparse import ArgumentParser
-
 from actionrnn.cli import VERBS
+from actionrnn.commands.parsing import options_of, verb_parser
 from actionrnn.commands.recipes import shipped_configs
-from actionrnn.errors import usage_errors
 
 TAKES_VERB = False
 _HELP = """Put it where your shell reads it:
@@ -22,12 +20,9 @@ Words = dict[str, list[str]]
 
 def main(arguments: list[str]) -> int:
     """Print the script of one shell."""
-    parser = ArgumentParser(
-        prog="actionrnn completion", exit_on_error=False, allow_abbrev=False, description=_HELP
-    )
+    parser = verb_parser("completion", _HELP)
     parser.add_argument("shell", choices=list(_SCRIPTS), help="which shell")
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     settings = {verb: settings_of_verb(verb) for verb in VERBS}
     recipes: Words = {}
     for each in shipped_configs():
@@ -47,8 +42,7 @@ def settings_of_verb(verb: str) -> list[str]:
 
 
 def _bash(settings: Words, recipes: Words) -> str:
-    by_verb = "\n".join(f"    {verb}) words='{' '.join(s)}' ;;" for verb, s in settings.items())
-    by_flag = "\n".join(f"    {flag}) words='{' '.join(r)}' ;;" for flag, r in recipes.items())
+    by_verb, by_flag = (_cases("words='{}'", words) for words in (settings, recipes))
     return f"""_actionrnn() {{
   local words='' current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}"
   if [ "$COMP_CWORD" -eq 1 ]; then
@@ -69,8 +63,7 @@ complete -o default -F _actionrnn actionrnn"""
 
 def _zsh(settings: Words, recipes: Words) -> str:
     verbs = "\n".join(f"    '{verb}:{_quoted(VERBS[verb].purpose)}'" for verb in settings)
-    by_verb = "\n".join(f"    {verb}) compadd -- {' '.join(s)} ;;" for verb, s in settings.items())
-    by_flag = "\n".join(f"    {flag}) compadd -- {' '.join(r)} ;;" for flag, r in recipes.items())
+    by_verb, by_flag = (_cases("compadd -- {}", words) for words in (settings, recipes))
     return f"""#compdef actionrnn
 local -a verbs
 verbs=(
@@ -104,6 +97,11 @@ def _fish(settings: Words, recipes: Words) -> str:
             for word in words
         ]
     return "\n".join(lines)
+
+
+def _cases(command: str, words: Words) -> str:
+    """Lines of a `case`: the command with the words of each key."""
+    return "\n".join(f"    {key}) {command.format(' '.join(w))} ;;" for key, w in words.items())
 
 
 def _quoted(text: str) -> str:

@@ -16,6 +16,7 @@ from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.files import safe_yaml
 
 GROUPS = ("data", "features", "model", "trainer")
+FILE_OPTIONS = {"-c": "config", **{f"--{name}": name for name in ("config", *GROUPS)}}
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str], list[str]]:
@@ -27,29 +28,19 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], dict[str, str], li
     configs: list[str] = []
     groups: dict[str, str] = {}
     rest: list[str] = []
-    position = 0
-    while position < len(arguments):
-        if arguments[position] == "--allow-leak":
-            rest.append("--data.allow_leak=true")
-            position += 1
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option not in FILE_OPTIONS:
+            rest.append("--data.allow_leak=true" if word == "--allow-leak" else word)
             continue
-        option, equals, value = arguments[position].partition("=")
-        name = "config" if option == "-c" else option.removeprefix("--")
-        position += 1
-        if option != "-c" and not (option.startswith("--") and name in ("config", *GROUPS)):
-            rest.append(arguments[position - 1])
-            continue
-        if not equals:
-            if position == len(arguments) or arguments[position].startswith("--"):
-                raise UsageError(
-                    f"{option} needs a YAML file or a name that `actionrnn recipes` lists"
-                )
-            value = arguments[position]
-            position += 1
-        if name == "config":
+        value = value if equals else next(words, "--")
+        if not equals and value.startswith("--"):
+            raise UsageError(f"{option} needs a YAML file or a name that `actionrnn recipes` lists")
+        if FILE_OPTIONS[option] == "config":
             configs.append(value)
         else:
-            groups[name] = value
+            groups[FILE_OPTIONS[option]] = value
     return configs, groups, rest
 
 

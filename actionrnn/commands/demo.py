@@ -8,9 +8,9 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
 
+from actionrnn.commands.parsing import options_of
 from actionrnn.commands.run_settings import settings_of
 from actionrnn.datasets.synthetic.prepare import prepare
-from actionrnn.errors import usage_errors
 from actionrnn.evaluation.experiment import Tested, fit_and_test
 from actionrnn.progress import tell
 from actionrnn.training.run_folder import new_run_folder
@@ -24,8 +24,7 @@ def main(arguments: list[str]) -> int:
     parser = ArgumentParser(prog="actionrnn demo", exit_on_error=False)
     parser.add_argument("--data", type=Path, default=Path("data"), help="where the videos go")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs go")
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     started = time.perf_counter()
     root = options.data / "synthetic"
     if not (root / "manifest.csv").is_file():
@@ -54,16 +53,12 @@ def _show(words: list[str]) -> None:
 def print_comparison(results: dict[str, Tested], seconds: float) -> None:
     """One table of all heads."""
     summary = next(iter(results.values())).summary
-    table = Table(
-        "head",
-        "accuracy",
-        "macro accuracy",
-        "parameters",
-        "training seconds",
-        title=f"test split, {summary.num_clips} clips, "
-        f"{len(summary.per_class)} classes in time-reversed pairs",
-        title_justify="left",
+    columns = ("head", "accuracy", "macro accuracy", "parameters", "training seconds")
+    title = (
+        f"test split, {summary.num_clips} clips, "
+        f"{len(summary.per_class)} classes in time-reversed pairs"
     )
+    table = Table(*columns, title=title, title_justify="left")
     for name, result in results.items():
         table.add_row(
             HEADS[name],

@@ -1,23 +1,20 @@
 """`actionrnn diagnose order|bias|calibration|gradients --ckpt_path ...`: what a number rests on."""
 
-import json
-from typing import Any, Literal
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.errors import UsageError, near_miss, usage_errors
+from actionrnn.commands.parsing import OPTIONAL_TEXT, add_shared, job_of, options_of, verb_parser
+from actionrnn.commands.trained import Part, trained_model
 from actionrnn.evaluation.records import save_record, to_plain
 from actionrnn.evaluation.trained import TrainedModel
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.report.diagnoses import DIAGNOSES, screen_of
 from actionrnn.report.plots import empty_figure, screen_figure
-from actionrnn.report.terminal import print_screen
+from actionrnn.report.terminal import print_found
 
 TAKES_VERB = False
-Part = Literal["val", "test", "train"]
-
-
 KINDS = {
     "order": "does the model use the order of the frames, and which classes need it?",
     "bias": "does it need the action, or only the scene? where does it fail? which labels are odd?",
@@ -32,23 +29,11 @@ def main(arguments: list[str]) -> int:
         print("usage: actionrnn diagnose KIND --ckpt_path CKPT ...\n\nKIND is one of")
         print("\n".join(f"  {name:<12} {question}" for name, question in KINDS.items()))
         return 0 if arguments else 2
-    name, rest = arguments[0], arguments[1:]
-    if name not in KINDS:
-        raise UsageError(f"there is no diagnosis {name!r}{near_miss(name, list(KINDS))}")
-    parser = _parser(name)
-    with usage_errors(parser):
-        options = parser.parse_args(rest)
+    name, rest = job_of(arguments, KINDS, "diagnosis")
+    options = options_of(_parser(name), rest)
     quiet_libraries()
     empty_figure(1, 1)  # what is missing is said before minutes of work
-    run = TrainedModel.load(
-        options.ckpt_path,
-        root=options["data.root"],
-        split=options["data.split"],
-        allow_leak=options["data.allow_leak"],
-        device=options.device,
-        weights=options["features.backbone.weights"],
-        backbone=options["features.backbone.name"],
-    )
+    run = trained_model(options)
     extra = {"columns": options.columns, "device": options.device} if name == "bias" else {}
     result = DIAGNOSES[name](run, options["data.subset"], **extra)
     _write(name, result, run, options.json)
@@ -61,31 +46,21 @@ def _write(name: str, result: Any, run: TrainedModel, as_json: bool) -> None:
     folder.mkdir(exist_ok=True)
     save_record(folder / f"{name}.json", result)
     screen = screen_of(result)
-    if as_json:
-        print(json.dumps(to_plain(result)))
-    else:
-        print_screen(screen)
+    print_found(to_plain(result), screen, as_json)
     screen_figure(screen).savefig(folder / f"{name}.png", dpi=150)
     tell(f"written: {folder / name}.json, {folder / name}.png")
 
 
 def _parser(name: str) -> ArgumentParser:
-    parser = ArgumentParser(
-        prog=f"actionrnn diagnose {name}", exit_on_error=False, allow_abbrev=False
-    )
-    parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
-    parser.add_argument("--data.root", type=str | None, default=None, help="data moved here")
-    parser.add_argument("--data.split", type=str | None, default=None, help="another split")
+    parser = verb_parser(f"diagnose {name}")
+    add_shared(parser, "ckpt_path", "data.root")
+    parser.add_argument("--data.split", **OPTIONAL_TEXT, help="another split")
     parser.add_argument("--data.subset", type=Part, default="test", help="the part to judge")
     parser.add_argument("--data.allow_leak", type=bool, default=False, help="go on, marked so")
     parser.add_argument("--device", type=str, default="auto", help="for the backbone")
-    parser.add_argument(
-        "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"
-    )
+    add_shared(parser, "features.backbone.name")
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
-    parser.add_argument(
-        "--features.backbone.weights", type=str | None, default=None, help="weights moved here"
-    )
+    add_shared(parser, "features.backbone.weights")
     if name == "bias":
         parser.add_argument(
             "--columns", type=list[str], default=[], help="manifest columns to slice by"

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser
 
+from actionrnn.commands.parsing import options_of, verb_parser
 from actionrnn.commands.recipes import config_folder
-from actionrnn.errors import ActionRNNError, usage_errors
+from actionrnn.errors import ActionRNNError
 from actionrnn.features.machine import num_cores
 from actionrnn.version import __version__
 from actionrnn.video.reader import open_video, reader_names
@@ -32,6 +32,10 @@ PACKAGES = (
     "torchcodec", "numpy", "pandas", "pyarrow", "safetensors", "timm", "openvino", "onnx",
     "onnxruntime", "onnxscript", "huggingface_hub", "optuna", "captum", "matplotlib", "rarfile",
 )  # fmt: skip
+
+
+# Pictures that grow brighter, so that a wrong frame shows.
+TINY_VIDEO = range(0, 240, 20)
 
 
 class Codec(NamedTuple):
@@ -77,13 +81,12 @@ NEEDS = (
 
 def main(arguments: list[str]) -> int:
     """Look, and say; exit code 1 if something that everything needs is broken."""
-    parser = ArgumentParser(prog="actionrnn doctor", exit_on_error=False, allow_abbrev=False)
+    parser = verb_parser("doctor")
     parser.add_argument("--json", action="store_true", help="for bug reports")
     parser.add_argument(
         "--folder", type=Path, default=Path(), help="where data and runs would be written"
     )
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     found = examine(options.folder)
     if options.json:
         print(json.dumps(found, indent=2))
@@ -131,21 +134,17 @@ def examine(folder: Path) -> dict[str, Any]:
 def decoders_by_codec() -> dict[str, dict[str, str]]:
     """For every codec and installed decoder: `ok`, or why a tiny file of it is not read exactly."""
     found: dict[str, dict[str, str]] = {}
+    frames = [np.full((64, 64, 3), brightness, np.uint8) for brightness in TINY_VIDEO]
     with tempfile.TemporaryDirectory() as folder:
         for number, codec in enumerate(CODECS):
             path = Path(folder, f"{number}{codec.ending}")
             try:
-                write_video(path, _tiny_frames(), 25, codec.encoder, codec.options)
+                write_video(path, frames, 25, codec.encoder, codec.options)
             except (av.FFmpegError, ValueError, OSError) as error:
                 found[codec.title] = {"all": f"no encoder here to make a sample ({error})"}
                 continue
             found[codec.title] = {name: _decoded(path, name) for name in reader_names()}
     return found
-
-
-def _tiny_frames() -> list[np.ndarray[Any, Any]]:
-    """Twelve pictures that grow brighter, so that a wrong frame shows."""
-    return [np.full((64, 64, 3), 20 * number, np.uint8) for number in range(12)]
 
 
 def _decoded(path: Path, reader: str) -> str:
@@ -157,8 +156,7 @@ def _decoded(path: Path, reader: str) -> str:
             video.close()
     except Exception as error:  # a decoder that cannot even be loaded is what is looked for
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    wanted = [20 * number for number in range(12)]
-    if len(means) == 12 and np.abs(means - wanted).max() < 8:
+    if len(means) == 12 and np.abs(means - TINY_VIDEO).max() < 8:
         return "ok"
     return f"wrong frames: {len(means)} of 12, brightness {means.round().astype(int).tolist()}"
 
@@ -244,16 +242,12 @@ def missing(
         if lacking:
             command = f"{sys.executable} -m pip install 'actionrnn[{need.extra}]'"
             found.append({"verbs": need.verbs, "packages": ", ".join(lacking), "command": command})
-    if shutil.which("unrar") is None and shutil.which("unar") is None and _no_7z():
+    if not any(map(shutil.which, ("unrar", "unar", "7z", "7zz", "bsdtar"))):
         found.append(
             {"verbs": "prepare, of rar archives (hmdb51)", "packages": "unrar, unar or 7z",
              "command": "apt install unar   (or: brew install unar)"}
         )  # fmt: skip
     return found
-
-
-def _no_7z() -> bool:
-    return all(shutil.which(name) is None for name in ("7z", "7zz", "bsdtar"))
 
 
 def _version(name: str) -> str | None:

@@ -3,9 +3,7 @@
 import json
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from actionrnn.errors import usage_errors
+from actionrnn.commands.parsing import options_of, verb_parser
 from actionrnn.export.model import REPORT_NAME, ExportOptions, export_model
 from actionrnn.progress import tell
 
@@ -14,13 +12,12 @@ TAKES_VERB = False
 
 def main(arguments: list[str]) -> int:
     """Export, and say how near the graphs come to the original."""
-    parser = ArgumentParser(prog="actionrnn export", exit_on_error=False, allow_abbrev=False)
+    parser = verb_parser("export")
     parser.add_argument("--ckpt_path", type=Path, required=True, help="a trained model")
     parser.add_class_arguments(ExportOptions, skip={"root"})
     parser.add_argument("--data.root", type=Path | None, default=None, help="data moved here")
     parser.add_argument("--json", action="store_true", help="the report on stdout")
-    with usage_errors(parser):
-        parsed = parser.parse_args(arguments)
+    parsed = options_of(parser, arguments)
     names = ("to", "inputs", "output", "num_clips", "videos", "tolerance")
     options = ExportOptions(**{name: parsed[name] for name in names}, root=parsed["data.root"])
     folder = export_model(parsed.ckpt_path, options)

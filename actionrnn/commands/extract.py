@@ -12,7 +12,7 @@ from itertools import pairwise
 from jsonargparse import ArgumentParser
 
 from actionrnn.commands.config import compose
-from actionrnn.commands.parsing import spelled_out
+from actionrnn.commands.parsing import OPTIONAL_TEXT, spelled_out
 from actionrnn.errors import UsageError, usage_errors, when_interrupted
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.launcher import parse_share, share_of_launcher, slurm_script
@@ -40,24 +40,14 @@ SHORT_FORMS = {
 
 def main(arguments: list[str]) -> int:
     """Extract what is missing, the same way `fit` does."""
-    parser = ArgumentParser(
-        prog="actionrnn extract", exit_on_error=False, description=_description()
-    )
+    short = ", ".join(f"{short} is {long}" for short, long in SHORT_FORMS.items())
+    about = f"{__doc__}\n\n{short}"
+    parser = ArgumentParser(prog="actionrnn extract", exit_on_error=False, description=about)
     parser.add_argument("--config", type=str, help="YAML file with `data` and `features`")
-    parser.add_argument(
-        "--shard",
-        type=str | None,
-        default=None,
-        help="i/n: the i-th of n shares, from 0/n on; auto: as the job array or launcher says",
-    )
-    parser.add_argument(
-        "--print_slurm",
-        type=int,
-        nargs="?",
-        const=8,
-        metavar="N",
-        help="print a script for sbatch, a job array of N tasks (8) that share this command's work",
-    )
+    shares = "i/n: the i-th of n shares, from 0/n on; auto: as the job array or launcher says"
+    parser.add_argument("--shard", **OPTIONAL_TEXT, help=shares)
+    script = "print a script for sbatch, a job array of N tasks (8) that share this command's work"
+    parser.add_argument("--print_slurm", type=int, nargs="?", const=8, metavar="N", help=script)
     parser.add_class_arguments(ActionData, "data", skip={"features", "extraction"})
     parser.add_class_arguments(FeatureSettings, "features")
     parser.add_class_arguments(ExtractionSettings, "extraction")
@@ -107,11 +97,6 @@ def _slurm_script(words: list[str], num_tasks: int, num_workers: int | None) -> 
 
 def _is_own(word: str) -> bool:
     return word.partition("=")[0].replace("_", "-") in ("--print-slurm", "--shard")
-
-
-def _description() -> str:
-    short = ", ".join(f"{short} is {long}" for short, long in SHORT_FORMS.items())
-    return f"{__doc__}\n\n{short}"
 
 
 def _long_forms(words: list[str]) -> list[str]:

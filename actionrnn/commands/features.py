@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
+from actionrnn.commands.parsing import job_of, options_of
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.errors import UsageError, near_miss, shown, usage_errors
+from actionrnn.errors import shown
 from actionrnn.features import admin
 from actionrnn.features.exchange import export_features, import_features
 from actionrnn.features.store import FeatureStore
@@ -31,9 +32,7 @@ def main(arguments: list[str]) -> int:
         print("\n".join(f"  {name:<7} {purpose}" for name, purpose in JOBS.items()))
         print("\nFOLDER is a store, or a folder of stores such as data/mine/features")
         return 0 if arguments else 2
-    job, rest = arguments[0], arguments[1:]
-    if job not in JOBS:
-        raise UsageError(f"there is no job {job!r}{near_miss(job, list(JOBS))}")
+    job, rest = job_of(arguments, JOBS, "job")
     parser = ArgumentParser(prog=f"actionrnn features {job}", exit_on_error=False)
     parser.add_argument("folder", type=Path, help="a store, or a folder of stores")
     run = {"info": _info, "verify": _verify, "prune": _prune, "import": _import, "export": _export}
@@ -41,8 +40,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parse(parser: ArgumentParser, arguments: list[str]) -> Any:
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     for option in ("folder", "features_dir", "target"):
         refuse_remote(option, options.get(option), "stores are looked after")
     return options

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from actionrnn.commands.fold_settings import FoldChoice, choose
-from actionrnn.commands.run_settings import settings_with_data
+from actionrnn.commands.run_settings import settings_with_data, split_columns
 from actionrnn.commands.search_space import read_space
-from actionrnn.commands.split_columns import split_columns
 from actionrnn.commands.sweep import NUM_TRIALS, TRIALS_HELP, check_space, import_optuna
 from actionrnn.commands.sweep_results import OBJECTIVE
 from actionrnn.errors import when_interrupted
@@ -92,12 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--space", help="YAML of what each fold chooses, as for actionrnn sweep")
-    parser.add_argument(
-        "--trials",
-        type=int,
-        default=NUM_TRIALS,
-        help=f"of each fold, {TRIALS_HELP} (default: {NUM_TRIALS})",
-    )
+    trials = f"of each fold, {TRIALS_HELP} (default: {NUM_TRIALS})"
+    parser.add_argument("--trials", type=int, default=NUM_TRIALS, help=trials)
     return parser
 
 

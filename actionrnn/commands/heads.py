@@ -9,8 +9,7 @@ import pandas as pd
 
 from actionrnn.commands.config import names_data
 from actionrnn.commands.parsing import import_function
-from actionrnn.commands.run_settings import settings_of
-from actionrnn.commands.split_columns import chosen_columns
+from actionrnn.commands.run_settings import chosen_columns, head_of, settings_of
 from actionrnn.diagnosis.cost import cells_by_length
 from actionrnn.diagnosis.heads import HeadResult, check_names, compare_heads
 from actionrnn.diagnosis.recurrence import does_recurrence_help
@@ -19,7 +18,7 @@ from actionrnn.evaluation.experiment import folder_of_many, seeds_of
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.features.spec import BackboneConfig
 from actionrnn.files import publish_json
-from actionrnn.models.config import HEADS, HeadConfig
+from actionrnn.models.config import HEADS
 from actionrnn.progress import tell
 from actionrnn.report.run_tables import print_heads, print_lengths
 from actionrnn.training.run_folder import run_folder_of
@@ -38,14 +37,12 @@ def main(arguments: list[str]) -> int:
     if options.backbones:
         # Only this needs Optuna.
         result = import_function("actionrnn.commands.backbones:make_table")(options, words)
-        if options.json:
-            print(json.dumps(result))
-        return 0
-    if not has_data and not options.lengths:
+    elif has_data or options.lengths:
+        result = train_heads(options, words) if has_data else {}
+        if options.lengths:
+            result["lengths"] = compare_lengths(options, words)
+    else:
         raise UsageError("compare what? Give two run folders, --config FILE, or --lengths 16,64")
-    result = train_heads(options, words) if has_data else {}
-    if options.lengths:
-        result["lengths"] = compare_lengths(options, words)
     if options.json:
         print(json.dumps(result))
     return 0
@@ -122,8 +119,7 @@ def compare_lengths(options: argparse.Namespace, words: list[str]) -> dict[str, 
         lengths = [int(word) for word in options.lengths.split(",")]
     except ValueError:
         raise UsageError(f"--lengths {options.lengths}: whole numbers, as in 16,64,256") from None
-    model = settings_of("fit", words).model
-    config = HeadConfig(**{name: model[name] for name in HeadConfig.__dataclass_fields__})
+    config = head_of(settings_of("fit", words))
     found = cells_by_length(config, lengths, options.feature_dim, options.clips, options.device)
     if not options.json:
         print_lengths(found, config, options.feature_dim, options.clips, options.device)
@@ -153,9 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--heads", help=f"a part of: {','.join(HEADS)} (all that fit the features)")
     parser.add_argument("--splits", help="the mean over these columns: all, or split1,split2")
-    parser.add_argument(
-        "--backbones", help="NAME[=WEIGHTS],...: of torchvision, timm: or `actionrnn recipes`"
-    )
+    backbones = "NAME[=WEIGHTS],...: of torchvision, timm: or `actionrnn recipes`"
+    parser.add_argument("--backbones", help=backbones)
     parser.add_argument("--space", help="with --backbones, what each fold chooses (table)")
     parser.add_argument("--trials", type=int, default=24, help="with --backbones, a fold (24)")
     parser.add_argument("--inner", type=int, default=4, help="with --backbones, inner folds (4)")

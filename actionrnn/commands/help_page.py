@@ -119,6 +119,6 @@ def _said(name: str) -> str:
 def _print(option: str, said: str, width: int) -> None:
     start = f"  {option:<30} "
     if len(start) > 33:
-        start = f"  {option}\n{'':33}"
-    lines = textwrap.wrap(said, width - 33)
-    print(start + f"\n{'':33}".join(lines))
+        print(f"  {option}")
+        start = " " * 33
+    print(textwrap.fill(said, width, initial_indent=start, subsequent_indent=" " * 33))

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
+from actionrnn.commands.parsing import options_of, verb_parser
 from actionrnn.datasets.manifest import Manifest
-from actionrnn.errors import usage_errors
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.export.annotations import TOOLS, write_annotations
 from actionrnn.export.layouts import LAYOUTS, write_layout
@@ -21,17 +19,14 @@ Back again: actionrnn prepare ucf101|hmdb51|folder --source FOLDER."""
 
 def main(arguments: list[str]) -> int:
     """Write it, and say what was written."""
-    parser = ArgumentParser(
-        prog="actionrnn interop", exit_on_error=False, allow_abbrev=False, description=_WAYS
-    )
+    parser = verb_parser("interop", _WAYS)
     parser.add_argument("tool", choices=[*LAYOUTS, *TOOLS], help="whose form")
     parser.add_argument("source", type=Path, help="a dataset's folder, or a run")
     parser.add_argument("target", type=Path, help="a new folder, or a file")
     parser.add_argument("--split", type=str, default="split1", help="of kinetics")
     parser.add_argument("--copy", action="store_true", help="copy the videos, do not link to them")
     parser.add_argument("--prefix", type=str, default="", help="before every path of predictions")
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     if options.tool in TOOLS:
         predictions = Predictions.load(options.source)
         count = write_annotations(predictions, options.tool, options.target, options.prefix)

@@ -1,27 +1,37 @@
 """`fit`, `validate`, `test`, `predict`: Lightning's verbs, runs over seeds, plain video files."""
 
 import shlex
+from typing import Any
 
 from actionrnn.cli import VERBS
 from actionrnn.commands.config import names_data
 from actionrnn.commands.help_page import print_help
 from actionrnn.commands.predict_files import names_files, predict_files
 from actionrnn.commands.run_settings import settings_of
-from actionrnn.commands.seeds import fit_seeds
-from actionrnn.errors import UsageError
-from actionrnn.evaluation.experiment import score, seeds_of, test_and_keep
+from actionrnn.errors import UsageError, when_interrupted
+from actionrnn.evaluation.experiment import (
+    folder_of_many,
+    over_seeds,
+    score,
+    seeds_of,
+    shown,
+    spread,
+    test_and_keep,
+)
 from actionrnn.evaluation.summary import summarise
+from actionrnn.files import publish_bytes, publish_json
 from actionrnn.live.recordings import judge, judge_and_keep
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.report.run_screens import summary_screen
+from actionrnn.report.run_tables import print_rows
 from actionrnn.report.terminal import print_ranking, print_screen
 from actionrnn.report.timeline_summary import timeline_summary_screen
-from actionrnn.training.checkpoint import background_of
+from actionrnn.training.checkpoint import background_of, joined, read_checkpoint, sealed
 from actionrnn.training.fit import fit
 from actionrnn.training.run import FitFigures
 from actionrnn.training.selection import FEW_CLIPS
-from actionrnn.training.settings import Settings
+from actionrnn.training.settings import Settings, changed
 
 TAKES_VERB = True
 
@@ -76,6 +86,35 @@ def validation_line(figures: FitFigures) -> str:
     if figures.num_val_clips < FEW_CLIPS:
         line += "\nfew clips: another seed may differ by much; --seeds 3 shows the spread"
     return line
+
+
+def fit_seeds(settings: Settings) -> int:
+    """Validation figures of every seed, their mean and spread; one checkpoint that holds all."""
+    if settings.ckpt_path:
+        raise UsageError("--seeds starts new runs; resume one of them by itself: --ckpt_path")
+    folder = folder_of_many(settings, "seeds")
+    with when_interrupted(f"the runs that were finished are kept in {folder}"):
+        found = over_seeds(
+            settings, folder, lambda alone, where: fit(changed(alone, {"run.folder": str(where)}))
+        )
+    summary: dict[str, Any] = {
+        "subset": "val",
+        "seeds": {str(each.figures.seed): shown(each.figures.validation) for each in found},
+        **spread([each.figures.validation for each in found]),
+    }
+    publish_json(folder / "seeds.json", summary)
+    print_rows("seed, validation", summary["seeds"], summary["mean"], summary["sd"])
+    tell(f"written: {folder / 'seeds.json'}")
+    files = [each.best for each in found if each.best is not None]
+    if len(files) == len(found):
+        together = folder / "checkpoints" / "best.ckpt"
+        together.parent.mkdir(exist_ok=True)
+        publish_bytes(together, sealed(joined([read_checkpoint(file) for file in files])))
+        tell(
+            f"{len(found)} seeds as one model, by their mean probability: {together}\n"
+            f"next: actionrnn test --ckpt_path {shlex.quote(str(together))}"
+        )
+    return 0
 
 
 def _validate(settings: Settings) -> None:

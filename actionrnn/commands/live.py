@@ -8,17 +8,15 @@ from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from actionrnn.commands.live_outputs import Outputs, add_outputs, check_outputs
+from actionrnn.commands.parsing import OPTIONAL_TEXT, options_of, verb_parser
+from actionrnn.commands.trained import predictor_of
 from actionrnn.commands.watch_settings import (
     add_thresholds,
     add_watch_settings,
     data_of,
-    predictor_of,
     watch_settings,
 )
-from actionrnn.errors import usage_errors
 from actionrnn.live.events import Event
 from actionrnn.live.timeline import Stretches, Watching
 from actionrnn.live.watch import Scored, WatchStatistics, watch
@@ -75,27 +73,19 @@ def main(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> Any:
-    parser = ArgumentParser(prog="actionrnn live", exit_on_error=False, allow_abbrev=False)
-    parser.add_argument(
-        "source",
-        type=str,
-        help="a file; a camera's number; rtsp://, http://, ...; - is a container on stdin",
-    )
-    parser.add_argument(
-        "--raw", type=str | None, default=None, help="640x480@25: stdin brings bare rgb24 pictures"
-    )
+    parser = verb_parser("live")
+    source = "a file; a camera's number; rtsp://, http://, ...; - is a container on stdin"
+    parser.add_argument("source", type=str, help=source)
+    raw = "640x480@25: stdin brings bare rgb24 pictures"
+    parser.add_argument("--raw", **OPTIONAL_TEXT, help=raw)
     add_watch_settings(parser)
     add_thresholds(parser)
-    parser.add_argument(
-        "--realtime",
-        action="store_true",
-        help="play a file, or a pipe, by the clock, as a camera: what comes too fast is dropped",
-    )
+    clock = "play a file, or a pipe, by the clock, as a camera: what comes too fast is dropped"
+    parser.add_argument("--realtime", action="store_true", help=clock)
     add_outputs(parser)
     parser.add_argument("--scores", action="store_true", help="a line for every sample too")
     parser.add_argument("--retries", type=int, default=10, help="attempts to connect again")
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     check_outputs(options)
     return options
 

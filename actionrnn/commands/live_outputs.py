@@ -6,6 +6,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from actionrnn.commands.parsing import OPTIONAL_TEXT
 from actionrnn.errors import UsageError
 from actionrnn.live.events import Event
 from actionrnn.live.preview import Preview
@@ -21,14 +22,10 @@ FILMS = (".mp4", ".mkv", ".mov")
 def add_outputs(parser: ArgumentParser) -> None:
     """Their settings."""
     add = parser.add_argument
-    add("--save", type=str | None, default=None, help="a folder for a clip of each event")
-    add("--annotate", type=str | None, default=None, help="a film with scores, such as out.mp4")
-    add(
-        "--preview",
-        type=int | None,
-        default=None,
-        help="a port: the latest picture in a browser of this machine; 0 takes a free one",
-    )
+    add("--save", **OPTIONAL_TEXT, help="a folder for a clip of each event")
+    add("--annotate", **OPTIONAL_TEXT, help="a film with scores, such as out.mp4")
+    port = "a port: the latest picture in a browser of this machine; 0 takes a free one"
+    add("--preview", type=int | None, default=None, help=port)
 
 
 def check_outputs(options: Any) -> None:
@@ -68,11 +65,12 @@ class Outputs:
         settings: WatchSettings,
         drops: bool,
     ) -> None:
-        self._preview: Preview | None = None
         self.recorder: Recorder | None = None
+        self._all: list[Preview | Recorder] = []
         if options.preview is not None:
-            self._preview = Preview(options.preview, source.name, class_names)
-            tell(f"preview: {self._preview.address}")
+            preview = Preview(options.preview, source.name, class_names)
+            tell(f"preview: {preview.address}")
+            self._all.append(preview)
         if options.save or options.annotate:
             self.recorder = Recorder(
                 class_names,
@@ -83,20 +81,17 @@ class Outputs:
                 Path(options.save) if options.save else None,
                 Path(options.annotate) if options.annotate else None,
             )
+            self._all.append(self.recorder)
 
     def see(self, frame: Frame) -> None:
         """A frame has come; in the source's thread."""
-        if self._preview:
-            self._preview.see(frame)
-        if self.recorder:
-            self.recorder.see(frame)
+        for each in self._all:
+            each.see(frame)
 
     def judge(self, scored: Scored, events: list[Event]) -> None:
         """Scores of a moment, and what began or ended with it."""
-        if self._preview:
-            self._preview.judge(scored, events)
-        if self.recorder:
-            self.recorder.judge(scored, events)
+        for each in self._all:
+            each.judge(scored, events)
 
     def clip_of(self, event: Event) -> dict[str, str]:
         """Where the clip of an event is, for its line."""
@@ -105,7 +100,8 @@ class Outputs:
 
     def close(self, events: list[Event]) -> None:
         """It is over; these events end with it."""
-        if self._preview:
-            self._preview.close()
-        if self.recorder:
-            self.recorder.close(events)
+        for each in self._all:
+            if isinstance(each, Recorder):
+                each.close(events)
+            else:
+                each.close()

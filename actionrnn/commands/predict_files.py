@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jsonargparse import ArgumentParser
 
-from actionrnn.errors import ActionRNNError, UsageError, usage_errors
-from actionrnn.evaluation.predictor import ActionPredictor
+from actionrnn.commands.parsing import OPTIONAL_TEXT, add_shared, options_of, verb_parser
+from actionrnn.commands.trained import code_of_unread, predictor_of
+from actionrnn.errors import ActionRNNError, UsageError
 from actionrnn.files import published
 from actionrnn.places import is_remote, place
 from actionrnn.progress import progress, tell
@@ -47,11 +47,7 @@ def predict_files(words: list[str]) -> int:
             f"actionrnn timeline --ckpt_path {options.ckpt_path} VIDEO says what happens when"
         )
     files = [file for named in (*options.files, *options.videos) for file in found_files(named)]
-    predictor = ActionPredictor.load(
-        options.ckpt_path,
-        weights=options["features.backbone.weights"],
-        backbone=options["features.backbone.name"],
-    )
+    predictor = predictor_of(options)
     rows: list[dict[str, Any]] = []
     failures = 0
     for file in progress(files, len(files), "predict"):
@@ -72,9 +68,7 @@ def predict_files(words: list[str]) -> int:
     if options.output:
         _write(pd.DataFrame(rows), Path(options.output))
         tell(f"written: {options.output} ({len(files)} videos)")
-    if failures:
-        tell(f"{failures} of {len(files)} videos could not be read")
-    return 1 if failures else 0
+    return code_of_unread(failures, len(files))
 
 
 def found_files(named: str) -> list[str]:
@@ -102,21 +96,15 @@ def found_files(named: str) -> list[str]:
 
 
 def _options(words: list[str]) -> Any:
-    parser = ArgumentParser(prog="actionrnn predict", exit_on_error=False, allow_abbrev=False)
+    parser = verb_parser("predict")
     parser.add_argument("files", type=str, nargs="*", help="videos, folders or patterns")
     parser.add_argument("--videos", type=str, nargs="+", default=[], help="the same, by name")
-    parser.add_argument("--ckpt_path", type=str, required=True, help="a trained model")
+    add_shared(parser, "ckpt_path")
     parser.add_argument("--top_k", type=int, default=5, help="classes to show")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--output", type=str | None, default=None, help=".csv, .json or .parquet")
-    parser.add_argument(
-        "--features.backbone.weights", type=str | None, default=None, help="weights moved here"
-    )
-    parser.add_argument(
-        "--features.backbone.name", type=str | None, default=None, help="if it is code: trusted"
-    )
-    with usage_errors(parser):
-        options = parser.parse_args(words)
+    parser.add_argument("--output", **OPTIONAL_TEXT, help=".csv, .json or .parquet")
+    add_shared(parser, "features.backbone.weights", "features.backbone.name")
+    options = options_of(parser, words)
     if options.top_k < 1:
         raise UsageError(f"--top_k {options.top_k}: must be at least 1")
     if options.output and Path(options.output).suffix not in OUTPUTS:

@@ -6,11 +6,10 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.parsing import import_function, spelled_out
+from actionrnn.commands.parsing import import_function, job_of, options_of, spelled_out
 from actionrnn.datasets import PREPARERS
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.source.locate import SourceNeeded
-from actionrnn.errors import UsageError, near_miss, usage_errors
 from actionrnn.files import check_writable
 from actionrnn.places import refuse_remote
 from actionrnn.progress import tell
@@ -31,9 +30,7 @@ def main(arguments: list[str]) -> int:
         print("\n".join(f"  {name}" for name in PREPARERS))
         print("\nactionrnn prepare NAME --help shows the settings of one")
         return 0 if arguments else 2
-    name, rest = arguments[0], arguments[1:]
-    if name not in PREPARERS:
-        raise UsageError(f"there is no dataset {name!r}{near_miss(name, list(PREPARERS))}")
+    name, rest = job_of(arguments, PREPARERS, "dataset")
     prepare: Callable[..., Manifest] = import_function(PREPARERS[name])
     options = parse_options(name, prepare, rest)
     root = options.pop("root")
@@ -80,6 +77,4 @@ def parse_options(name: str, prepare: Callable[..., Any], arguments: list[str]) 
     parser.add_function_arguments(prepare, skip={"source", "root"})
     parser.add_argument("--source", type=Path | None, default=None, help="folder or archive")
     parser.add_argument("--root", type=Path, default=Path("data", name), help="where it goes")
-    with usage_errors(parser):
-        parsed = parser.parse_args(spelled_out(parser, arguments))
-    return dict(parsed.items())
+    return dict(options_of(parser, spelled_out(parser, arguments)).items())

@@ -7,9 +7,8 @@ import json
 import re
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from actionrnn.errors import ActionRNNError, near_miss, usage_errors
+from actionrnn.commands.parsing import options_of, verb_parser
+from actionrnn.errors import ActionRNNError, near_miss
 from actionrnn.features.presets import preset_lines
 
 TAKES_VERB = False
@@ -80,10 +79,9 @@ def _first_sentence(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """List them with a line each."""
-    parser = ArgumentParser(prog="actionrnn recipes", exit_on_error=False, allow_abbrev=False)
+    parser = verb_parser("recipes")
     parser.add_argument("--json", action="store_true", help="one JSON array on stdout")
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     found = shipped_configs()
     if options.json:
         print(json.dumps(found))

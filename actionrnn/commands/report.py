@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from actionrnn.errors import usage_errors
+from actionrnn.commands.parsing import options_of, verb_parser
 from actionrnn.report.html.page import write_report
 from actionrnn.training.named_runs import run_of
 
@@ -13,13 +11,12 @@ TAKES_VERB = False
 
 def main(arguments: list[str]) -> int:
     """Write the page and say where it is."""
-    parser = ArgumentParser(prog="actionrnn report", exit_on_error=False, allow_abbrev=False)
+    parser = verb_parser("report")
     parser.add_argument("run", type=Path, help="a run folder that was tested")
     parser.add_argument("--data.root", type=Path | None, default=None, help="data moved here")
     parser.add_argument(
         "--output", type=Path | None, default=None, help="instead of RUN/report.html"
     )
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     print(write_report(run_of(str(options.run)), options["data.root"], options.output))
     return 0

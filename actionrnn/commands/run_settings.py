@@ -1,14 +1,14 @@
-"""From a command line to the settings of a run, its checkpoint's among them."""
+"""From a command line to the settings of a run, its checkpoint's among them, and its splits."""
 
 from dataclasses import fields
 
 from actionrnn.commands.checkpoint_settings import checkpoint_settings
 from actionrnn.commands.config import compose, named, names_data, option_value
-from actionrnn.errors import UsageError
+from actionrnn.datasets.manifest import Manifest
+from actionrnn.errors import UsageError, near_miss
 from actionrnn.models.config import HeadConfig
+from actionrnn.training.data_source import expand_path
 from actionrnn.training.settings import Settings, parsed
-
-HEAD_SETTINGS = tuple(each.name for each in fields(HeadConfig))
 
 
 def settings_of(verb: str, arguments: list[str]) -> Settings:
@@ -32,14 +32,19 @@ def refuse_unused(settings: Settings, words: list[str]) -> None:
     Raises:
         UsageError: naming both.
     """
-    model = {key: value for key, value in settings.model.items() if key in HEAD_SETTINGS}
-    head = HeadConfig(**model)
+    head = head_of(settings)
     for name in head.unused:
         if (value := option_value(f"--model.{name}", words)) is not None:
             raise UsageError(
                 f"--model.{name} {value}: a {head.head} head ignores it; leave it out, or take "
                 f"another --model.head"
             )
+
+
+def head_of(settings: Settings) -> HeadConfig:
+    """The head that the settings of the model describe."""
+    names = [each.name for each in fields(HeadConfig)]
+    return HeadConfig(**{name: settings.model[name] for name in names if name in settings.model})
 
 
 def settings_with_data(arguments: list[str]) -> Settings:
@@ -51,3 +56,24 @@ def settings_with_data(arguments: list[str]) -> Settings:
     if not names_data(arguments):
         raise UsageError("which dataset? Give --config FILE, --data FILE or --data.root DIR")
     return settings_of("fit", arguments)
+
+
+def split_columns(settings: Settings) -> list[str]:
+    """Every split column of the dataset of the settings."""
+    return Manifest.load(expand_path(settings.data.root)).splits
+
+
+def chosen_columns(splits: str | None, settings: Settings) -> list[str]:
+    """The split columns that `--splits` names (`all`, or a comma list), else `--data.split`.
+
+    Raises:
+        UsageError: if the dataset has no such column.
+    """
+    known = split_columns(settings)
+    if splits == "all":
+        return known
+    wanted = (splits or settings.data.split).split(",")
+    for column in wanted:
+        if column not in known:
+            raise UsageError(f"no split column {column!r}{near_miss(column, known)}")
+    return wanted

@@ -28,15 +28,11 @@ DEFAULT: dict[str, Any] = {
 class Choice:
     """One of several values."""
 
-    values: tuple[str | int | float | bool, ...]
-
-    def examples(self) -> tuple[Any, ...]:
-        """All of them."""
-        return self.values
+    examples: tuple[str | int | float | bool, ...]
 
     def suggest(self, name: str, trial: Any) -> Any:
         """Let a trial choose."""
-        return trial.suggest_categorical(name, list(self.values))
+        return trial.suggest_categorical(name, list(self.examples))
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,7 @@ class Range:
     high: int | float
     log: bool = False
 
+    @property
     def examples(self) -> tuple[Any, ...]:
         """Its ends."""
         return self.low, self.high
@@ -84,13 +81,13 @@ def parse_space(content: dict[str, Any]) -> Space:
 def num_combinations(space: Space) -> float:
     """How many there are; infinite where there is a range."""
     return math.prod(
-        len(entry.values) if isinstance(entry, Choice) else math.inf for entry in space.values()
+        len(entry.examples) if isinstance(entry, Choice) else math.inf for entry in space.values()
     )
 
 
 def combinations(space: Space) -> Iterator[dict[str, Any]]:
     """Every combination of a space of choices alone."""
-    values = [entry.values for entry in space.values() if isinstance(entry, Choice)]
+    values = [entry.examples for entry in space.values() if isinstance(entry, Choice)]
     return (dict(zip(space, picked, strict=True)) for picked in itertools.product(*values))
 
 

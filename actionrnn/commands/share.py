@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from actionrnn.errors import usage_errors
+from actionrnn.commands.parsing import OPTIONAL_TEXT, options_of, verb_parser
 from actionrnn.export.hub import push
 from actionrnn.export.share import CARD, share
 from actionrnn.progress import tell
@@ -14,17 +12,12 @@ TAKES_VERB = False
 
 def main(arguments: list[str]) -> int:
     """Write the folder; with `--push` upload it too."""
-    parser = ArgumentParser(prog="actionrnn share", exit_on_error=False, allow_abbrev=False)
+    parser = verb_parser("share")
     parser.add_argument("run", type=Path, help="a run folder (its best.ckpt), or a checkpoint")
     parser.add_argument("folder", type=Path, help="where it goes; must not be there")
-    parser.add_argument(
-        "--licence", type=str | None, default=None, help="of the head: an SPDX name"
-    )
-    parser.add_argument(
-        "--push", type=str | None, default=None, help="owner/name on the Hugging Face hub"
-    )
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    parser.add_argument("--licence", **OPTIONAL_TEXT, help="of the head: an SPDX name")
+    parser.add_argument("--push", **OPTIONAL_TEXT, help="owner/name on the Hugging Face hub")
+    options = options_of(parser, arguments)
     folder = share(options.run, options.folder, options.push, options.licence)
     print(folder)
     tell(f'read {folder / CARD} before you hand it on; load it: actionrnn.load("{folder}")')

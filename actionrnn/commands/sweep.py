@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.callbacks import Callback
 
-from actionrnn.commands.run_settings import settings_with_data
+from actionrnn.commands.run_settings import chosen_columns, settings_with_data
 from actionrnn.commands.search_space import (
     DEFAULT,
     Space,
@@ -23,7 +23,6 @@ from actionrnn.commands.search_space import (
     parse_space,
     read_space,
 )
-from actionrnn.commands.split_columns import chosen_columns
 from actionrnn.commands.sweep_results import (
     BROKEN_OFF,
     OBJECTIVE,
@@ -102,7 +101,10 @@ def search(sweep: Sweep, num_trials: int, timeout: float | None = None) -> Any:
     study = _study(optuna, sweep)
     left = num_trials - num_done(study)
     if num_combinations(space) <= num_trials:
-        num_trials, left = int(num_combinations(space)), _enqueue_untried(optuna, study, space)
+        num_trials = int(num_combinations(space))
+        for params in combinations(space):  # those that have no trial yet
+            study.enqueue_trial(params, skip_if_exists=True)
+        left = len(study.get_trials(states=(optuna.trial.TrialState.WAITING,)))
     if left > 0:
         study.optimize(
             _objective(optuna, sweep, space),
@@ -156,9 +158,8 @@ def _parser() -> argparse.ArgumentParser:
         "`log: true` to search by factors. The other settings: actionrnn fit --help",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--trials", type=int, default=NUM_TRIALS, help=f"{TRIALS_HELP} (default: {NUM_TRIALS})"
-    )
+    trials = f"{TRIALS_HELP} (default: {NUM_TRIALS})"
+    parser.add_argument("--trials", type=int, default=NUM_TRIALS, help=trials)
     parser.add_argument("--timeout", type=float, help="seconds after which no trial is started")
     parser.add_argument(
         "--splits",
@@ -195,7 +196,7 @@ def check_space(space: dict[str, Any], settings: Settings) -> None:
         ActionRNNError: see `parse_space`.
     """
     for name, values in parse_space(space).items():
-        for value in values.examples():
+        for value in values.examples:
             changed(settings, {name: value})
 
 
@@ -214,7 +215,7 @@ def _study(optuna: Any, sweep: Sweep) -> Any:
         storage=f"sqlite:///{Path(sweep.folder, 'study.db').resolve()}",
         load_if_exists=True,
         direction="maximize",
-        pruner=_pruner(optuna, sweep),
+        pruner=_pruner(optuna, sweep) if sweep.prune else optuna.pruners.NopPruner(),
     )
     seed = sweep.recipe["seed_everything"]
     # A sampler that began again with the same seed would repeat its first suggestions.
@@ -227,16 +228,7 @@ def _study(optuna: Any, sweep: Sweep) -> Any:
     return study
 
 
-def _enqueue_untried(optuna: Any, study: Any, space: Space) -> int:
-    """Have a trial wait for each combination that has none yet; returns how many wait."""
-    for params in combinations(space):
-        study.enqueue_trial(params, skip_if_exists=True)
-    return len(study.get_trials(states=(optuna.trial.TrialState.WAITING,)))
-
-
 def _pruner(optuna: Any, sweep: Sweep) -> Any:
-    if not sweep.prune:
-        return optuna.pruners.NopPruner()
     # Epochs of the learning rate's warm-up say nothing; splits say something from the first on.
     steps = WARMUP_EPOCHS if len(sweep.columns) == 1 else 0
     return optuna.pruners.MedianPruner(n_warmup_steps=steps)
@@ -292,31 +284,33 @@ def _objective(optuna: Any, sweep: Sweep, space: Space) -> Callable[[Any], float
 
 def _note(trial: Any, runs: list[Fitted]) -> None:
     found = spread([run.figures.validation for run in runs])
-    for key, value in found["mean"].items():
+    notes = {
+        **found["mean"],
+        "sd": found["sd"][OBJECTIVE],
+        "seconds": round(sum(run.figures.seconds for run in runs), 1),
+        "num_parameters": runs[0].figures.num_parameters,
+    }
+    for key, value in notes.items():
         trial.set_user_attr(key, value)
-    trial.set_user_attr("sd", found["sd"][OBJECTIVE])
-    trial.set_user_attr("seconds", round(sum(run.figures.seconds for run in runs), 1))
-    trial.set_user_attr("num_parameters", runs[0].figures.num_parameters)
 
 
 def _finish(study: Any, sweep: Sweep) -> int:
-    folder = Path(sweep.folder)
-    _write_best(best_trial(study), sweep)
+    best = Path(sweep.folder, "best.yaml")
+    _write_best(best_trial(study), sweep, best)
     print_top(trials_table(study), sweep.columns, OBJECTIVE)
-    best = folder / "best.yaml"
     tell(
-        f"written: {folder / 'trials.csv'}, {best}\n"
+        f"written: {best.with_name('trials.csv')}, {best}\n"
         f"next: actionrnn fit --config {best}\n"
         f"      actionrnn folds --config {best}"
     )
     return 0
 
 
-def _write_best(trial: Any, sweep: Sweep) -> None:
+def _write_best(trial: Any, sweep: Sweep, target: Path) -> None:
     """The recipe of a trial, on the sweep's first split."""
     settings = changed(parsed(sweep.recipe), {"data.split": sweep.columns[0], **trial.params})
     header = (
         f"# Trial {trial.number} of a sweep, chosen by validation {OBJECTIVE} on {sweep.columns}\n"
     )
     text = yaml.safe_dump(recipe_of(settings), sort_keys=False)
-    publish_text(Path(sweep.folder, "best.yaml"), header + text)
+    publish_text(target, header + text)

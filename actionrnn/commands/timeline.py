@@ -1,31 +1,27 @@
 """`actionrnn timeline --ckpt_path ... long.mp4`: what happens when."""
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
-from actionrnn.commands.parsing import output_targets
+from actionrnn.commands.parsing import OPTIONAL_TEXT, options_of, verb_parser
+from actionrnn.commands.trained import for_each_video, predictor_of
 from actionrnn.commands.watch_settings import (
     add_thresholds,
     add_watch_settings,
     data_of,
-    predictor_of,
     watch_settings,
 )
-from actionrnn.errors import UsageError, near_miss, usage_errors
+from actionrnn.errors import UsageError, near_miss
 from actionrnn.files import published
 from actionrnn.live.timeline import Timeline, timeline_of
 from actionrnn.live.timeline_files import WRITERS
 from actionrnn.process import quiet_libraries
 from actionrnn.progress import tell
 from actionrnn.report.html.timeline import write_timeline
-from actionrnn.report.terminal import print_screen
+from actionrnn.report.terminal import print_found
 from actionrnn.report.timeline import timeline_figure, timeline_screen
 from actionrnn.training.run_folder import run_folder_of
-from actionrnn.video.errors import VideoError
 
 TAKES_VERB = False
 FORMATS = (*WRITERS, "html", "png")
@@ -40,39 +36,27 @@ def main(arguments: list[str]) -> int:
     predictor = predictor_of(options)
     settings.rules.check_classes(predictor.class_names)
     data = data_of(options.ckpt_path)
-    failures = 0
-    for video, target in zip(options.videos, output_targets(folder, options.videos), strict=True):
-        try:
-            found = timeline_of(predictor, video, settings, data)
-        except VideoError as error:
-            failures += 1
-            tell(f"{video}\n  could not be read: {error.reason}")
-            continue
+
+    def watch(video: str, target: Path) -> None:
+        found = timeline_of(predictor, video, settings, data)
         written = _write(found, target, options.formats)
-        if options.json:
-            print(json.dumps(found.to_dict()), flush=True)
-        else:
-            print_screen(timeline_screen(found))
+        print_found(found.to_dict(), timeline_screen(found), options.json)
         tell(f"written: {', '.join(map(str, written))}")
         seconds, wall = found.statistics.video_seconds, found.statistics.wall_seconds
         tell(f"{seconds:.1f} s of video in {wall:.1f} s: {found.cost:.0f} s per hour of video")
-    if failures:
-        tell(f"{failures} of {len(options.videos)} videos could not be read")
-    return 1 if failures else 0
+
+    return for_each_video(folder, options.videos, watch)
 
 
 def _parse(arguments: list[str]) -> Any:
-    parser = ArgumentParser(prog="actionrnn timeline", exit_on_error=False, allow_abbrev=False)
+    parser = verb_parser("timeline")
     parser.add_argument("videos", type=str, nargs="+", help="video files, of any length")
     add_watch_settings(parser)
     add_thresholds(parser)
-    parser.add_argument("--output_dir", type=str | None, default=None, help="RUN/timelines")
-    parser.add_argument(
-        "--formats", type=str | None, default=None, help=f"default: {','.join(FORMATS)}"
-    )
+    parser.add_argument("--output_dir", **OPTIONAL_TEXT, help="RUN/timelines")
+    parser.add_argument("--formats", **OPTIONAL_TEXT, help=f"default: {','.join(FORMATS)}")
     parser.add_argument("--json", action="store_true", help="one JSON object a video")
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     options.formats = _formats(options.formats)
     return options
 
@@ -95,15 +79,11 @@ def _formats(words: str | None) -> list[str]:
 def _write(timeline: Timeline, target: Path, formats: list[str]) -> list[Path]:
     written = []
     for name in formats:
+        file = target.with_name(f"{target.name}.{name}")
         if name == "png":
-            picture = target.with_name(f"{target.name}.png")
-            with published(picture) as temporary:
+            with published(file) as temporary:
                 timeline_figure(timeline).savefig(temporary, dpi=110, format="png")
-            written.append(picture)
         elif name == "html":
-            page = target.with_name(f"{target.name}.html")
-            write_timeline(timeline, page)
-            written.append(page)
-        else:
-            written += WRITERS[name](timeline, target)
+            write_timeline(timeline, file)
+        written += WRITERS[name](timeline, target) if name in WRITERS else [file]
     return written

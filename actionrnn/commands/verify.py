@@ -15,6 +15,7 @@ import numpy as np
 from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
 
+from actionrnn.commands.parsing import OPTIONAL_TEXT, options_of
 from actionrnn.datasets.content_hash import CONTENT, with_content
 from actionrnn.datasets.duplicates import find_duplicates
 from actionrnn.datasets.manifest import Manifest
@@ -22,7 +23,7 @@ from actionrnn.datasets.manifest_table import manifest_file
 from actionrnn.datasets.own.arrays import ARRAY_ENDINGS
 from actionrnn.datasets.own.find_clips import find_clips
 from actionrnn.datasets.source.locate import SourceFiles
-from actionrnn.errors import DataRejected, shown, usage_errors
+from actionrnn.errors import DataRejected, shown
 from actionrnn.places import place
 from actionrnn.progress import progress, tell
 from actionrnn.video.verify import Status, verify_paths
@@ -39,20 +40,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("paths", type=str, nargs="+", help="manifest, folder or video files")
     parser.add_argument("--reader", type=str, default="auto", help="auto, or one installed here")
     parser.add_argument("--quick", action="store_true", help="header and last frame only")
-    parser.add_argument(
-        "--duplicates", action="store_true", help="compare the clips of a manifest instead"
-    )
-    parser.add_argument(
-        "--features",
-        type=str | None,
-        default=None,
-        help="with --duplicates: compare cached features of this store and decode nothing",
-    )
+    compare = "compare the clips of a manifest instead"
+    parser.add_argument("--duplicates", action="store_true", help=compare)
+    cached = "with --duplicates: compare cached features of this store and decode nothing"
+    parser.add_argument("--features", **OPTIONAL_TEXT, help=cached)
     parser.add_argument("--num_workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--timeout_seconds", type=float, default=300.0, help="for one file")
     parser.add_argument("--json", action="store_true", help="one JSON object a file")
-    with usage_errors(parser):
-        options = parser.parse_args(arguments)
+    options = options_of(parser, arguments)
     if options.duplicates:
         from actionrnn.features.store import FeatureStore
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from actionrnn.commands.parsing import OPTIONAL_TEXT, add_shared
 from actionrnn.errors import UsageError
-from actionrnn.evaluation.predictor import ActionPredictor
 from actionrnn.files import sha256_of_file
 from actionrnn.live.events import EventRules
 from actionrnn.live.fitted import COMMAND, EVENTS_NAME, FittedEvents
@@ -29,61 +29,28 @@ _HISTORY = (
 def add_watch_settings(parser: ArgumentParser) -> None:
     """The settings of whatever watches; what is not given is as it was fitted, or usual."""
     add = parser.add_argument
-    add("--ckpt_path", type=str, required=True, help="a trained model")
-    add("--fps", type=float | None, default=None, help="samples per second; default: of training")
+    add_shared(parser, "ckpt_path")
+    number: dict[str, Any] = {"type": float | None, "default": None}
+    add("--fps", **number, help="samples per second; default: of training")
     add("--history", type=HistoryName | None, default=None, help=f"{_HISTORY}; default: restart")
-    add(
-        "--history_seconds",
-        type=float | None,
-        default=None,
-        help="default: as long as the clips, or windows, of the training",
-    )
-    add("--min_seconds", type=float | None, default=None, help="shorter events are none (0.5)")
-    add(
-        "--cooldown",
-        type=float | None,
-        default=None,
-        help="seconds a class is silent after an event (0)",
-    )
+    as_trained = "default: as long as the clips, or windows, of the training"
+    add("--history_seconds", **number, help=as_trained)
+    add("--min_seconds", **number, help="shorter events are none (0.5)")
+    add("--cooldown", **number, help="seconds a class is silent after an event (0)")
     add("--background", type=str, nargs="+", default=None, help="classes that are no event")
     add("--device", type=str, default="auto", help="for backbone and head")
-    add("--features.backbone.name", type=str | None, default=None, help="if it is code: trusted")
-    add("--features.backbone.weights", type=str | None, default=None, help="weights moved here")
+    add_shared(parser, "features.backbone.name", "features.backbone.weights")
 
 
 def add_thresholds(parser: ArgumentParser) -> None:
     """When an event begins and ends."""
     add = parser.add_argument
-    add(
-        "--on",
-        type=str,
-        nargs="+",
-        default=[],
-        help="begin: 0.6, or CLASS=0.8, or both; default: as fitted, or 0.6",
-    )
-    add(
-        "--off",
-        type=str,
-        nargs="+",
-        default=[],
-        help="end: falls below 0.4, or CLASS=0.3; default: as fitted, or two thirds of --on",
-    )
-    add(
-        "--events",
-        type=str | None,
-        default=None,
-        help=f"thresholds fitted by `calibrate --events`; default: RUN/{EVENTS_NAME}, if there",
-    )
-
-
-def predictor_of(options: Any) -> ActionPredictor:
-    """The model that is to watch."""
-    return ActionPredictor.load(
-        options.ckpt_path,
-        options.device,
-        options["features.backbone.weights"],
-        options["features.backbone.name"],
-    )
+    begin = "begin: 0.6, or CLASS=0.8, or both; default: as fitted, or 0.6"
+    add("--on", type=str, nargs="+", default=[], help=begin)
+    end = "end: falls below 0.4, or CLASS=0.3; default: as fitted, or two thirds of --on"
+    add("--off", type=str, nargs="+", default=[], help=end)
+    fitted = f"thresholds fitted by `calibrate --events`; default: RUN/{EVENTS_NAME}, if there"
+    add("--events", **OPTIONAL_TEXT, help=fitted)
 
 
 def watch_settings(options: Any) -> WatchSettings:

@@ -6,7 +6,7 @@ import numpy as np
 
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.report.pictures import Places
-from actionrnn.report.screen import Cell, Screen, TableView, number
+from actionrnn.report.screen import Cell, Screen, TableView, number, row
 
 MAX_CLIPS = 1000
 # One small picture of each; of more the page would take long to make and to load.
@@ -30,36 +30,29 @@ def clips_section(scored: Predictions, root: Path | None) -> Screen:
     places = Places.of(root)
     rows = []
     for place, n in enumerate(order.tolist()):
-        row = table.iloc[n]
+        clip = table.iloc[n]
         pictures: list[str] = []
         if place < MAX_PICTURES:
-            pictures, _ = places.film_strip(str(row["video_id"]), num_frames=1, width=WIDTH)
-        confidence = float(confidence_N[n]) if row["error"] == "" else None
+            pictures, _ = places.film_strip(str(clip["video_id"]), num_frames=1, width=WIDTH)
+        confidence = float(confidence_N[n]) if clip["error"] == "" else None
         rows.append(
-            [
+            row(
                 Cell("", picture="".join(pictures)),
-                Cell(str(row["video_id"])),
-                Cell(str(row["group"])),
-                Cell(str(row["label"])),
-                Cell(str(row["pred"]) or str(row["error"])),
+                *(str(clip[name]) for name in ("video_id", "group", "label")),
+                str(clip["pred"]) or str(clip["error"]),
                 number(confidence, 2, "no score"),
-                Cell(str(result_N[n])),
-            ]
+                str(result_N[n]),
+            )
         )
     notes = [places.problem] if places.problem else []
     if len(table) > len(rows):
         notes.append(f"The first {len(rows)} of {len(table)}; all are in predictions.parquet.")
-    return Screen(
-        "clips",
-        "Clips",
-        blocks=[
-            TableView(
-                "every clip, mistakes first",
-                ("", "clip", "group", "true class", "taken for", "confidence", "result"),
-                rows,
-                note=" ".join(notes),
-                filtered="clips",
-                picks=("true class", "taken for", "group", "result"),
-            )
-        ],
+    found = TableView(
+        "every clip, mistakes first",
+        ("", "clip", "group", "true class", "taken for", "confidence", "result"),
+        rows,
+        note=" ".join(notes),
+        filtered="clips",
+        picks=("true class", "taken for", "group", "result"),
     )
+    return Screen("clips", "Clips", blocks=[found])

@@ -1,8 +1,8 @@
 """An explained clip, and a survey of explanations, as screens."""
 
 from actionrnn.explain.evidence import ExplainedClip
-from actionrnn.explain.survey import MethodSurvey, Survey
-from actionrnn.report.screen import Cell, Screen, TableView
+from actionrnn.explain.survey import Survey
+from actionrnn.report.screen import Screen, TableView, row
 
 _FOUND = "the planted span"
 
@@ -11,32 +11,17 @@ def clip_screen(clip: ExplainedClip) -> Screen:
     """What `explain` prints of a clip."""
     judged = [each.faithfulness for each in clip.saliencies.values()]
     peaks = [clip.timestamps_T[int(each.values_T.argmax())] for each in clip.saliencies.values()]
-    rows = [[Cell("most telling moment"), *(Cell(f"{at:.2f} s") for at in peaks), Cell("")]]
+    rows = [row("most telling moment", *(f"{at:.2f} s" for at in peaks), "")]
     for kind, better in (("deletion", "lower"), ("insertion", "higher")):
-        areas = [getattr(each, f"{kind}_area") for each in judged]
+        areas = [f"{getattr(each, f'{kind}_area'):.2f}" for each in judged]
         mean, sd = (getattr(judged[0], f"random_{kind}_{what}") for what in ("area", "sd"))
-        rows.append(
-            [
-                Cell(f"{kind} ({better} is better)"),
-                *(Cell(f"{area:.2f}") for area in areas),
-                Cell(f"{mean:.2f} ± {sd:.2f}"),
-            ]
-        )
+        rows.append(row(f"{kind} ({better} is better)", *areas, f"{mean:.2f} ± {sd:.2f}"))
     verdicts = ["yes" if each.is_faithful else "no" for each in judged]
-    rows.append([Cell("better than random in both"), *map(Cell, verdicts), Cell("")])
+    rows.append(row("better than random in both", *verdicts, ""))
     said = [f"  {gate.title}" for gate in clip.gates] + [f"  note: {note}" for note in clip.notes]
-    return Screen(
-        key="clip",
-        title=clip.path,
-        verdict="\n".join(said),
-        blocks=[
-            TableView(
-                f"{clip.path}: {clip.class_names[clip.label]} {clip.probs_K[clip.label]:.1%}",
-                ("", *clip.saliencies, "random orders"),
-                rows,
-            )
-        ],
-    )
+    title = f"{clip.path}: {clip.class_names[clip.label]} {clip.probs_K[clip.label]:.1%}"
+    table = TableView(title, ("", *clip.saliencies, "random orders"), rows)
+    return Screen("clip", clip.path, "\n".join(said), blocks=[table])
 
 
 def survey_screen(found: Survey) -> Screen:
@@ -44,38 +29,29 @@ def survey_screen(found: Survey) -> Screen:
     methods = list(found.methods.values())
     first = methods[0]
 
-    def row(name: str, key: str, chance: str = "") -> list[Cell]:
-        return [Cell(name), *(Cell(f"{getattr(each, key):.2f}") for each in methods), Cell(chance)]
-
-    rows = [
-        row("deletion (lower is better)", "deletion", _spread(first, "deletion")),
-        row("insertion (higher is better)", "insertion", _spread(first, "insertion")),
-        row("better than random in both", "better_than_random"),
+    deletion = f"{first.random_deletion:.2f} ± {first.random_deletion_sd:.2f}"
+    insertion = f"{first.random_insertion:.2f} ± {first.random_insertion_sd:.2f}"
+    shown = [
+        ("deletion (lower is better)", "deletion", deletion),
+        ("insertion (higher is better)", "insertion", insertion),
+        ("better than random in both", "better_than_random", ""),
     ]
     if first.found is not None:
         by_chance = f"{first.found_chance:.2f}"
-        rows.append(row(f"{_FOUND} found", "found", by_chance))
-        rows.append(row(f"saliency in {_FOUND}", "mass", by_chance))
+        shown += [
+            (f"{_FOUND} found", "found", by_chance),
+            (f"saliency in {_FOUND}", "mass", by_chance),
+        ]
+    rows = [
+        row(name, *(f"{getattr(each, key):.2f}" for each in methods), chance)
+        for name, key, chance in shown
+    ]
     said = (
         "deletion: mean probability while frames are hidden, the most salient first; insertion: "
         "while they are shown"
     )
     if found.num_unreadable:
         said += f"\n{found.num_unreadable} clips could not be read and are left out"
-    return Screen(
-        key="survey",
-        title="Survey",
-        verdict=said,
-        blocks=[
-            TableView(
-                f"{found.subset}: explanations of {found.num_clips} clips",
-                ("", *found.methods, "by chance"),
-                rows,
-            )
-        ],
-    )
-
-
-def _spread(method: MethodSurvey, key: str) -> str:
-    mean, sd = getattr(method, f"random_{key}"), getattr(method, f"random_{key}_sd")
-    return f"{mean:.2f} ± {sd:.2f}"
+    title = f"{found.subset}: explanations of {found.num_clips} clips"
+    table = TableView(title, ("", *found.methods, "by chance"), rows)
+    return Screen("survey", "Survey", said, blocks=[table])

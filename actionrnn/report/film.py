@@ -22,26 +22,19 @@ MAX_FRAMES = 400
 DOTS_PER_INCH = 100
 
 
-def write_film(
-    clip: ExplainedClip,
-    path: Path,
-    reader: str = "auto",
-    start_seconds: float | None = None,
-    end_seconds: float | None = None,
-) -> None:
+def write_film(clip: ExplainedClip, path: Path, reader: str) -> None:
     """Write an MP4 of the clip with the probability curves drawn up to the present moment.
 
     Args:
-        clip: from `explain_clip`, of the same part of the file.
+        clip: from `explain_clip`, of a whole file.
         path: where to.
         reader: the decoder.
-        start_seconds, end_seconds: the part.
 
     Raises:
         VideoError: if the clip cannot be read any more.
         ActionRNNError: if matplotlib is not installed.
     """
-    with open_video(clip.path, reader, start_seconds, end_seconds) as video:
+    with open_video(clip.path, reader) as video:
         step = -(-video.num_frames // MAX_FRAMES)
         frames, _ = read_chosen(video, lambda: range(0, video.num_frames, step))
         seconds = video.timestamps_seconds[::step]
@@ -84,9 +77,9 @@ def _panels(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[int, int, int, int]]:
     """The plot without and with its curves, and its left, right, top and bottom in pixels."""
     pictures = []
+    height, width = HEIGHT / DOTS_PER_INCH, PANEL_WIDTH / DOTS_PER_INCH
     for with_curves in (False, True):
-        size = (PANEL_WIDTH / DOTS_PER_INCH, HEIGHT / DOTS_PER_INCH)
-        figure, (axis,) = new_figure(1, height=size[1], width=size[0])
+        figure, (axis,) = new_figure(1, height, width)
         figure.set_dpi(DOTS_PER_INCH)
         for label, color in zip(best_classes(clip), COLORS, strict=False):
             name = short(clip.class_names[label], 30)

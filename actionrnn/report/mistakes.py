@@ -8,7 +8,6 @@ import pandas as pd
 
 from actionrnn.evaluation.predictions import Predictions
 from actionrnn.report.pictures import Places
-from actionrnn.report.screen import Bar
 
 NUM_MISTAKES = 24
 
@@ -34,18 +33,8 @@ class Mistake:
     frames: list[str]
     problem: str
 
-    @property
-    def confidence_bar(self) -> Bar:
-        """Drawn beside it."""
-        return Bar(self.confidence, tone="bad")
 
-    @property
-    def truth_bar(self) -> Bar:
-        """Drawn beside it."""
-        return Bar(self.truth)
-
-
-def confident_mistakes(scored: Predictions, limit: int = NUM_MISTAKES) -> pd.DataFrame:
+def confident_mistakes(scored: Predictions) -> pd.DataFrame:
     """Rows of the readable clips that are wrong, the most confident first.
 
     Columns `confidence` and `truth` are the probabilities of the predicted and the true class.
@@ -53,37 +42,24 @@ def confident_mistakes(scored: Predictions, limit: int = NUM_MISTAKES) -> pd.Dat
     table = scored.table
     wrong = table[((table["error"] == "") & ~table["correct"].astype(bool)).to_numpy()]
     index = {name: k for k, name in enumerate(scored.class_names)}
-    truth = [
-        float(probs[index[label]])
-        for probs, label in zip(wrong["probs"], wrong["label"], strict=True)
-    ]
+    pairs = zip(wrong["probs"], wrong["label"], strict=True)
+    truth = [float(probs[index[label]]) for probs, label in pairs]
     confidence = [float(np.max(probs)) for probs in wrong["probs"]]
     wrong = wrong.assign(confidence=confidence, truth=truth)
-    return wrong.sort_values("confidence", ascending=False, kind="stable").head(limit)
+    return wrong.sort_values("confidence", ascending=False, kind="stable").head(NUM_MISTAKES)
 
 
-def with_frames(mistakes: pd.DataFrame, root: Path | None, reader: str = "auto") -> list[Mistake]:
+def with_frames(mistakes: pd.DataFrame, root: Path | None) -> list[Mistake]:
     """Mistakes with their frames, where their videos can be read.
 
     Args:
         mistakes: as `confident_mistakes` gives them.
         root: the prepared dataset; None shows no frames.
-        reader: the decoder.
     """
     places = Places.of(root)
+    known = ["video_id", "path", "label", "pred", "confidence", "truth"]
     found = []
-    for _, row in mistakes.iterrows():
-        frames, reason = places.film_strip(str(row["video_id"]), reader=reader)
-        found.append(
-            Mistake(
-                video_id=str(row["video_id"]),
-                path=str(row["path"]),
-                label=str(row["label"]),
-                pred=str(row["pred"]),
-                confidence=float(row["confidence"]),
-                truth=float(row["truth"]),
-                frames=frames,
-                problem=reason,
-            )
-        )
+    for clip in mistakes[known].itertuples(index=False):
+        values = [*clip, *places.film_strip(str(clip.video_id))]
+        found.append(Mistake(*values))
     return found

@@ -50,16 +50,16 @@ class Places:
         return cls({str(name): (path, start, end) for name, path, start, end in rows}, "")
 
     def film_strip(
-        self, video_id: str, num_frames: int = NUM_FRAMES, width: int = WIDTH, reader: str = "auto"
+        self, video_id: str, num_frames: int = NUM_FRAMES, width: int = WIDTH
     ) -> tuple[list[str], str]:
         """Frames of a clip, see `film_strip`; or none, and why."""
         if video_id not in self.clips:
             return [], self.problem or "the manifest has no such clip any more"
-        path, start_seconds, end_seconds = self.clips[video_id]
-        if path.suffix in ARRAY_ENDINGS:
+        place = self.clips[video_id]
+        if place[0].suffix in ARRAY_ENDINGS:
             return [], "it came as an array of features"
         try:
-            return film_strip(path, start_seconds, end_seconds, num_frames, width, reader), ""
+            return film_strip(*place, num_frames, width), ""
         except VideoError as error:
             return [], error.reason
 
@@ -70,30 +70,25 @@ def film_strip(
     end_seconds: float | None = None,
     num_frames: int = NUM_FRAMES,
     width: int = WIDTH,
-    reader: str = "auto",
 ) -> list[str]:
     """Frames spread over a clip as small JPEG pictures, `data:` addresses for HTML.
 
     Raises:
         VideoError: if it cannot be read.
     """
-    pictures_NHWC = frames_of(path, start_seconds, end_seconds, num_frames, reader)
+    pictures_NHWC = frames_of(path, start_seconds, end_seconds, num_frames)
     return [_jpeg(picture, width) for picture in pictures_NHWC]
 
 
 def frames_of(
-    path: Path,
-    start_seconds: float | None,
-    end_seconds: float | None,
-    num_frames: int,
-    reader: str = "auto",
+    path: Path, start_seconds: float | None, end_seconds: float | None, num_frames: int
 ) -> NDArray[np.uint8]:
     """Frames spread over a clip, uint8 (N, H, W, 3); fewer where it has fewer.
 
     Raises:
         VideoError: if it cannot be read.
     """
-    with open_video(path, reader, start_seconds, end_seconds) as video:
+    with open_video(path, "auto", start_seconds, end_seconds) as video:
         pictures_NHWC, _ = read_chosen(
             video, lambda: sorted(set(sample_uniform(video.num_frames, num_frames)))
         )

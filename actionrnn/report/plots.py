@@ -1,7 +1,7 @@
 """Screens as matplotlib figures, and the figures of the notebooks; matplotlib is an extra."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -61,13 +61,12 @@ def _chart(axis: "Axes", chart: Chart) -> None:
 
 def _table_bars(axis: "Axes", table: TableView) -> None:
     bars = table.bars[: table.most]
-    _bars(
-        axis,
-        [name for name, _ in bars],
-        [bar.value or 0.0 for _, bar in bars],
-        [bar.interval for _, bar in bars],
-        [TONES[bar.tone] for _, bar in bars],
-    )
+    for y, (_, bar) in enumerate(bars):
+        axis.barh(y, bar.value or 0.0, color=TONES[bar.tone], height=0.7)
+        if bar.interval is not None:
+            axis.plot(bar.interval, [y, y], color="black", linewidth=1.2)
+    axis.set_yticks(range(len(bars)), [name for name, _ in bars])
+    axis.invert_yaxis()
     axis.axvline(0, color="black", linewidth=0.8)
     if table.mark is not None:
         axis.axvline(table.mark, color="black", linestyle=":", label=table.mark_name)
@@ -146,15 +145,3 @@ def _bare(axes: "Iterable[Axes]") -> "list[Axes]":
     for axis in found:
         axis.spines[["top", "right"]].set_visible(False)
     return found
-
-
-def _bars(
-    axis: "Axes", names: list[str], values: list[float], bounds: list[Any], colors: list[str]
-) -> None:
-    place = np.arange(len(names))
-    axis.barh(place, values, color=colors, height=0.7)
-    for y, pair in zip(place, bounds, strict=True):
-        if pair is not None:
-            axis.plot(pair, [y, y], color="black", linewidth=1.2)
-    axis.set_yticks(place, names)
-    axis.invert_yaxis()

@@ -39,6 +39,17 @@ from actionrnn.training.run_folder import CHOOSING, run_folder_of
 Diagnosis = TypeVar("Diagnosis")
 
 
+def _diagnosis(kind: type[Diagnosis], name: str) -> "cached_property[Diagnosis | None]":
+    """A property of a run: what `diagnose NAME` found, None where it was not asked."""
+
+    def found(run: "Run") -> Diagnosis | None:
+        file = run.folder / "diagnostics" / f"{name}.json"
+        return load_record(kind, file, run.command_of(name)) if file.is_file() else None
+
+    found.__doc__ = f"What `diagnose {name}` found; None where it was not asked."
+    return cached_property(found)
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder; only `predictions.parquet` must be there.
@@ -98,30 +109,14 @@ class Run:
         file = self.folder / "config.yaml"
         return file.read_text() if file.is_file() else ""
 
-    @cached_property
-    def order(self) -> OrderDiagnosis | None:
-        """What `diagnose order` found, if it was asked; so the others."""
-        return self._diagnosis(OrderDiagnosis, "order")
+    order = _diagnosis(OrderDiagnosis, "order")
+    bias = _diagnosis(BiasDiagnosis, "bias")
+    calibration = _diagnosis(CalibrationDiagnosis, "calibration")
+    gradients = _diagnosis(GradientsDiagnosis, "gradients")
 
-    @cached_property
-    def bias(self) -> BiasDiagnosis | None:
-        """What `diagnose bias` found."""
-        return self._diagnosis(BiasDiagnosis, "bias")
-
-    @cached_property
-    def calibration(self) -> CalibrationDiagnosis | None:
-        """What `diagnose calibration` found."""
-        return self._diagnosis(CalibrationDiagnosis, "calibration")
-
-    @cached_property
-    def gradients(self) -> GradientsDiagnosis | None:
-        """What `diagnose gradients` found."""
-        return self._diagnosis(GradientsDiagnosis, "gradients")
-
-    def _diagnosis(self, kind: type[Diagnosis], name: str) -> Diagnosis | None:
-        file = self.folder / "diagnostics" / f"{name}.json"
-        command = f"actionrnn diagnose {name} --ckpt_path {shlex.quote(self.checkpoint)}"
-        return load_record(kind, file, command) if file.is_file() else None
+    def command_of(self, kind: str) -> str:
+        """The command that makes a diagnosis of the run."""
+        return f"actionrnn diagnose {kind} --ckpt_path {shlex.quote(self.checkpoint)}"
 
     @cached_property
     def curves(self) -> dict[str, list[tuple[float, float]]]:

@@ -4,7 +4,7 @@ from actionrnn.evaluation.figures import HEADLINES
 from actionrnn.evaluation.intervals import MIN_GROUPS_FOR_VERDICT, NUM_DRAWS, too_few
 from actionrnn.evaluation.paired import Comparison
 from actionrnn.evaluation.summary import ClassFigures, Summary
-from actionrnn.report.screen import Bar, Cell, Screen, TableView, number, shown_interval
+from actionrnn.report.screen import Bar, Screen, TableView, number, row, shown_interval, signed
 
 # Below this the intervals rest on the assumption of one more group (see `intervals.figure`).
 FEW_GROUPS = 20
@@ -17,33 +17,19 @@ LEAKED = (
 def summary_screen(summary: Summary) -> Screen:
     """What `test` and `validate` print."""
     rows = [
-        [
-            Cell(HEADLINES[key]),
-            number(each.value),
-            Cell(shown_interval(each.interval, each.missing)),
-        ]
+        row(HEADLINES[key], each.value, shown_interval(each.interval, each.missing))
         for key, each in summary.figures.items()
     ]
-    return Screen(
-        key="summary",
-        title="Summary",
-        verdict=interval_note(summary.num_groups),
-        alarm="\n".join(alarms(summary)),
-        blocks=[
-            TableView(title_of(summary), ("figure", "value", "95 % interval"), rows),
-            classes_table(summary.per_class),
-        ],
-    )
+    figures = TableView(title_of(summary), ("figure", "value", "95 % interval"), rows)
+    blocks = [figures, classes_table(summary.per_class)]
+    note = interval_note(summary.num_groups)
+    return Screen("summary", "Summary", note, alarms(summary), blocks=blocks)
 
 
-def alarms(summary: Summary) -> list[str]:
+def alarms(summary: Summary) -> str:
     """What must be said before any figure is believed."""
-    said = []
-    if summary.part:
-        said.append(f"PART: {summary.part} were scored; these are no figures of the whole")
-    if summary.leaked:
-        said.append(LEAKED)
-    return said
+    part = f"PART: {summary.part} were scored; these are no figures of the whole"
+    return "\n".join([part] * bool(summary.part) + [LEAKED] * summary.leaked)
 
 
 def title_of(summary: Summary) -> str:
@@ -63,29 +49,27 @@ def interval_note(num_groups: int) -> str:
         return "no intervals: all clips are one group, and one recording says nothing of others"
     if too_few(num_groups):
         return f"no intervals: {num_groups} groups (recordings) say too little of others"
-    few = (
-        f"; with fewer than {FEW_GROUPS} they are wide, and rough"
-        if num_groups < FEW_GROUPS
-        else ""
-    )
-    return f"intervals: {NUM_DRAWS} bootstrap samples of the {num_groups} groups (recordings){few}"
+    note = f"intervals: {NUM_DRAWS} bootstrap samples of the {num_groups} groups (recordings)"
+    if num_groups < FEW_GROUPS:
+        note += f"; with fewer than {FEW_GROUPS} they are wide, and rough"
+    return note
 
 
 def classes_table(per_class: list[ClassFigures]) -> TableView:
     """Every class that has clips, the worst first."""
-    scored = [row for row in per_class if row.accuracy is not None]
+    scored = [each for each in per_class if each.accuracy is not None]
     empty = len(per_class) - len(scored)
     rows = [
-        [
-            Cell(row.label),
-            number(row.clips, 0),
-            Cell("", row.accuracy, Bar(row.accuracy, row.interval)),
-            number(row.accuracy),
-            Cell(shown_interval(row.interval, row.missing)),
-            number(row.precision, missing="never predicted"),
-            number(row.f1),
-        ]
-        for row in sorted(scored, key=lambda row: (row.accuracy or 0.0, row.label))
+        row(
+            each.label,
+            each.clips,
+            Bar(each.accuracy, each.interval),
+            each.accuracy,
+            shown_interval(each.interval, each.missing),
+            number(each.precision, missing="never predicted"),
+            each.f1,
+        )
+        for each in sorted(scored, key=lambda each: (each.accuracy or 0.0, each.label))
     ]
     return TableView(
         f"accuracy of each of {len(scored)} classes, worst first",
@@ -100,38 +84,26 @@ def classes_table(per_class: list[ClassFigures]) -> TableView:
 def comparison_screen(comparison: Comparison) -> Screen:
     """What `compare` prints of two runs."""
     rows = [
-        [
-            Cell(HEADLINES[key]),
-            number(each.first),
-            number(each.second),
-            Cell(f"{each.difference:+.3f}", each.difference),
-            Cell(shown_interval(each.interval, too_few(each.num_groups), signed=True)),
-            Cell(each.verdict),
-        ]
+        row(
+            HEADLINES[key],
+            each.first,
+            each.second,
+            signed(each.difference),
+            shown_interval(each.interval, too_few(each.num_groups), with_sign=True),
+            each.verdict,
+        )
         for key, each in comparison.figures.items()
     ]
-    return Screen(
-        key="comparison",
-        title="Comparison",
-        verdict="\n".join(
-            [
-                *sentences(comparison),
-                f"of {comparison.num_clips} clips, {comparison.only_first_right} are right in A "
-                f"alone and {comparison.only_second_right} in B alone",
-                interval_note(comparison.num_groups),
-            ]
-        ),
-        alarm="LEAKED: a run was tested on recordings it was trained on"
-        if comparison.leaked
-        else "",
-        blocks=[
-            TableView(
-                f"A  {comparison.first}\nB  {comparison.second}",
-                ("figure", "A", "B", "B - A", "95 % interval", "verdict"),
-                rows,
-            )
-        ],
-    )
+    said = [
+        *sentences(comparison),
+        f"of {comparison.num_clips} clips, {comparison.only_first_right} are right in A "
+        f"alone and {comparison.only_second_right} in B alone",
+        interval_note(comparison.num_groups),
+    ]
+    alarm = "LEAKED: a run was tested on recordings it was trained on" if comparison.leaked else ""
+    title = f"A  {comparison.first}\nB  {comparison.second}"
+    table = TableView(title, ("figure", "A", "B", "B - A", "95 % interval", "verdict"), rows)
+    return Screen("comparison", "Comparison", "\n".join(said), alarm, blocks=[table])
 
 
 def sentences(comparison: Comparison) -> list[str]:

@@ -135,11 +135,10 @@ def print_top(table: pd.DataFrame, columns: list[str], objective: str) -> None:
         title_justify="left",
     )  # fmt: skip
     for row in top.to_dict("records"):
+        chosen = [(name.rpartition(".")[2], row[name]) for name in names]
         settings = ", ".join(
-            f"{name.rpartition('.')[2]} {row[name]:.3g}"
-            if isinstance(row[name], float)
-            else f"{name.rpartition('.')[2]} {row[name]}"
-            for name in names
+            f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in chosen
         )
         auc = f"{row['auc']:.3f}" if "auc" in row else "- (undefined)"
         score = f"{row[objective]:.3f}"

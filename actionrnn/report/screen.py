@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Literal
 
 from actionrnn.evaluation.intervals import Interval
@@ -128,6 +129,9 @@ class Text:
     text: str
 
 
+Block = TableView | Chart | Matrix | Text
+
+
 @dataclass(frozen=True)
 class Screen:
     """One answer about a run.
@@ -146,7 +150,7 @@ class Screen:
     alarm: str = ""
     tiles: list[Tile] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
-    blocks: list[TableView | Chart | Matrix | Text] = field(default_factory=list)
+    blocks: Sequence[Block] = ()
     hint: str = ""
     command: str = ""
 
@@ -154,6 +158,21 @@ class Screen:
     def tables(self) -> list[TableView]:
         """The tables among the blocks."""
         return [block for block in self.blocks if isinstance(block, TableView)]
+
+
+def row(*values: str | float | Bar | Cell | None) -> list[Cell]:
+    """A row of a table: texts, whole numbers, figures of three digits (None is a dash), bars."""
+    return [_cell(value) for value in values]
+
+
+def _cell(value: str | float | Bar | Cell | None) -> Cell:
+    if isinstance(value, Cell):
+        return value
+    if isinstance(value, Bar):
+        return Cell("", value.value, value)
+    if isinstance(value, str):
+        return Cell(value)
+    return number(value, 0 if isinstance(value, Integral) else 3)
 
 
 def number(value: float | None, digits: int = 3, missing: str = "") -> Cell:
@@ -168,8 +187,15 @@ def percent(value: float) -> Cell:
     return Cell(f"{value:.0%}", value)
 
 
-def shown_interval(bounds: Sequence[float] | None, missing: str = "", signed: bool = False) -> str:
+def signed(value: float) -> Cell:
+    """A difference, with its sign."""
+    return Cell(f"{value:+.3f}", value)
+
+
+def shown_interval(
+    bounds: Sequence[float] | None, missing: str = "", with_sign: bool = False
+) -> str:
     """`0.712 to 0.804`, or a dash and what is missing."""
     if bounds is None:
         return f"- ({missing})" if missing else "-"
-    return " to ".join(f"{bound:+.3f}" if signed else f"{bound:.3f}" for bound in bounds)
+    return " to ".join(f"{bound:+.3f}" if with_sign else f"{bound:.3f}" for bound in bounds)

@@ -40,7 +40,9 @@ def sheet(clip: ExplainedClip) -> "Figure":
     figure.suptitle(_title(clip), fontsize=12)
     figure.supxlabel("\n".join(_footnotes(clip)), fontsize=9, color="#555555")
     for axis, frame in zip(pictures, shown, strict=True):
-        _picture(axis, clip, frame)
+        axis.imshow(overlaid(clip, frame))
+        axis.set_title(f"{clip.timestamps_T[frame]:.2f} s", fontsize=9)
+        axis.set_axis_off()
     _evidence(evidence[0], clip)
     _saliency(saliency[0], clip)
     _curves(evidence[1], clip, "deletion")
@@ -119,12 +121,6 @@ def _footnotes(clip: ExplainedClip) -> list[str]:
     return notes
 
 
-def _picture(axis: "Axes", clip: ExplainedClip, frame: int) -> None:
-    axis.imshow(overlaid(clip, frame))
-    axis.set_title(f"{clip.timestamps_T[frame]:.2f} s", fontsize=9)
-    axis.set_axis_off()
-
-
 def _evidence(axis: "Axes", clip: ExplainedClip) -> None:
     for label, color in zip(best_classes(clip), COLORS, strict=False):
         name = short(clip.class_names[label], 30)
@@ -149,20 +145,19 @@ def _saliency(axis: "Axes", clip: ExplainedClip) -> None:
 
 
 def _curves(axis: "Axes", clip: ExplainedClip, kind: str) -> None:
-    for color, (name, each) in zip(COLORS, clip.saliencies.items(), strict=False):
-        curve = getattr(each.faithfulness, kind)
-        area = getattr(each.faithfulness, f"{kind}_area")
-        share = np.linspace(0, 1, len(curve))
-        axis.plot(share, curve, color=color, label=f"{name}: {area:.2f}")
-    judged = next(iter(clip.saliencies.values())).faithfulness
-    area = getattr(judged, f"random_{kind}_area")
-    curve = getattr(judged, f"random_{kind}")
-    spread = getattr(judged, f"random_{kind}_sd")
-    label = f"random: {area:.2f} ± {spread:.2f}"
-    axis.plot(np.linspace(0, 1, len(curve)), curve, ":", color=GREY, label=label)
-    better = "lower is better" if kind == "deletion" else "higher is better"
-    what = "hidden" if kind == "deletion" else "shown"
-    axis.set(title=f"{kind}: {better}", xlabel=f"share of frames {what}", ylim=(-0.02, 1.02))
+    judged = {name: each.faithfulness for name, each in clip.saliencies.items()}
+    first = next(iter(judged.values()))
+    lines = [
+        (getattr(each, kind), f"{name}: {getattr(each, f'{kind}_area'):.2f}", color, "-")
+        for color, (name, each) in zip(COLORS, judged.items(), strict=False)
+    ]
+    area, sd = (getattr(first, f"random_{kind}_{what}") for what in ("area", "sd"))
+    lines.append((getattr(first, f"random_{kind}"), f"random: {area:.2f} ± {sd:.2f}", GREY, ":"))
+    for curve, label, color, style in lines:
+        axis.plot(np.linspace(0, 1, len(curve)), curve, style, color=color, label=label)
+    better, what = ("lower", "hidden") if kind == "deletion" else ("higher", "shown")
+    axis.set(title=f"{kind}: {better} is better", xlabel=f"share of frames {what}")
+    axis.set_ylim(-0.02, 1.02)
     _legend(axis, "mean probability")
 
 

@@ -1,5 +1,6 @@
 """Screens and rankings on a terminal: results on stdout, 80 columns where there is no terminal."""
 
+import json
 from typing import Any
 
 from rich.console import Console
@@ -15,18 +16,26 @@ def plain_console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
+def print_found(found: dict[str, Any], screen: Screen, as_json: bool) -> None:
+    """Print what was found: its plain data as a line of JSON, or its screen."""
+    if as_json:
+        print(json.dumps(found), flush=True)
+    else:
+        print_screen(screen)
+
+
 def print_screen(screen: Screen) -> None:
     """Print the tables of a screen, what they rest on and its verdict, alarms last."""
     console = plain_console()
     for table in screen.tables:
-        print_table(table, console)
+        _print_table(table, console)
     if screen.verdict:
         console.print(shown(screen.verdict, lines=True))
     if screen.alarm:
         console.print(shown(screen.alarm, lines=True), style="bold red")
 
 
-def print_table(view: TableView, console: Console | None = None) -> None:
+def _print_table(view: TableView, console: Console) -> None:
     """Print a table without its bars."""
     rows = view.rows[: view.most]
     kept = [n for n in range(len(view.columns)) if not any(row[n].bar for row in view.rows)]
@@ -41,7 +50,7 @@ def print_table(view: TableView, console: Console | None = None) -> None:
         repeats = texts[0] == before and view.columns[kept[0]] == "column"
         table.add_row("" if repeats else texts[0], *texts[1:])
         before = texts[0]
-    (console or plain_console()).print(table)
+    console.print(table)
 
 
 def print_ranking(path: str, class_names: list[str], probs_K: Any, error: str) -> None:

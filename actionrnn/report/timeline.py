@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from actionrnn.live.timeline import Timeline
 from actionrnn.report.plots import BLUE, new_rows
-from actionrnn.report.screen import Cell, Screen, TableView, number
+from actionrnn.report.screen import Screen, TableView, number, row
 from actionrnn.report.sheet import short
 
 if TYPE_CHECKING:
@@ -22,12 +22,7 @@ MAX_COLUMNS = 1500
 def timeline_screen(timeline: Timeline) -> Screen:
     """What `timeline` prints of a video."""
     rows = [
-        [
-            Cell(each.label),
-            number(each.start_seconds, 2),
-            number(each.end_seconds, 2),
-            number(each.score, 2),
-        ]
+        row(each.label, *(number(n, 2) for n in (each.start_seconds, each.end_seconds, each.score)))
         for each in timeline.segments
     ]
     highest = timeline.probs_TK.max(axis=0)
@@ -84,11 +79,11 @@ def ends_of(timeline: Timeline) -> tuple[float, float]:
 
 
 def _segments(axis: "Axes", timeline: Timeline, shown: list[int]) -> None:
-    for row, k in enumerate(shown):
+    for place, k in enumerate(shown):
         for segment in timeline.segments:
             if segment.label == timeline.class_names[k]:
                 axis.barh(
-                    row, segment.seconds, left=segment.start_seconds, height=0.7, color=BLUE,
+                    place, segment.seconds, left=segment.start_seconds, height=0.7, color=BLUE,
                     alpha=min(1.0, max(0.3, segment.score)),
                 )  # fmt: skip
     _classes(axis, timeline, shown)

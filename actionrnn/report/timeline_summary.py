@@ -1,14 +1,23 @@
 """The figures of recordings in which things begin and end, as a screen."""
 
-from actionrnn.evaluation.intervals import MIN_GROUPS, Figure
+import math
+
+from actionrnn.evaluation.intervals import MIN_GROUPS
 from actionrnn.evaluation.timeline_summary import HEADLINES, NUM_DRAWS, TimelineSummary
 from actionrnn.report.run_screens import CLASSES_SHOWN, LEAKED
-from actionrnn.report.screen import Cell, Screen, TableView, number, shown_interval
+from actionrnn.report.screen import Screen, TableView, row, shown_interval
 
 
 def timeline_summary_screen(summary: TimelineSummary) -> Screen:
     """What `test` and `validate` print of a run that was trained on timelines."""
-    rows = [_row(HEADLINES[key], each) for key, each in summary.figures.items()]
+    rows = [
+        row(
+            HEADLINES[key],
+            None if math.isnan(each.value) else each.value,
+            shown_interval(each.interval, each.missing),
+        )
+        for key, each in summary.figures.items()
+    ]
     unread = summary.num_unreadable
     title = (
         f"{summary.subset}: {summary.num_recordings} recordings, {summary.hours:.2f} hours, "
@@ -16,30 +25,16 @@ def timeline_summary_screen(summary: TimelineSummary) -> Screen:
         + (f", {unread} unreadable, in which nothing is found" if unread else "")
     )
     classes = [
-        [Cell(each.label), number(each.segments, 0), number(each.frame_ap)]
+        row(each.label, each.segments, each.frame_ap)
         for each in sorted(summary.per_class, key=lambda each: (each.frame_ap or 0.0, each.label))
     ]
     groups = summary.num_groups
     verdict = f"intervals: {NUM_DRAWS} bootstrap samples of the {groups} recordings"
     if groups < MIN_GROUPS:
         verdict = f"no intervals: {groups} recordings say too little of others"
-    return Screen(
-        key="timelines",
-        title="Timelines",
-        verdict=verdict,
-        alarm=LEAKED if summary.leaked else "",
-        blocks=[
-            TableView(title, ("figure", "value", "95 % interval"), rows),
-            TableView(
-                "average precision of the frames of each class, worst first",
-                ("class", "segments", "frame AP"),
-                classes,
-                most=CLASSES_SHOWN,
-            ),
-        ],
-    )
-
-
-def _row(name: str, each: Figure) -> list[Cell]:
-    value = None if each.value != each.value else each.value
-    return [Cell(name), number(value), Cell(shown_interval(each.interval, each.missing))]
+    figures = TableView(title, ("figure", "value", "95 % interval"), rows)
+    by_class = "average precision of the frames of each class, worst first"
+    columns = ("class", "segments", "frame AP")
+    blocks = [figures, TableView(by_class, columns, classes, most=CLASSES_SHOWN)]
+    alarm = LEAKED if summary.leaked else ""
+    return Screen("timelines", "Timelines", verdict, alarm, blocks=blocks)

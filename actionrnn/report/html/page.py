@@ -2,6 +2,7 @@
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -13,7 +14,7 @@ from actionrnn.report.html.charts import draw_bar, draw_chart, draw_matrix
 from actionrnn.report.html.sections import environment_section, sections
 from actionrnn.report.mistakes import confident_mistakes, with_frames
 from actionrnn.report.run import Run
-from actionrnn.report.screen import Chart, Matrix, TableView, Text
+from actionrnn.report.screen import Bar, Chart, Matrix, TableView, Text
 from actionrnn.version import __version__
 
 REPORT_NAME = "report.html"
@@ -39,21 +40,20 @@ def render(run: Run, root: Path | None = None) -> str:
     """The page as HTML."""
     known = run.predictions.about.get("data", {}).get("root")
     videos = root or (Path(known) if known else None)
-    here = files("actionrnn.report.html")
-    return environment().get_template("page.html").render(
+    return page_of(
+        "page.html",
+        ["page.js"],
         name=run.name,
-        version=__version__,
-        style=Markup(here.joinpath("page.css").read_text("utf-8")),
-        script=Markup(here.joinpath("page.js").read_text("utf-8")),
+        Bar=Bar,
         screens=sections(run),
         mistakes=with_frames(confident_mistakes(run.predictions), videos),
         clips=clips_section(run.predictions, videos),
         made=environment_section(run),
-    )  # fmt: skip
+    )
 
 
-def environment() -> Environment:
-    """The templates; everything that comes from a run is escaped."""
+def page_of(template: str, scripts: list[str], **values: Any) -> str:
+    """A template with style, scripts and these values in it; what comes from a run is escaped."""
     found = Environment(
         loader=PackageLoader("actionrnn.report", "html"),
         autoescape=True,
@@ -63,7 +63,11 @@ def environment() -> Environment:
     )
     found.filters |= {"sentence": sentence, "kind": _kind}
     found.globals |= {"draw_chart": draw_chart, "draw_bar": draw_bar, "draw_matrix": draw_matrix}
-    return found
+    here = files("actionrnn.report.html")
+    style = Markup(here.joinpath("page.css").read_text("utf-8"))
+    script = Markup("\n".join(here.joinpath(name).read_text("utf-8") for name in scripts))
+    page = found.get_template(template)
+    return page.render(version=__version__, style=style, script=script, **values)
 
 
 def sentence(words: str) -> Markup:

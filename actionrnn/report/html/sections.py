@@ -7,27 +7,21 @@ from typing import Any
 from actionrnn.evaluation.calibration import reliability
 from actionrnn.evaluation.figures import HEADLINES
 from actionrnn.report.confusion import MAX_CLASSES, shown_matrix, top_confusions
-from actionrnn.report.diagnosis_screens import (
-    bias_screen,
-    calibration_screen,
-    gradients_screen,
-    order_screen,
-    reliability_chart,
-)
+from actionrnn.report.diagnoses import screen_of
+from actionrnn.report.diagnosis_screens import reliability_chart
 from actionrnn.report.run import Run
 from actionrnn.report.run_screens import alarms, classes_table, interval_note
 from actionrnn.report.screen import (
     Bar,
-    Cell,
+    Block,
     Chart,
     Matrix,
-    Point,
     Screen,
     TableView,
     Text,
     Tile,
-    number,
     percent,
+    row,
     shown_interval,
 )
 
@@ -45,7 +39,7 @@ def sections(run: Run) -> list[Screen]:
         _asked(run, "order", "Order", "Does the model use the order of the frames?"),
         _asked(run, "bias", "Bias", "Does it need the action, or only the scene?"),
     ]
-    return found + ([gradients_screen(run.gradients)] if run.gradients else [])
+    return found + ([screen_of(run.gradients)] if run.gradients else [])
 
 
 def summary_section(run: Run) -> Screen:
@@ -60,14 +54,8 @@ def summary_section(run: Run) -> Screen:
         )
         for key, each in summary.figures.items()
     ]
-    return Screen(
-        "summary",
-        "Summary",
-        verdict=interval_note(summary.num_groups),
-        alarm="\n".join(alarms(summary)),
-        tiles=tiles,
-        facts=_facts(run),
-    )
+    note = interval_note(summary.num_groups)
+    return Screen("summary", "Summary", note, alarms(summary), tiles, _facts(run))
 
 
 def _facts(run: Run) -> dict[str, str]:
@@ -79,8 +67,8 @@ def _facts(run: Run) -> dict[str, str]:
         "classes": str(len(run.predictions.class_names)),
         "macro accuracy by chance": f"{1 / len(run.predictions.class_names):.3f}",
     }
-    controls = [row for row in run.order.conditions if row.order_blind] if run.order else []
-    facts |= {row.title: f"{row.macro_accuracy:.3f} macro" for row in controls}
+    controls = [each for each in run.order.conditions if each.order_blind] if run.order else []
+    facts |= {each.title: f"{each.macro_accuracy:.3f} macro" for each in controls}
     if not controls:
         facts["order-blind controls"] = "not measured yet (see Order)"
     facts |= {"views": str(summary.num_views), "head": _head(run)}
@@ -108,12 +96,6 @@ def curves_section(run: Run) -> Screen:
         return Screen(
             "curves", "Learning curves", hint="no metrics.csv here;", command="actionrnn fit"
         )
-    last = max(x for points in curves.values() for x, _ in points)
-    losses: dict[str, list[Point]] = {
-        name: curves[name] for name in ("train/loss", "val/loss") if name in curves
-    }
-    names = ("val/accuracy", "val/macro_accuracy")
-    shares: dict[str, list[Point]] = {name: curves[name] for name in names if name in curves}
     verdict, best = "", None
     if "val/macro_accuracy" in curves:
         best, score = max(curves["val/macro_accuracy"], key=lambda point: point[1])
@@ -121,20 +103,17 @@ def curves_section(run: Run) -> Screen:
         verdict += f"{best:.0f} (dotted line)"
         if run.fit and run.fit.get("refit"):
             verdict += "; then it was trained anew, with the validation clips too"
-    top = max((y for points in losses.values() for _, y in points), default=1.0)
-    return Screen(
-        "curves",
-        "Learning curves",
-        verdict=verdict,
-        blocks=[
-            Chart(title, "epoch", unit, (1, last), (0, high), lines, mark_x=best)
-            for title, unit, high, lines in (
-                ("loss", "loss", top, losses),
-                ("validation accuracy", "share", 1.0, shares),
-            )
-            if lines
-        ],
-    )
+    last = max(x for points in curves.values() for x, _ in points)
+    charts = []
+    for title, unit, names in (
+        ("loss", "loss", ("train/loss", "val/loss")),
+        ("validation accuracy", "share", ("val/accuracy", "val/macro_accuracy")),
+    ):
+        lines = {name: curves[name] for name in names if name in curves}
+        if lines:
+            top = 1.0 if unit == "share" else max(y for points in lines.values() for _, y in points)
+            charts.append(Chart(title, "epoch", unit, (1, last), (0, top), lines, mark_x=best))
+    return Screen("curves", "Learning curves", verdict, blocks=charts)
 
 
 def confusion_section(run: Run) -> Screen:
@@ -146,49 +125,31 @@ def confusion_section(run: Run) -> Screen:
         return Screen("confusion", "Confusion", verdict="no class was taken for another")
     shown, matrix = shown_matrix(counts)
     rows = [
-        [
-            Cell(pair.label),
-            Cell(pair.pred),
-            number(pair.clips, 0),
-            Cell("", pair.share, Bar(pair.share, tone="bad")),
-            percent(pair.share),
-        ]
+        row(pair.label, pair.pred, pair.clips, Bar(pair.share, tone="bad"), percent(pair.share))
         for pair in pairs[:MAX_CONFUSIONS]
     ]
-    which = (
-        f"{MAX_CLASSES} classes of the most frequent confusions"
-        if len(names) > MAX_CLASSES
-        else "classes"
-    )
+    which = "classes"
+    if len(names) > MAX_CLASSES:
+        which = f"{MAX_CLASSES} classes of the most frequent confusions"
     many = f"{len(pairs)} kinds of confusion occur" if len(pairs) > 1 else "one kind occurs"
-    return Screen(
-        "confusion",
-        "Confusion",
-        verdict=f"{many}; the most frequent is {pairs[0].label} taken for "
-        f"{pairs[0].pred} ({pairs[0].share:.0%} of its clips)",
-        blocks=[
-            Matrix(
-                f"clips: {which}",
-                [names[k] for k in shown],
-                matrix.tolist(),
-                counts.sum(axis=1)[shown].tolist(),
-                "Rows are the true class, columns what it was taken for, darker by the share of "
-                "the row." + (" Confused classes stand side by side." if len(shown) > 2 else ""),
-            ),
-            TableView(
-                "top confusions",
-                ("true class", "taken for", "clips", "", "share"),
-                rows,
-                filtered="classes",
-            ),
-        ],
+    verdict = (
+        f"{many}; the most frequent is {pairs[0].label} taken for "
+        f"{pairs[0].pred} ({pairs[0].share:.0%} of its clips)"
     )
+    note = "Rows are the true class, columns what it was taken for, darker by the share of the row."
+    if len(shown) > 2:
+        note += " Confused classes stand side by side."
+    totals = counts.sum(axis=1)[shown].tolist()
+    drawn = Matrix(f"clips: {which}", [names[k] for k in shown], matrix.tolist(), totals, note)
+    columns = ("true class", "taken for", "clips", "", "share")
+    table = TableView("top confusions", columns, rows, filtered="classes")
+    return Screen("confusion", "Confusion", verdict, blocks=[drawn, table])
 
 
 def calibration_section(run: Run) -> Screen:
     """What `diagnose calibration` found, or the bins as they are."""
     if run.calibration:
-        return calibration_screen(run.calibration)
+        return screen_of(run.calibration)
     scored = run.predictions
     bins = reliability(scored.logits(), scored.targets())
     return Screen(
@@ -197,18 +158,16 @@ def calibration_section(run: Run) -> Screen:
         verdict=f"calibration error {run.summary.metrics['ece']:.3f}",
         blocks=[reliability_chart("as it is", bins)] if bins else [],
         hint="With the best temperature beside it:",
-        command=_diagnose(run, "calibration"),
+        command=run.command_of("calibration"),
     )
 
 
 def _asked(run: Run, kind: str, title: str, question: str) -> Screen:
     """A diagnosis, or how to make it."""
-    if kind == "order" and run.order:
-        return order_screen(run.order)
-    if kind == "bias" and run.bias:
-        return bias_screen(run.bias)
+    if found := getattr(run, kind):
+        return screen_of(found)
     hint = f"{question} Not asked of this run yet:"
-    return Screen(kind, title, hint=hint, command=_diagnose(run, kind))
+    return Screen(kind, title, hint=hint, command=run.command_of(kind))
 
 
 def environment_section(run: Run) -> Screen:
@@ -228,33 +187,24 @@ def environment_section(run: Run) -> Screen:
         "GPU": ", ".join(environment.get("devices", [])) or "none",
         **environment.get("packages", {}),
     }
-    rows = [[Cell(str(key)), Cell(str(value))] for key, value in versions.items() if value]
+    rows = [row(str(key), str(value)) for key, value in versions.items() if value]
     about = run.predictions.about
     data = json.dumps(about.get("data", {}), indent=2)
     known = [TableView("environment", ("what", "version"), rows)] if environment else []
     settings = [Text("config.yaml", run.config)] if run.config else []
-    return Screen(
-        "environment",
-        "Environment and commands",
-        blocks=[
-            *_scored_checkpoint(about.get("checkpoint")),
-            Text("commands", "\n".join(commands)),
-            *known,
-            Text("data", data),
-            *settings,
-        ],
-    )
+    scored = _scored_checkpoint(about.get("checkpoint"))
+    steps = Text("commands", "\n".join(commands))
+    blocks: list[Block] = [*scored, steps, *known, Text("data", data), *settings]
+    return Screen("environment", "Environment and commands", blocks=blocks)
 
 
 def _scored_checkpoint(checkpoint: dict[str, Any] | None) -> list[TableView]:
     """Which file the figures are of; nothing where the predictions do not say."""
     if not checkpoint:
         return []
-    values = (checkpoint["path"], checkpoint["sha256"], str(checkpoint["epoch"] + 1))
-    names = ("file", "SHA-256", "epoch")
-    rows = [[Cell(name), Cell(value)] for name, value in zip(names, values, strict=True)]
+    rows = [
+        row("file", checkpoint["path"]),
+        row("SHA-256", checkpoint["sha256"]),
+        row("epoch", str(checkpoint["epoch"] + 1)),
+    ]
     return [TableView("the checkpoint of these figures", ("what", "value"), rows)]
-
-
-def _diagnose(run: Run, kind: str) -> str:
-    return f"actionrnn diagnose {kind} --ckpt_path {shlex.quote(run.checkpoint)}"

@@ -2,20 +2,17 @@
 
 import os
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from actionrnn.files import publish_text
 from actionrnn.live.timeline import Timeline
 from actionrnn.report.html.charts import round_ticks
-from actionrnn.report.html.page import environment
+from actionrnn.report.html.page import page_of
 from actionrnn.report.timeline import columns_of, ends_of, shown_classes, timeline_screen
-from actionrnn.version import __version__
 
 HEIGHT = 100  # of a strip, in its own units; it is as wide as it has columns
 
@@ -47,18 +44,15 @@ def render(timeline: Timeline, video: str | None) -> str:
         timeline: what was found.
         video: its address as seen from the page; None if there is none to be played.
     """
-    here = files("actionrnn.report.html")
-    scripts = [here.joinpath(name).read_text("utf-8") for name in ("page.js", "timeline.js")]
     begin, end = ends_of(timeline)
     shown = shown_classes(timeline)
     columns_KC = columns_of(timeline, shown)
-    return environment().get_template("timeline.html").render(
-        version=__version__,
+    return page_of(
+        "timeline.html",
+        ["page.js", "timeline.js"],
         name=os.path.basename(timeline.path) or timeline.path,
         path=timeline.path,
         video=video,
-        style=Markup(here.joinpath("page.css").read_text("utf-8")),
-        script=Markup("\n".join(scripts)),
         screen=timeline_screen(timeline),
         seconds=end - begin,
         statistics=timeline.statistics,
@@ -72,7 +66,7 @@ def render(timeline: Timeline, video: str | None) -> str:
         ticks=[
             (100 * (at - begin) / (end - begin), _clock(at)) for at in round_ticks(begin, end, 8)
         ],
-    )  # fmt: skip
+    )
 
 
 def address_of(video: str, page: Path) -> str | None:
