@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from actionrnn.commands.parsing import options_of, verb_parser
+from actionrnn.errors import lasting
 from actionrnn.export.model import REPORT_NAME, ExportOptions, export_model
 from actionrnn.progress import tell
 
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
         return 0
     for kind, found in report["graphs"].items():
         print(
-            f"{folder / found['file']}: {kind}, {', '.join(found['input_names'])} to "
+            f"{lasting(folder / found['file'])}: {kind}, {', '.join(found['input_names'])} to "
             f"{', '.join(found['output_names'])}; largest difference of a probability "
             f"{found['largest_difference']:.2g}, same top class in "
             f"{found['top_class_agreement']:.2%} ({found['num_scores']} of "
@@ -36,6 +37,6 @@ def main(arguments: list[str]) -> int:
     if "no_step" in report:
         print(f"no step graph: {report['no_step']}")
     tell(f"report: {folder / REPORT_NAME}")
-    if options.to == "onnx":
+    if options.to == "onnx" and lasting(folder) == str(folder):
         tell(f"next: python {folder / 'run.py'} VIDEO    (onnxruntime, numpy and av are enough)")
     return 0

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from actionrnn.commands.parsing import options_of, verb_parser
+from actionrnn.errors import lasting
 from actionrnn.report.html.page import write_report
 from actionrnn.training.named_runs import run_of
 
@@ -18,5 +19,6 @@ def main(arguments: list[str]) -> int:
         "--output", type=Path | None, default=None, help="instead of RUN/report.html"
     )
     options = options_of(parser, arguments)
-    print(write_report(run_of(str(options.run)), options["data.root"], options.output))
+    page = write_report(run_of(str(options.run)), options["data.root"], options.output)
+    print(lasting(page))
     return 0

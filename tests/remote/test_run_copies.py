@@ -71,7 +71,9 @@ def test_a_run_lives_on_an_address(
         assert main(["test", "--ckpt_path", named]) == 0
         assert f"written: {run}/predictions" in capsys.readouterr().err
     assert {"metrics.json", "predictions.parquet"} <= names(run)
+    capsys.readouterr()
     assert main(["report", run]) == 0
+    assert capsys.readouterr().out == f"{run}/report.html\n"
     assert "report.html" in names(run)
     assert main(["compare", run, f"{run}/predictions.parquet"]) == 0
     capsys.readouterr()
