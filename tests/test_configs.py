@@ -57,7 +57,7 @@ def test_every_sweep_is_of_settings_that_there_are(path: Path, chosen: int) -> N
     (config,) = re.findall(r"--config (\S+)", text)
     assert f"--space configs/sweep/{path.name}" in text, "the header shows the command"
     space = parse_space(read_yaml(str(path)))
-    settings = {name: entry.values[chosen] for name, entry in space.items()}
+    settings = {name: entry.examples[chosen] for name, entry in space.items()}
     found = built(
         "--config",
         str(CONFIGS.parent / config),
