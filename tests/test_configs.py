@@ -10,7 +10,7 @@ import yaml
 from torchvision.models import get_model_weights, list_models
 
 from actionrnn.cli import main
-from actionrnn.commands.config import load_config, read_yaml
+from actionrnn.commands.config import laid_on, read_yaml
 from actionrnn.commands.prepare import RECIPES
 from actionrnn.commands.run_settings import settings_of
 from actionrnn.commands.search_space import parse_space
@@ -81,7 +81,7 @@ def test_every_experiment_says_what_to_expect(path: Path) -> None:
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
 def test_every_recipe_can_be_had(path: Path) -> None:
     """The network and its weights are torchvision's; the head is one that can be built."""
-    config = load_config(str(path))
+    config = laid_on({}, str(path))
     backbone = config["features"]["backbone"]
     assert backbone["name"] in list_models()
     known = {weights.name for weights in get_model_weights(backbone["name"])} | {"DEFAULT"}
@@ -129,7 +129,7 @@ def test_every_dataset_replaces_the_demos_wholly(path: Path) -> None:
 def test_config_files_hold_only_what_differs_from_the_defaults(path: Path) -> None:
     own = yaml.safe_load(path.read_text())
     own = {"data": own} if path in DATA else own
-    under = load_config(str(path.parent / own.pop("base"))) if "base" in own else {}
+    under = laid_on({}, str(path.parent / own.pop("base"))) if "base" in own else {}
     defaults = flat(recipe_of(parsed(under)))
     for key, value in flat(own).items():
         if key in ("data.root", "features.backbone.name", "model.cell"):  # what it is about

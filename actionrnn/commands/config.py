@@ -73,11 +73,6 @@ def read_yaml(path: str) -> dict[str, Any]:
     return content
 
 
-def load_config(path: str) -> dict[str, Any]:
-    """A config file, with what it builds on; see `laid_on`."""
-    return laid_on({}, path)
-
-
 def laid_on(under: dict[str, Any], path: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A config file on top of a config.
 
