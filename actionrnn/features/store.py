@@ -477,5 +477,7 @@ def available_bytes() -> int:
         with open("/proc/meminfo") as file:
             lines = dict(line.split(":", 1) for line in file)
         return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):  # not Linux: half of what is built in
+    except (OSError, KeyError):  # not Linux: half of what is built in, or of a small machine
+        if not hasattr(os, "sysconf"):  # Windows
+            return 4 * 2**30
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
