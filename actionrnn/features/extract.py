@@ -232,7 +232,8 @@ def tell_cut(count: int, total: int, sampling: Sampling) -> None:
 
 def explain_missing(folder: Path, spec: FeatureSpec, missing: int, total: int) -> None:
     """Say what is computed, and how it differs from the nearest features that are there."""
-    tell(f"features: {missing} of {total} clips to extract into {folder}")
+    by = f" by {spec.runtime}" if spec.runtime else ""
+    tell(f"features: {missing} of {total} clips to extract into {folder}{by}")
     backbone = spec.settings.backbone
     trained_on = preprocessing_of(backbone).size
     if backbone.weights != "random" and trained_on != spec.settings.transform.size:

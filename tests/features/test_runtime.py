@@ -122,7 +122,7 @@ def test_a_run_over_openvino_features_goes_where_there_is_none(
     features = ["--features.runtime=openvino", f"--data.features_dir={tmp_path / 'features'}"]
     assert main([*tiny_fit, *features, f"--run.folder={tmp_path / 'run'}"]) == 0
     checkpoint = str(tmp_path / "run" / "checkpoints" / "best.ckpt")
-    capsys.readouterr()
+    assert f"clips to extract into {tmp_path / 'features'} by openvino " in capsys.readouterr().err
     monkeypatch.setattr(resolve, "openvino_is_installed", lambda: False)
     words = ["test", "--ckpt_path", checkpoint, f"--data.features_dir={tmp_path / 'features'}"]
     assert main(words) == 0
