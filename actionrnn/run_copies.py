@@ -48,12 +48,15 @@ class RunCopy:
     Args:
         address: of the run folder.
         folder: of the copy; must be empty.
+        only: files that are brought, where they lie in no run: beside them may lie anything.
     """
 
-    def __init__(self, address: Path, folder: Path) -> None:
+    def __init__(self, address: Path, folder: Path, only: Sequence[str] = ()) -> None:
         self.address, self.folder = address, folder
+        self._only = only
         self._there: dict[str, Object] = {}
         self._sent: dict[str, tuple[int, int]] = {}
+        self._unsure: set[str] = set()  # put, but the answer may have been lost
         self._sending = threading.Lock()
 
     def fetch(self) -> None:
@@ -63,7 +66,10 @@ class RunCopy:
             ActionRNNError: if a name there leads out of the folder.
             Unreachable: if it cannot be read.
         """
-        self._there = below(self.address)
+        for name in self._only:
+            self._note(name)
+        if not self._only:
+            self._there = below(self.address)
         for name in self._there:
             if ".." in PurePosixPath(name).parts or name.startswith("/") or "\\" in name:
                 raise ActionRNNError(f"{self.address}: {name!r} is no file of a run folder")
@@ -101,8 +107,8 @@ class RunCopy:
                 files[name] = Path(kept, str(number))
                 os.link(self.folder / name, files[name])
             # A sweep's data base is written in place: between two transactions it is whole.
-            for name in [name for name in files if name.endswith(".db")]:
-                copied = Path(kept, "db")
+            for number, name in enumerate([name for name in files if name.endswith(".db")]):
+                copied = Path(kept, f"{number}.db")
                 shutil.copyfile(files.pop(name), copied)
                 journal = self.folder / f"{name}-journal"
                 if self._states().get(name) == before[name] and not journal.exists():
@@ -111,8 +117,10 @@ class RunCopy:
             if files or gone:
                 self._require_ours({*files, *gone})
             for name, file in files.items():
+                self._unsure.add(name)
                 put(file, self.address / name)
                 self._note(name)
+                self._unsure.remove(name)
                 self._sent[name] = before[name]
             for name in gone:
                 remove(self.address / name)
@@ -128,13 +136,12 @@ class RunCopy:
             self._there[name] = known
 
     def _require_ours(self, names: set[str]) -> None:
-        now = below(self.address)
-        others = sorted(name for name in names if now.get(name) != self._there.get(name))
-        if others:
-            raise ActionRNNError(
-                f"{self.address}: another process has written {others[0]} there meanwhile; "
-                f"nothing of it is replaced. Let one command at a time work on a run"
-            )
+        for name in sorted(names - self._unsure):
+            if found(self.address / name) != self._there.get(name):
+                raise ActionRNNError(
+                    f"{self.address}: another process has written {name} there meanwhile; "
+                    f"nothing of it is replaced. Let one command at a time work on a run"
+                )
 
     def _states(self) -> dict[str, tuple[int, int]]:
         """Time of change and size of every file, by its path; those being written begin with `.`"""
@@ -155,12 +162,14 @@ class _Named(NamedTuple):
         run: the run folder that it is, or lies in.
         rest: of the address.
         is_read: there must be a run.
+        is_alone: it is a file that lies in no run.
     """
 
     number: int
     run: Path
     rest: str
     is_read: bool
+    is_alone: bool
 
 
 @contextmanager
@@ -205,16 +214,24 @@ def _named(verb: str, words: Sequence[str]) -> Iterator[_Named]:
                 f"--run.folder {place(value)}/NAME"
             )
         if option in OPTIONS or (verb in OF_RUNS and not option.startswith("--")):
-            yield _Named(number, *_run_of(value), option != "--run.folder")
+            run, rest, is_alone = _run_of(value)
+            yield _Named(number, run, rest, option != "--run.folder", is_alone)
 
 
-def _run_of(address: str) -> tuple[Path, str]:
-    """The run folder that an address is or lies in, and the rest of the address."""
+def _run_of(address: str) -> tuple[Path, str, bool]:
+    """The folder that is or holds an address, the rest of it, and whether it is a file in no run.
+
+    A file lies in a run where it stands as runs have it: in `checkpoints`, or beside `config.yaml`
+    or `sweep.json`.
+    """
     path = place(address)
-    inside = path.name in ("best", "last") or path.suffix in (".ckpt", ".parquet", ".yaml")
-    run = path.parent if inside else path
-    run = run.parent if inside and run.name == "checkpoints" else run
-    return run, str(path).removeprefix(str(run)).strip("/")
+    is_file = path.suffix in (".ckpt", ".parquet", ".yaml")
+    run = path.parent if is_file or path.name in ("best", "last") else path
+    in_run = run.name == "checkpoints"
+    run = run.parent if in_run else run
+    beside = (run / name for name in ("config.yaml", "sweep.json"))
+    is_alone = is_file and not in_run and not any(each.is_file() for each in beside)
+    return run, str(path).removeprefix(str(run)).strip("/"), is_alone
 
 
 @contextmanager
@@ -229,7 +246,11 @@ def _kept_up(named: Sequence[_Named]) -> Iterator[dict[str, str]]:
     root.mkdir(parents=True, exist_ok=True)
     base = Path(tempfile.mkdtemp(dir=root))
     runs = {each.run: Path(base, str(number), each.run.name) for number, each in enumerate(named)}
-    copies = [RunCopy(run, folder) for run, folder in runs.items()]
+    whole = {each.run for each in named if not each.is_alone}
+    copies = [
+        RunCopy(run, folder, [each.rest for each in named if each.run == run and run not in whole])
+        for run, folder in runs.items()
+    ]
     known = {str(run): str(folder) for run, folder in runs.items()}
     SHOWN_AS.update({folder: address for address, folder in known.items()})  # to the very end
     is_kept = False
@@ -299,10 +320,10 @@ def fetched(address: str) -> Path:
         ActionRNNError: if there is none.
         Unreachable: if it cannot be read.
     """
-    run, rest = _run_of(address)
+    run, rest, is_alone = _run_of(address)
     base = Path(tempfile.mkdtemp(prefix="actionrnn-"))
     atexit.register(shutil.rmtree, base, ignore_errors=True)
-    copy = RunCopy(run, base / run.name)
+    copy = RunCopy(run, base / run.name, [rest] if is_alone else [])
     copy.fetch()
     if copy.is_empty:
         raise ActionRNNError(f"there is no run at {run}")

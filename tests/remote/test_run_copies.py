@@ -19,7 +19,7 @@ import torch
 import actionrnn
 from actionrnn import places, run_copies
 from actionrnn.cli import main
-from actionrnn.errors import ActionRNNError
+from actionrnn.errors import ActionRNNError, Unreachable
 from actionrnn.places import below, place, put, remove
 from actionrnn.run_copies import RunCopy, fetched
 from actionrnn.training.recognizer import ActionRecognizer
@@ -349,3 +349,58 @@ def test_inner_folds_that_were_broken_off_go_on(
     fetched.cache_clear()
     best = Path("checkpoints", "best.ckpt")
     assert same(fetched(run) / best, tmp_path / "local" / best)
+
+
+def test_what_lies_beside_a_lone_file_is_not_fetched(
+    s3: Any, tiny_fit: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*tiny_fit, f"--run.folder={tmp_path / 'run'}"]) == 0
+    lone = place("s3://bucket/best.ckpt")
+    put(tmp_path / "run" / "checkpoints" / "best.ckpt", lone)
+    put(tmp_path / "run" / "config.yaml", place("s3://bucket/other.yaml"))
+    put(tmp_path / "run" / "fit.json", place("s3://bucket/large/beside.bin"))
+    s3.requests.clear()
+    assert main(["validate", "--ckpt_path", str(lone)]) == 0
+    assert actionrnn.load(str(lone)).class_names
+    words = ["--config", "s3://bucket/other.yaml", f"--run.folder={tmp_path / 'again'}"]
+    assert main(["fit", *words, "--trainer.max_epochs=1"]) == 0
+    fetched_names = [line for line in s3.requests if line.startswith("GET")]
+    assert fetched_names
+    assert not [line for line in s3.requests if "beside" in line or "prefix=&" in line]
+    assert main(["validate", "--ckpt_path", "s3://bucket/none.ckpt"]) == 1
+    assert "there is no run at s3://bucket" in capsys.readouterr().err
+
+
+def test_a_write_whose_answer_was_lost_is_not_anothers(
+    memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = RunCopy(place(f"{memory}/run"), tmp_path / "run")
+    copy.fetch()
+    (copy.folder / "a.json").write_text("one")
+
+    def unanswered(file: Path, target: Path) -> None:
+        put(file, target)
+        raise Unreachable("no answer came")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_copies, "put", unanswered)
+        with pytest.raises(Unreachable):
+            copy.send()
+    (copy.folder / "a.json").write_text("and two")
+    copy.send()
+    assert (copy.address / "a.json").read_text() == "and two"
+    put(tmp_path / "run" / "a.json", copy.address / "a.json")  # by another process
+    (copy.folder / "a.json").write_text("and three")
+    with pytest.raises(ActionRNNError, match="another process"):
+        copy.send()
+
+
+def test_every_data_base_keeps_its_own_content(memory: str, tmp_path: Path) -> None:
+    copy = RunCopy(place(f"{memory}/run"), tmp_path / "run")
+    copy.fetch()
+    for name in ("split1", "split2"):
+        (copy.folder / name).mkdir()
+        (copy.folder / name / "study.db").write_text(name)
+    copy.send()
+    for name in ("split1", "split2"):
+        assert (copy.address / name / "study.db").read_text() == name
