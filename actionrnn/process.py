@@ -8,13 +8,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, ModuleType
+from typing import cast
 
 from actionrnn.memory import keep_freed_memory
 
 
 def prepare_process() -> None:
-    """Set how threads wait, how products are summed, and how memory is kept.
+    """Set how threads wait, how products are summed, how memory is kept, and that none reports.
 
     The command line does this first of all; a program of your own that extracts features or
     trains on a CPU does well to call it before it imports torch. Environment variables that are
@@ -29,6 +30,28 @@ def prepare_process() -> None:
     # Where libraries have had threads of their own, later threads may take over the arenas of
     # those, which give large blocks back (measured: extraction 13 % slower).
     keep_freed_memory()
+    silence_reports()
+
+
+# Optional libraries report to their makers unless these say no, or their sender is missing.
+NO_REPORTS = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+SENDERS = ("openvino_telemetry",)
+
+
+def silence_reports() -> None:
+    """Keep optional libraries that are imported from now on from reporting to their makers.
+
+    OpenVINO's would also fork this process, with all its threads, at every network that it
+    converts: what was forked may wait for a lock for ever, and who reads stdout with it.
+    """
+    for name, value in NO_REPORTS.items():
+        os.environ.setdefault(name, value)
+    for name in SENDERS:
+        cast(dict[str, ModuleType | None], sys.modules).setdefault(name, None)
 
 
 def quiet_libraries() -> None:

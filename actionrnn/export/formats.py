@@ -15,6 +15,7 @@ from torch.export import Dim, ExportedProgram
 
 from actionrnn.errors import ActionRNNError
 from actionrnn.export.graphs import Traceable
+from actionrnn.process import silence_reports
 
 Format = Literal["onnx", "openvino", "torch"]
 Array = NDArray[Any]
@@ -119,6 +120,7 @@ def library(name: str, extra: str = "export") -> Any:
     Raises:
         ActionRNNError: if it is missing, with the extra that brings it.
     """
+    silence_reports()
     try:
         return __import__(name)
     except ImportError as error:

@@ -1,8 +1,11 @@
 """`python run.py clip.mp4 ...`: class probabilities by onnxruntime (.npy: pictures, features)."""
 
 import json
+import os
 import sys
 from typing import Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it reports to its makers
 
 import av
 import numpy as np

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from actionrnn.errors import ActionRNNError
+from actionrnn.process import silence_reports
 
 
 def is_installed() -> bool:
@@ -37,6 +38,7 @@ def converted(pipeline: nn.Module, example: Tensor) -> Any:
     Raises:
         ActionRNNError: if OpenVINO does not know what it computes.
     """
+    silence_reports()
     import openvino
 
     try:
@@ -59,6 +61,7 @@ def compiled(network: Any) -> Callable[[Tensor], Tensor]:
     Args:
         network: uint8 (N, 3, H, W) to float32 (N, D).
     """
+    silence_reports()
     import openvino
 
     options = {

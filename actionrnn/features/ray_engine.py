@@ -26,6 +26,7 @@ from actionrnn.features.engine import DecoderPool, Extracted, OnBadVideo, extrac
 from actionrnn.features.machine import Busy
 from actionrnn.features.resolve import readers_of, settings_of
 from actionrnn.features.spec import FeatureSpec
+from actionrnn.process import silence_reports
 from actionrnn.version import __version__
 from actionrnn.video.decode import ClipFrames
 from actionrnn.video.errors import VideoError
@@ -37,10 +38,9 @@ if TYPE_CHECKING:
 CLIPS_PER_BLOCK = 4  # the most that a lost worker costs, and that wait for a slow one
 CORES_AN_ACTOR = 0.5  # decoders and backbones share all cores: which of them waits, varies
 _COLUMN = "pickled"
-# No reports to its makers, no notes of its own on stderr, no change to which GPUs are seen, and of
+# No notes of its own on stderr, no change to which GPUs are seen, and of
 # a cluster that is started here, workers that do not give way to all other programs.
 _SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",
@@ -58,6 +58,7 @@ def ray_cluster() -> Iterator[Any]:
     Raises:
         ActionRNNError: if it is not installed, or the cluster does not answer.
     """
+    silence_reports()
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
