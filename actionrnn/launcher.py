@@ -18,6 +18,8 @@ LAUNCHERS = (
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
     ("SLURM_PROCID", "SLURM_NTASKS"),
 )
+# Of torchrun, Open MPI, Intel MPI and MPICH, and Slurm; the innermost of nested ones first.
+LOCAL_RANKS = ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
 ARRAY_ID, ARRAY_COUNT = "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"
 ARRAY_FIRST, ARRAY_STEP = "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP"
 
@@ -44,6 +46,11 @@ def share_of_launcher(environment: Mapping[str, str] = os.environ) -> Share | No
     """
     share = _started_with_others(environment)
     return share if share is not None and share.count > 1 else None
+
+
+def local_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """Number of this process among those that its launcher started on this machine, from 0."""
+    return next((int(environment[name]) for name in LOCAL_RANKS if name in environment), 0)
 
 
 def share_of_job(environment: Mapping[str, str] = os.environ) -> Share:

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from actionrnn.errors import UsageError
-
-# Of torchrun, Open MPI, Intel MPI and MPICH, and Slurm; the innermost of nested ones first.
-LOCAL_RANKS = ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
+from actionrnn.launcher import local_rank
 
 
 def num_cores(environment: Mapping[str, str] = os.environ) -> int:
@@ -35,8 +33,7 @@ def choose_device(device: str, environment: Mapping[str, str] = os.environ) -> s
         return device
     if not torch.cuda.is_available():
         return "cpu"
-    rank = next((int(environment[name]) for name in LOCAL_RANKS if name in environment), 0)
-    return f"cuda:{rank % torch.cuda.device_count()}"
+    return f"cuda:{local_rank(environment) % torch.cuda.device_count()}"
 
 
 class Busy:

@@ -103,7 +103,8 @@ class FeatureSettings:
         sampling: which frames.
         transform: which pixels.
         reader: what decodes; `auto` is PyAV. All give the same frames; decord and torchcodec
-            refuse what they would not read exactly.
+            refuse what they would not read exactly. `torchcodec-cuda` decodes H.264 and HEVC on
+            a GPU, which pays for HD, to pixels whose last bits differ.
         dtype: how features are stored; `auto` is float16 for features of several places, which
             are many, else float32.
         runtime: what computes them: `torch` (float32), `torch-bf16`, `openvino` (faster on CPUs,

@@ -16,7 +16,7 @@ from actionrnn.video.errors import VideoError, VideoNotFound, VideoShorter
 
 # What becomes of a frame uint8 (H, W, 3) as soon as it is decoded.
 Shape = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-ReaderName = Literal["auto", "decord", "pyav", "torchcodec"]
+ReaderName = Literal["auto", "decord", "pyav", "torchcodec", "torchcodec-cuda"]
 
 
 def as_decoded(frame_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -72,7 +72,9 @@ class FrameReader(Closes):
 
 
 # Every reader and its package. `ReaderName` lists the same, for settings.
-READER_PACKAGES = {"pyav": "av", "decord": "decord", "torchcodec": "torchcodec"}
+READER_PACKAGES = {
+    "pyav": "av", "decord": "decord", "torchcodec": "torchcodec", "torchcodec-cuda": "torchcodec",
+}  # fmt: skip
 
 
 def reader_names() -> list[str]:
@@ -127,10 +129,11 @@ def open_video(
         from actionrnn.video.decord import DecordReader
 
         return DecordReader(name, start_seconds, end_seconds)
-    if chosen == "torchcodec":
-        from actionrnn.video.torchcodec import TorchCodecReader
+    if chosen.startswith("torchcodec"):
+        from actionrnn.video.torchcodec import TorchCodecCudaReader, TorchCodecReader
 
-        return TorchCodecReader(name, start_seconds, end_seconds)
+        kind = TorchCodecCudaReader if chosen.endswith("cuda") else TorchCodecReader
+        return kind(name, start_seconds, end_seconds)
     from actionrnn.video.pyav import PyAVReader
 
     return PyAVReader(name, start_seconds, end_seconds)

@@ -1,4 +1,6 @@
-"""torchcodec behind the FrameReader protocol; needs the FFmpeg libraries of the system.
+"""torchcodec behind the FrameReader protocol, on the CPU or on a GPU's video decoder.
+
+It needs the FFmpeg libraries of the system.
 
 Its random access goes by time stamps and by the keyframes that the container announces, and gives
 wrong frames or none where those are missing (B-frames in AVI, H.263 in 3GP). So it is asked for
@@ -12,8 +14,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from actionrnn.launcher import local_rank
 from actionrnn.video.errors import DecoderRefused
 from actionrnn.video.index import IndexedReader
 from actionrnn.video.reader import Shape, as_decoded
@@ -38,6 +42,7 @@ class TorchCodecReader(IndexedReader):
 
     name = "torchcodec"
     version = importlib.metadata.version("torchcodec")
+    device = "cpu"
 
     def __init__(
         self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
@@ -54,6 +59,7 @@ class TorchCodecReader(IndexedReader):
                 dimension_order="NHWC",
                 num_ffmpeg_threads=1,
                 seek_mode="approximate",  # else it would look through the file as we did
+                device=self.device,
             )
         except (RuntimeError, ValueError) as error:
             raise self._refused("cannot open it", error) from error
@@ -66,15 +72,19 @@ class TorchCodecReader(IndexedReader):
         shapes = set()
         try:
             for number in range(max(numbers) + 1):
-                pixels = get_next_frame(self._decoder._decoder)[0]
+                pixels, seconds, _ = get_next_frame(self._decoder._decoder)
+                self._check(number, float(seconds))
                 shapes.add(tuple(pixels.shape))
                 if len(shapes) > 1:
                     raise ValueError("it does not scale pictures that change size")
                 if number in found:
-                    found.add(number, shape(pixels.numpy()))
+                    found.add(number, shape(pixels.cpu().numpy()))
         except (RuntimeError, ValueError, IndexError) as error:
             raise self._refused("failed", error) from error
         return found.in_order(numbers)
+
+    def _check(self, number: int, seconds: float) -> None:
+        """Nothing: on the CPU the next frame is FFmpeg's next."""
 
     def _refused(self, what: str, error: Exception) -> DecoderRefused:
         return DecoderRefused(self.path, f"torchcodec {what}: {str(error).splitlines()[-1][:120]}")
@@ -82,3 +92,45 @@ class TorchCodecReader(IndexedReader):
     def close(self) -> None:
         """Free the decoder."""
         del self._decoder
+
+
+class TorchCodecCudaReader(TorchCodecReader):
+    """H.264 and HEVC on a GPU's video decoder, which pays for HD: see FrameReader.
+
+    The frames are those of the other readers; their pixels differ in the last bits, so that its
+    features are others. Each frame's time is compared with the file's own. Several processes of a
+    launcher take a GPU each.
+
+    Raises:
+        DecoderRefused: if the GPU cannot decode the file, or does not give every frame in order.
+        ValueError: if there is no GPU that torch can use.
+    """
+
+    name = "torchcodec-cuda"
+    codecs = ("h264", "hevc")
+
+    def __init__(
+        self, path: str, start_seconds: float | None = None, end_seconds: float | None = None
+    ) -> None:
+        self.device = _own_gpu()
+        super().__init__(path, start_seconds, end_seconds)
+        codec, fallback = self._decoder.metadata.codec, self._decoder.cpu_fallback
+        if codec not in self.codecs or fallback:
+            reason = str(fallback) if fallback else f"it is {codec}, not {' or '.join(self.codecs)}"
+            raise self._refused("does not decode it on the GPU", ValueError(reason))
+
+    def _check(self, number: int, seconds: float) -> None:
+        """Refuse a frame whose time is not that of its number."""
+        if number == 0:
+            self._begin = seconds
+        if abs(seconds - self._begin - self._index.timestamps_seconds[number]) > 1e-4:
+            raise ValueError(f"frame {number} is shown at {seconds:.3f} s, which is not its time")
+
+
+def _own_gpu() -> str:
+    if not torch.cuda.is_available():
+        raise ValueError(
+            f"reader 'torchcodec-cuda' needs an NVIDIA GPU, and PyTorch {torch.__version__} finds "
+            f"none here: leave out --features.reader to decode on the CPU"
+        )
+    return f"cuda:{local_rank() % torch.cuda.device_count()}"

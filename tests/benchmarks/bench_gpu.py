@@ -1,15 +1,17 @@
 """What bounds an extraction on a GPU machine, and what `fit` takes there at UCF101's size.
 
     python tests/benchmarks/bench_gpu.py
+    python tests/benchmarks/bench_gpu.py --readers pyav torchcodec-cuda
     python tests/benchmarks/bench_gpu.py --device cpu --small     # does it run?
 
-ResNet-50 and a ViT-S of timm with random weights see generated H.264 clips of 1920x1080 and
-320x240, 16 frames at 224 px, in float32 and bfloat16: decoding alone, the network alone, and
-`extract` as it is, with the share of time that the GPU is busy. Then `fit` trains an LSTM, a GRU
-and a minGRU on 9,537 x 16 x 2,048 random features, in float32 and bfloat16.
+ResNet-50 and a ViT-S of timm with random weights see generated clips, H.264 of 1920x1080 in MP4
+and MPEG-4 of 320x240 in AVI, 16 frames at 224 px, in float32 and bfloat16: decoding alone, the
+network alone, and `extract` as it is, with the share of time that the GPU is busy. Then `fit`
+trains an LSTM, a GRU and a minGRU on 9,537 x 16 x 2,048 random features, in float32 and bfloat16.
 """
 
 import argparse
+import itertools
 import os
 import tempfile
 import threading
@@ -41,12 +43,17 @@ from actionrnn.features.shard import Entry, write_shard
 from actionrnn.features.spec import BackboneConfig, FeatureSettings
 from actionrnn.features.store import FeatureStore
 from actionrnn.training.run import Fitted
+from actionrnn.video.errors import VideoError
+from actionrnn.video.reader import open_video
 from actionrnn.video.sampling import Sampling
 from actionrnn.video.transform import Transform
 from actionrnn.video.writer import write_video
 
 NETWORKS = ("resnet50", "timm:vit_small_patch16_224")
-VIDEOS = {"1920x1080": (1080, 1920), "320x240": (240, 320)}
+VIDEOS = {
+    "H.264 1920x1080": ((1080, 1920), "libx264", ".mp4"),
+    "MPEG-4 320x240": ((240, 320), "mpeg4", ".avi"),
+}
 CELLS = ("lstm", "gru", "mingru")
 DIM, CLASSES = 2048, 101
 
@@ -102,11 +109,12 @@ def dataset(root: Path, names: list[str], num_train: int) -> Manifest:
     return manifest
 
 
-def videos(root: Path, shape: tuple[int, int], size: Size) -> Manifest:
+def videos(root: Path, kind: str, size: Size) -> Manifest:
     """As many names of one generated clip: each is decoded by itself."""
     root.mkdir()
-    names = [f"{number:05}.mp4" for number in range(size.clips)]
-    write_video(root / names[0], moving_pictures(*shape, size.video_frames), 25, "libx264")
+    shape, encoder, ending = VIDEOS[kind]
+    names = [f"{number:05}{ending}" for number in range(size.clips)]
+    write_video(root / names[0], moving_pictures(*shape, size.video_frames), 25, encoder)
     for name in names[1:]:
         os.link(root / names[0], root / name)
     return dataset(root, names, len(names))
@@ -143,12 +151,17 @@ def computing(settings: FeatureSettings, device: str, num_clips: int) -> float:
 
 
 def extraction(options: argparse.Namespace, root: Path, size: Size) -> None:
-    """A line for every video size, network and precision."""
+    """A line for every kind of video, reader, network and precision."""
     workers = options.num_workers or num_cores()
-    for name, shape in VIDEOS.items():
-        manifest = videos(root / name, shape, size)
-        sampling, transform = Sampling(num_frames=size.sampled_frames), Transform(size=224)
-        plain = FeatureSettings(sampling=sampling, transform=transform)
+    manifests = {kind: videos(root / kind, kind, size) for kind in VIDEOS}
+    sampling, transform = Sampling(num_frames=size.sampled_frames), Transform(size=224)
+    for (name, manifest), reader in itertools.product(manifests.items(), options.readers):
+        plain = FeatureSettings(sampling=sampling, transform=transform, reader=reader)
+        try:
+            open_video(manifest.root / manifest.table["path"][0], reader).close()
+        except VideoError as error:
+            print(f"{name} {reader}: {error.reason}")
+            continue
         decoded = decoding(manifest, resolved(plain), workers)
         for network in NETWORKS:
             for runtime in ("torch",) if options.small else ("torch", "torch-bf16"):
@@ -166,8 +179,8 @@ def extraction(options: argparse.Namespace, root: Path, size: Size) -> None:
                 bound = "decoding" if decoded < computed else "the network"
                 busy = "" if gpu.share is None else f", GPU busy {gpu.share:.0%}"
                 print(
-                    f"{name} {network} {runtime}: {whole:.1f} clips/s with start-up{busy}; "
-                    f"decoding alone {decoded:.1f} ({workers} processes), network alone "
+                    f"{name} {reader} {network} {runtime}: {whole:.1f} clips/s with start-up{busy}"
+                    f"; decoding alone {decoded:.1f} ({workers} processes), network alone "
                     f"{computed:.1f}: {bound} bounds, {workers * computed / decoded:.1f} cores "
                     f"would balance",
                     flush=True,
@@ -210,6 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="auto")
     parser.add_argument("--num_workers", type=int, default=None)
+    parser.add_argument("--readers", nargs="+", default=["pyav"])
     parser.add_argument("--small", action="store_true", help="does it run? no figure to quote")
     options = parser.parse_args()
     options.device = choose_device(options.device)

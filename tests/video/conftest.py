@@ -14,13 +14,17 @@ BITS = 8
 
 
 def loadable_readers() -> list[str]:
-    """The readers that work here: torchcodec may be installed without FFmpeg's libraries."""
+    """The readers that work here: torchcodec needs FFmpeg's libraries, and one of its two a GPU."""
     names = reader_names()
     if "torchcodec" in names:
         try:
-            import actionrnn.video.torchcodec  # noqa: F401
+            from actionrnn.video.torchcodec import _own_gpu
         except ValueError:
-            names.remove("torchcodec")
+            return [name for name in names if not name.startswith("torchcodec")]
+        try:
+            _own_gpu()
+        except ValueError:
+            names.remove("torchcodec-cuda")
     return names
 
 

@@ -50,7 +50,7 @@ def test_turned_and_mirrored(
     try:
         frames = open_video(path, reader).read([3, 40])
     except DecoderRefused:
-        assert reader in ("decord", "torchcodec")
+        assert reader != "pyav"
         assert matrix not in TURNED, "they know how to turn, not how to mirror"
         return
     assert np.array_equal(frames, np.stack([TURNS[matrix](frame) for frame in coded]))
@@ -78,7 +78,7 @@ def test_matroska_turns_too(reader: str, tmp_path: Path) -> None:
     try:
         assert open_video(path, reader).read([0]).shape == (1, 96, 64, 3)
     except DecoderRefused:
-        assert reader in ("decord", "torchcodec")
+        assert reader != "pyav"
 
 
 integers = st.integers(-(2**31), 2**31 - 1)

@@ -213,4 +213,4 @@ def test_failing_files_are_read(shared_data: Path) -> None:
             with open_video(failing / "size_change.webm", reader) as video:
                 assert video.read([0, 99]).shape == (2, 96, 128, 3)
         except DecoderRefused:
-            assert reader == "torchcodec"
+            assert reader.startswith("torchcodec")
