@@ -4,7 +4,7 @@ import csv
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,13 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected, Unreachable
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.clip_sources import Clip, clips_of, content_of, refuse_foreign
-from actionrnn.features.engine import DecoderPool, Engine, Extracted, OnBadVideo
+from actionrnn.features.engine import (
+    MAX_WAITING_BYTES,
+    DecoderPool,
+    Engine,
+    Extracted,
+    OnBadVideo,
+)
 from actionrnn.features.machine import choose_device, num_cores
 from actionrnn.features.native_size import with_native_size
 from actionrnn.features.progress import ExtractionProgress, is_cut
@@ -86,7 +92,7 @@ def ensure_features(
     retry_failed: bool = False,
     check_content: bool = False,
     retry_unread: bool = True,
-    check_spec: Callable[[FeatureSpec], None] = lambda _: None,
+    check_spec: Callable[[FeatureSpec], None] | None = None,
     engine: EngineName = "local",
 ) -> FeatureStore:
     """The features of every clip of a manifest, computed where the store lacks them.
@@ -114,15 +120,21 @@ def ensure_features(
         VideoError: for the first of them, with `on_bad_video="raise"`.
         ActionRNNError: if the backbone cannot be had, or the folder cannot be written.
     """
-    with ray_cluster() if engine == "ray" else nullcontext() as ray:
+    with ExitStack() as stack:
+        ray = stack.enter_context(ray_cluster()) if engine == "ray" else None
         chosen = choose_device(device) if ray is None else device_of_cluster(ray, device)
         settings = resolved(with_native_size(settings, manifest))
-        clips = clips_of(manifest, settings)
-        spec = spec_of(settings, chosen, clips, folder)
-        check_spec(spec)
+        all_clips = clips_of(manifest, settings)
+        clips = all_clips[shard[0] :: shard[1]] if shard else all_clips
+        decoders = None
+        decodes_here = ray is None and not is_imported(settings.backbone.name)
+        if decodes_here and clips and check_spec is None and not folder.is_dir():
+            # All are lacking, whatever the spec will be, which takes a second.
+            decoders = stack.enter_context(decoding(clips, settings, num_workers))
+        spec = spec_of(settings, chosen, all_clips, folder)
+        if check_spec is not None:
+            check_spec(spec)
         store = open_checked(folder / spec.fingerprint, spec)
-        if shard is not None:
-            clips = clips[shard[0] :: shard[1]]
         if is_imported(settings.backbone.name):
             require_imported(store, manifest)
             check_failures(store, [clip.video_id for clip in clips], max_bad)
@@ -133,18 +145,24 @@ def ensure_features(
         if todo:
             if progress:
                 explain_missing(folder, spec, len(todo), len(clips))
-            with (
-                _engine_here(spec, chosen, num_workers, batch_size, on_bad_video, todo)
-                if ray is None
-                else nullcontext(
-                    RayEngine(ray, spec, chosen, num_workers, batch_size, on_bad_video)
+            running: Engine | RayEngine
+            if ray is None:
+                if decoders is None:
+                    decoders = stack.enter_context(decoding(todo, settings, num_workers))
+                meant = settings_of(spec)
+                backbone = FrozenBackbone(
+                    meant.backbone, chosen, meant.runtime, batch_size, meant.transform.side
                 )
-            ) as running:
-                FeatureStore.create(folder, spec)
-                shown = ExtractionProgress(len(todo), running.stages, progress, shard)
-                about = f"{spec.settings.runtime} {torch.__version__} on {chosen}"
-                publish(store.folder, running.run(todo), shown, about)
-                tell_cut(shown.cut, len(todo), settings.sampling)
+                stack.enter_context(closing(backbone))
+                running = Engine(backbone, decoders, meant.stored_dtype, on_bad_video)
+            else:
+                running = RayEngine(ray, spec, chosen, num_workers, batch_size, on_bad_video)
+            FeatureStore.create(folder, spec)
+            shown = ExtractionProgress(len(todo), running.stages, progress, shard)
+            about = f"{spec.settings.runtime} {torch.__version__} on {chosen}"
+            publish(store.folder, running.run(todo), shown, about)
+            tell_cut(shown.cut, len(todo), settings.sampling)
+            stack.close()
             store = FeatureStore(store.folder, spec)
             store.missing(wanted, content=check_content)  # each name stands for these files
         check_failures(store, [clip.video_id for clip in clips], max_bad)
@@ -152,22 +170,14 @@ def ensure_features(
 
 
 @contextmanager
-def _engine_here(
-    spec: FeatureSpec,
-    device: str,
-    num_workers: int | None,
-    batch_size: int | None,
-    on_bad_video: OnBadVideo,
-    clips: Sequence[Clip],
-) -> Iterator[Engine]:
-    settings = settings_of(spec)
+def decoding(
+    clips: Sequence[Clip], settings: FeatureSettings, num_workers: int | None
+) -> Iterator[DecoderPool]:
+    """Decoders at work on the first clips, as many as may wait for a backbone."""
+    clip_bytes = settings.num_views * settings.sampling.num_frames * 3 * settings.transform.side**2
     with closing(DecoderPool(min(num_workers or num_cores(), len(clips)))) as decoders:
-        decoders.begin(clips)
-        backbone = FrozenBackbone(
-            settings.backbone, device, settings.runtime, batch_size, settings.transform.side
-        )
-        with closing(backbone):
-            yield Engine(backbone, decoders, settings.stored_dtype, on_bad_video)
+        decoders.begin(clips[: max(1, MAX_WAITING_BYTES // clip_bytes)])
+        yield decoders
 
 
 def open_checked(folder: Path, spec: FeatureSpec) -> FeatureStore:

@@ -1,6 +1,7 @@
 """ActionData: a manifest, one of its splits, and the features of its clips. No Trainer needed."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from actionrnn.datasets.errors import ManifestNotFound
@@ -8,7 +9,7 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected
 from actionrnn.features.extract import ensure_features
 from actionrnn.features.resolve import resolved
-from actionrnn.features.spec import FeatureSettings, FeatureSpec
+from actionrnn.features.spec import FeatureSettings
 from actionrnn.features.store import FeatureStore
 from actionrnn.features.weights import weights_identity
 from actionrnn.progress import tell
@@ -169,6 +170,7 @@ class ActionData:
             to_the_end = replace(features.sampling, num_frames=ALL_FRAMES)
             features = replace(features, sampling=to_the_end)
         weights_identity(features.backbone)  # is there, before minutes of decoding
+        check = partial(check_features, self.expects["feature_spec"]) if self.expects else None
         self._store = ensure_features(
             self.manifest,
             features,
@@ -176,11 +178,7 @@ class ActionData:
             progress=progress,
             shard=share,
             retry_unread=progress,
-            check_spec=self._check_spec,
+            check_spec=check,
             **vars(options),
         )
         return self._store
-
-    def _check_spec(self, spec: FeatureSpec) -> None:
-        if self.expects is not None:
-            check_features(self.expects["feature_spec"], spec)

@@ -24,7 +24,8 @@ from actionrnn.features.clip_sources import Clip, clips_of
 from actionrnn.features.engine import DecoderPool, Engine
 from actionrnn.features.extract import ensure_features, extract_clip
 from actionrnn.features.machine import num_cores
-from actionrnn.features.spec import BackboneConfig, FeatureSettings
+from actionrnn.features.resolve import spec_of
+from actionrnn.features.spec import BackboneConfig, FeatureSettings, FeatureSpec
 from actionrnn.features.store import FeatureStore
 from actionrnn.video.decode import ClipFrames, ClipRequest
 from actionrnn.video.errors import VideoError, VideoNotFound
@@ -380,11 +381,16 @@ def test_decoding_does_not_wait_for_the_backbone_and_no_clip_is_decoded_twice(
         begun.set()
         return decode(pool, clip)
 
+    def known(*arguments: object) -> FeatureSpec:
+        assert begun.wait(60), "no clip is decoded while it is found out what the settings mean"
+        return spec_of(*arguments)  # type: ignore[arg-type]
+
     def built(*arguments: object) -> FrozenBackbone:
         assert begun.wait(60), "no clip is decoded while the backbone is built"
         return FrozenBackbone(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(DecoderPool, "_decode", noted)
+    monkeypatch.setattr(extract, "spec_of", known)
     monkeypatch.setattr(extract, "FrozenBackbone", built)
     store = ensure_features(manifest, SETTINGS, tmp_path / "f", num_workers=2)
     assert sorted(decoded) == sorted(store.video_ids) == sorted(manifest.table["video_id"])
