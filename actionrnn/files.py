@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -51,6 +52,24 @@ def published(target: Path, ending: str = "") -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    sync(target.parent)
+
+
+@contextmanager
+def published_folder(target: Path) -> Iterator[Path]:
+    """A folder to write files to; when the block ends well it becomes `target`, with all of them.
+
+    Raises:
+        OSError: if the place cannot be written, the disk is full or `target` holds something.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
+        folder = Path(temporary, target.name)
+        folder.mkdir()
+        yield folder
+        for file in folder.iterdir():
+            sync(file)
+        os.rename(folder, target)
     sync(target.parent)
 
 

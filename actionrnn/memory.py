@@ -1,11 +1,33 @@
-"""Freed memory that waits for its next use: large tensors need not be zeroed for every batch."""
+"""The machine's memory, and freed memory that waits for its next use instead of being zeroed."""
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 # Parameters of glibc's mallopt, see mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+
+
+def memory_bytes() -> tuple[int, int] | None:
+    """What the machine has, and what programs can still take of it; None where it does not say."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        total, available = (int(lines[key].split()[0]) for key in ("MemTotal", "MemAvailable"))
+    except (OSError, KeyError):  # not Linux
+        return None
+    return total * 1024, available * 1024
+
+
+def available_bytes() -> int:
+    """What programs can still take, or where none says half of what there is, or 4 GiB."""
+    said = memory_bytes()
+    if said is not None:
+        return said[1]
+    if not hasattr(os, "sysconf"):  # Windows
+        return 4 * 2**30
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def keep_freed_memory() -> None:

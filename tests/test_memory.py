@@ -1,7 +1,9 @@
 """Freed memory waits for its next use, and goes back when told to."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +42,18 @@ def test_systems_without_glibc_do_as_they_do(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(memory.ctypes, "CDLL", pytest.fail)
     memory.keep_freed_memory()
     memory.return_freed_memory()
+
+
+def test_memory_is_estimated_where_the_system_does_not_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = memory.available_bytes()
+    assert 0 < said <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+    def not_linux(*_: object) -> object:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", not_linux)
+    assert memory.available_bytes() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    monkeypatch.delattr(os, "sysconf")
+    assert memory.available_bytes() == 4 * 2**30

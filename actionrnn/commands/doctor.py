@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +21,8 @@ from actionrnn.commands.parsing import options_of, verb_parser
 from actionrnn.commands.recipes import config_folder
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.machine import num_cores
+from actionrnn.memory import memory_bytes
+from actionrnn.training.run_folder import installed_version
 from actionrnn.version import __version__
 from actionrnn.video.reader import open_video, reader_names
 from actionrnn.video.writer import write_video
@@ -116,7 +117,7 @@ def examine(folder: Path) -> dict[str, Any]:
         "actionrnn": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: installed_version(name) for name in PACKAGES},
         "gpus": gpus(),
         "driver": driver(),
         "cores": num_cores(),
@@ -186,14 +187,10 @@ def driver() -> str:
 
 def memory_gib() -> dict[str, float] | None:
     """Memory of the machine and what is free of it; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    kib = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
-    return {
-        "total": round(kib["MemTotal"] / 2**20, 1),
-        "available": round(kib["MemAvailable"] / 2**20, 1),
+    said = memory_bytes()
+    return said and {
+        name: round(num_bytes / 2**30, 1)
+        for name, num_bytes in zip(("total", "available"), said, strict=True)
     }
 
 
@@ -248,13 +245,6 @@ def missing(
              "command": "apt install unar   (or: brew install unar)"}
         )  # fmt: skip
     return found
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -1,9 +1,7 @@
 """`actionrnn export`: a folder with graphs, their report, and what runs them without torch."""
 
 import json
-import os
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from actionrnn.export.graphs import (
     step_graph,
     why_no_step,
 )
-from actionrnn.files import publish_json, sha256_of_file, sync
+from actionrnn.files import publish_json, published_folder, sha256_of_file
 from actionrnn.places import place
 from actionrnn.training.checkpoint import read_checkpoint
 from actionrnn.training.recognizer import CHECKPOINT_KEY
@@ -91,10 +89,7 @@ def export_model(ckpt_path: Path, options: ExportOptions) -> Path:
     report["measured_on"] = [clip.name for clip in clips]
     if no_step:
         report["no_step"] = no_step
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as temporary:
-        folder = Path(temporary) / "model"
-        folder.mkdir()
+    with published_folder(output) as folder:
         for graph in graphs:
             path = write(graph, {**about, **_interface(graph)}, options.to, folder)
             equality = measure(graph, open_graph(path, options.to), predictor, clips)
@@ -108,10 +103,6 @@ def export_model(ckpt_path: Path, options: ExportOptions) -> Path:
         publish_json(folder / REPORT_NAME, report)
         if options.to == "onnx":
             shutil.copyfile(Path(__file__).with_name("run.py"), folder / "run.py")
-        for file in folder.iterdir():
-            sync(file)
-        os.rename(folder, output)
-    sync(output.parent)
     return output
 
 

@@ -4,9 +4,7 @@ Nothing in it is ever unpickled or imported, and it names no path of the machine
 """
 
 import json
-import os
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from actionrnn.features.machine import choose_device
 from actionrnn.features.published import is_file
 from actionrnn.features.spec import FeatureSpec, is_imported
 from actionrnn.features.weights import is_own, read_weights
-from actionrnn.files import publish_json, publish_text, sha256_of_file, sync
+from actionrnn.files import publish_json, publish_text, published_folder, sha256_of_file
 from actionrnn.training.checkpoint import load_recognizer, read_checkpoint
 from actionrnn.training.recognizer import CHECKPOINT_KEY, ActionRecognizer
 from actionrnn.training.run_folder import run_folder_of
@@ -53,10 +51,7 @@ def share(run: Path, folder: Path, name: str | None = None, licence: str | None 
     spec = FeatureSpec.from_dict(saved["feature_spec"])
     _check_shareable(spec)
     recognizer = load_recognizer(checkpoint)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        made = Path(temporary) / "model"
-        made.mkdir()
+    with published_folder(folder) as made:
         spec = _with_backbone(spec, made)
         tensors = {key: value.contiguous() for key, value in recognizer.head.state_dict().items()}
         save_file(tensors, made / WEIGHTS, {"format": "pt"})
@@ -65,10 +60,6 @@ def share(run: Path, folder: Path, name: str | None = None, licence: str | None 
         card = model_card(run_folder_of(ckpt_path), about, spec, name or folder.name, licence)
         publish_text(made / CARD, card)
         _check_same(recognizer, load_shared(made, "cpu").recognizer)
-        for file in made.iterdir():
-            sync(file)
-        os.rename(made, folder)
-    sync(folder.parent)
     return folder
 
 

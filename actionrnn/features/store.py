@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ from actionrnn.features.shard import (
 )
 from actionrnn.features.spec import FeatureSpec
 from actionrnn.files import publish_json
+from actionrnn.memory import available_bytes
 from actionrnn.places import is_remote, place
 from actionrnn.progress import in_threads
 
@@ -469,15 +469,3 @@ _STATE = "S16"
 _NO_COUNTS = np.zeros(0, np.int64)
 _NO_STATES = np.zeros(0, _STATE)
 _NO_INDEX = Index([], [], [], [], [], {}, {})
-
-
-def available_bytes() -> int:
-    """Memory that programs can still take, in bytes, as the system estimates it."""
-    try:
-        with open("/proc/meminfo") as file:
-            lines = dict(line.split(":", 1) for line in file)
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):  # not Linux: half of what is built in, or of a small machine
-        if not hasattr(os, "sysconf"):  # Windows
-            return 4 * 2**30
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

@@ -141,8 +141,8 @@ def describe_environment(command: list[str]) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "devices": _devices(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "actionrnn": _version("actionrnn"),
+        "packages": {name: installed_version(name) for name in PACKAGES},
+        "actionrnn": installed_version("actionrnn"),
         "git": _git_commit(),
     }
 
@@ -153,7 +153,8 @@ def _devices() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
-def _version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """Of a package; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

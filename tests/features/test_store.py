@@ -10,7 +10,7 @@ import pytest
 from actionrnn.errors import ActionRNNError
 from actionrnn.features.shard import Entry, read_shard, write_shard
 from actionrnn.features.spec import FeatureSettings, FeatureSpec
-from actionrnn.features.store import FeatureStore, available_bytes
+from actionrnn.features.store import FeatureStore
 
 SPEC = FeatureSpec(FeatureSettings(), "decord 0.6.0", "00" * 32)
 
@@ -106,18 +106,3 @@ def test_a_full_disk_leaves_no_half_shard(filled, monkeypatch: pytest.MonkeyPatc
 def test_a_folder_without_a_spec_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(ActionRNNError, match="is not a feature store"):
         FeatureStore.open(tmp_path)
-
-
-def test_memory_is_estimated_where_the_system_does_not_say(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    said = available_bytes()
-    assert 0 < said <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-    def not_linux(*_: object) -> object:
-        raise FileNotFoundError
-
-    monkeypatch.setattr("builtins.open", not_linux)
-    assert available_bytes() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    monkeypatch.delattr(os, "sysconf")
-    assert available_bytes() == 4 * 2**30
