@@ -1,6 +1,7 @@
 """Fixtures every test may use."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -169,3 +170,17 @@ def make_predictions() -> MakePredictions:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def interruptible_command() -> list[str]:
+    """`actionrnn` as a terminal starts it: a shell's background has its children ignore SIGINT.
+
+    Set there and not by `preexec_fn`: a process with threads must not run Python between fork and
+    exec.
+    """
+    script = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('actionrnn', run_name='__main__', alter_sys=True)"
+    )
+    return [sys.executable, "-c", script]

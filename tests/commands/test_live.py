@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -207,14 +206,16 @@ def test_a_format_that_there_is_not(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_with_a_summary(ckpt: str, sent: signal.Signals, code: int) -> None:
+def test_a_signal_ends_it_with_a_summary(
+    ckpt: str, sent: signal.Signals, code: int, interruptible_command: list[str]
+) -> None:
     raw = ["--raw", "32x32@10", "--realtime", *LOW]
     with subprocess.Popen(
-        [sys.executable, "-m", "actionrnn", "live", "-", "--ckpt_path", ckpt, *raw],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        # Where the tests themselves run in the background SIGINT is ignored, and that is handed on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-    ) as process:  # fmt: skip
+        [*interruptible_command, "live", "-", "--ckpt_path", ckpt, *raw],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(os.urandom(32 * 32 * 3 * 20))

@@ -198,7 +198,9 @@ def test_an_interrupted_run_ends_soon_and_keeps_what_is_done(
     tiny_data: Path, tmp_path: Path
 ) -> None:
     script = textwrap.dedent("""
-        import sys
+        import signal, sys
+        # A shell that runs the tests in the background has its children ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         from pathlib import Path
         from actionrnn.datasets.manifest import Manifest
         from actionrnn.features import engine, extract
@@ -220,10 +222,8 @@ def test_an_interrupted_run_ends_soon_and_keeps_what_is_done(
     """)
     command = [sys.executable, "-c", script, str(tiny_data), str(tmp_path)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        # A shell that runs the tests in the background has its children ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert process.stdout is not None
     for _ in range(25):
         process.stdout.readline()

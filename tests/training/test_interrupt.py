@@ -15,16 +15,15 @@ from actionrnn.training.recognizer import ActionRecognizer
 
 @pytest.mark.slow
 def test_ctrl_c_in_fit_keeps_the_last_epoch_and_says_how_to_go_on(
-    tiny_run: Path, tiny_fit: list[str], tmp_path: Path
+    tiny_run: Path, tiny_fit: list[str], tmp_path: Path, interruptible_command: list[str]
 ) -> None:
     words = [word for word in tiny_fit if not word.startswith("--trainer.max_epochs")]
     words += [f"--run.folder={tmp_path}", "--trainer.max_epochs=5000"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "actionrnn", *words, "--early_stopping.patience=9999"],
-        stderr=subprocess.PIPE, text=True,
-        # A shell that runs the tests in the background has its children ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+        [*interruptible_command, *words, "--early_stopping.patience=9999"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     last = tmp_path / "checkpoints" / "last.ckpt"
     while not last.exists():
         assert process.poll() is None
