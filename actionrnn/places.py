@@ -360,16 +360,20 @@ def _file_system(scheme: str) -> Any:
     """The file system of fsspec, which remembers no listing: other processes publish too.
 
     Raises:
-        Unreachable: if its package is not installed.
+        Unreachable: if its package is not installed, or misses credentials.
     """
     try:
         import fsspec
 
         return fsspec.filesystem(scheme, use_listings_cache=False)
     except ImportError as error:
+        package = PACKAGES[scheme]
+        wanted = "'actionrnn[remote]'" if package in ("s3fs", "fsspec") else package
+        raise Unreachable(f"{scheme}:// needs {package}: pip install {wanted}") from error
+    except Exception as error:  # whatever its package finds missing
         raise Unreachable(
-            f"{scheme}:// needs the package {PACKAGES[scheme]}: pip install 'actionrnn[remote]', "
-            f"or {PACKAGES[scheme]} itself"
+            f"{scheme}:// cannot be opened ({_reason(error)}). Give credentials by the storage's "
+            f"own tools (environment variables or profile)"
         ) from error
 
 

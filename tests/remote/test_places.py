@@ -202,5 +202,25 @@ def test_a_storage_without_its_package_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "gcsfs", None)
     places._file_system.cache_clear()
-    with pytest.raises(Unreachable, match=r"gs:// needs the package gcsfs: pip install"):
+    with pytest.raises(Unreachable, match=r"gs:// needs gcsfs: pip install gcsfs$"):
         found(place("gs://bucket/a"))
+
+
+def test_a_storage_that_misses_credentials_says_so_wherever_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise ValueError("Must provide either a connection_string or account_name")
+
+    monkeypatch.setattr(pytest.importorskip("fsspec"), "filesystem", refused)
+    places._file_system.cache_clear()
+    address = place("az://bucket/a")
+    refusal = r"az:// cannot be opened \(Must provide.*Give credentials by the storage's own tools"
+    with pytest.raises(Unreachable, match=refusal):
+        found(address)
+    with pytest.raises(Unreachable, match=refusal):
+        listed(address)
+    with pytest.raises(Unreachable, match=refusal):
+        places.below(address)
+    with pytest.raises(Unreachable, match=refusal):
+        publish_bytes(address, b"")
