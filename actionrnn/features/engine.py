@@ -222,11 +222,14 @@ class Engine:
     def run(self, clips: Iterable[Clip]) -> Iterator[Extracted]:
         """Extract clips, however many, with a bounded number of pictures in memory.
 
+        Where no more can be decoded, what is decoded already is computed first.
+
         Raises:
             VideoError: for the first unreadable clip, with `on_bad_video="raise"`.
         """
         waiting = iter(clips)
         more = True
+        failure: BaseException | None = None
         while True:
             while more and self._may_decode():
                 clip = next(waiting, None)
@@ -240,6 +243,8 @@ class Engine:
                 pictures = torch.cat([piece.pictures_NCHW for piece in batch])
                 self._computing[self._backbone.submit(pictures)] = batch
             if not self._decoding and not self._computing:
+                if failure is not None:
+                    raise failure
                 if not self._died:
                     return
                 clip = self._died.pop()
@@ -248,7 +253,11 @@ class Engine:
             done, _ = wait([*self._decoding, *self._computing], return_when=FIRST_COMPLETED)
             for future in done:
                 if future in self._decoding:
-                    yield from self._decoded(self._decoding.pop(future), *future.result())
+                    clip = self._decoding.pop(future)
+                    if found := future.exception():
+                        failure, more = failure or found, False
+                    else:
+                        yield from self._decoded(clip, *future.result())
                 else:
                     yield from self._computed(self._computing.pop(future), future.result())
 
