@@ -50,8 +50,8 @@ class DecoderPool:
         self._begun: dict[str, Future[Any]] = {}
 
     def begin(self, clips: Sequence[Clip]) -> None:
-        """Decode clips that are to be submitted, before there is a backbone."""
-        for clip in clips:
+        """Decode the first of the clips that are to be submitted, before there is a backbone."""
+        for clip in clips[: self.num_workers + 1]:
             self._begun[clip.video_id] = self._threads.submit(self._decode, clip)
 
     def submit(self, clip: Clip) -> "Future[Any]":

@@ -3,8 +3,8 @@
 import csv
 import io
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Literal
 
@@ -15,13 +15,7 @@ from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import ActionRNNError, DataRejected, Unreachable
 from actionrnn.features.backbone import FrozenBackbone
 from actionrnn.features.clip_sources import Clip, clips_of, content_of, refuse_foreign
-from actionrnn.features.engine import (
-    MAX_WAITING_BYTES,
-    DecoderPool,
-    Engine,
-    Extracted,
-    OnBadVideo,
-)
+from actionrnn.features.engine import DecoderPool, Engine, Extracted, OnBadVideo
 from actionrnn.features.machine import choose_device, num_cores
 from actionrnn.features.native_size import with_native_size
 from actionrnn.features.progress import ExtractionProgress, is_cut
@@ -130,7 +124,7 @@ def ensure_features(
         decodes_here = ray is None and not is_imported(settings.backbone.name)
         if decodes_here and clips and check_spec is None and not folder.is_dir():
             # All are lacking, whatever the spec will be, which takes a second.
-            decoders = stack.enter_context(decoding(clips, settings, num_workers))
+            decoders = stack.enter_context(closing(decoding(clips, num_workers)))
         spec = spec_of(settings, chosen, all_clips, folder)
         if check_spec is not None:
             check_spec(spec)
@@ -148,7 +142,7 @@ def ensure_features(
             running: Engine | RayEngine
             if ray is None:
                 if decoders is None:
-                    decoders = stack.enter_context(decoding(todo, settings, num_workers))
+                    decoders = stack.enter_context(closing(decoding(todo, num_workers)))
                 meant = settings_of(spec)
                 backbone = FrozenBackbone(
                     meant.backbone, chosen, meant.runtime, batch_size, meant.transform.side
@@ -169,15 +163,11 @@ def ensure_features(
         return store
 
 
-@contextmanager
-def decoding(
-    clips: Sequence[Clip], settings: FeatureSettings, num_workers: int | None
-) -> Iterator[DecoderPool]:
-    """Decoders at work on the first clips, as many as may wait for a backbone."""
-    clip_bytes = settings.num_views * settings.sampling.num_frames * 3 * settings.transform.side**2
-    with closing(DecoderPool(min(num_workers or num_cores(), len(clips)))) as decoders:
-        decoders.begin(clips[: max(1, MAX_WAITING_BYTES // clip_bytes)])
-        yield decoders
+def decoding(clips: Sequence[Clip], num_workers: int | None) -> DecoderPool:
+    """Decoders that are at work on the first clips."""
+    decoders = DecoderPool(min(num_workers or num_cores(), len(clips)))
+    decoders.begin(clips)
+    return decoders
 
 
 def open_checked(folder: Path, spec: FeatureSpec) -> FeatureStore:
