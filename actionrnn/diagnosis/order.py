@@ -270,8 +270,8 @@ def _use_of_order(
     shuffled = next(each for each in conditions if each.key == "shuffled")
     if shuffled.verdict == "?":
         return (
-            f"{groups} group{'s' if groups != 1 else ''} cannot tell whether order is used: it "
-            f"takes {MIN_GROUPS_FOR_VERDICT}"
+            f"too few groups to tell whether order is used ({groups} of the "
+            f"{MIN_GROUPS_FOR_VERDICT} it takes)"
         )
     if shuffled.verdict != "worse":
         return "the order of the frames is not used, or no more than noise shows"

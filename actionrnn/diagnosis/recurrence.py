@@ -78,7 +78,8 @@ def in_words(
         "better": "Recurrence helps",
         "worse": "Recurrence harms",
         "noise": "Recurrence is not told from noise",
-        "?": f"Whether recurrence helps {groups} cannot tell (it takes {MIN_GROUPS_FOR_VERDICT})",
+        "?": f"Too few groups to tell whether recurrence helps ({found.num_groups} of the "
+        f"{MIN_GROUPS_FOR_VERDICT} it takes)",
     }[found.verdict]
     bounds = found.interval
     sure = f"95 % {bounds.low:+.3f} to {bounds.high:+.3f}, " if bounds else ""

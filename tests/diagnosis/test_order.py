@@ -63,13 +63,13 @@ def test_order_that_is_not_used_is_not_claimed() -> None:
 @pytest.mark.parametrize("num_groups", [1, 5])
 def test_few_groups_get_no_verdict_and_dashes_say_so(num_groups: int) -> None:
     found = judged(num_groups, shuffled=0.5, blind=0.5)
-    groups = f"{num_groups} group{'s' if num_groups > 1 else ''}"
+    few = f"({num_groups} of the 6 it takes)"
     used, helps = found.verdict.split("\n")
-    assert used == f"{groups} cannot tell whether order is used: it takes 6"
-    assert helps.startswith(f"Whether recurrence helps {groups} cannot tell (it takes 6): ")
+    assert used == f"too few groups to tell whether order is used {few}"
+    assert helps.startswith(f"Too few groups to tell whether recurrence helps {few}: ")
     assert {row.needs_time for row in found.per_class} == {f"? ({num_groups} groups)"}
     texts = [
         cell.text for table in order_screen(found).tables for row in table.rows for cell in row
     ]
-    assert (f"- ({groups} only)" in texts) == (num_groups < 3)
+    assert (f"- ({num_groups} group only)" in texts) == (num_groups < 3)
     assert "-" not in texts

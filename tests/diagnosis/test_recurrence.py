@@ -33,6 +33,8 @@ def test_few_groups_cannot_tell_and_controls_alone_are_not_asked(
 ) -> None:
     one, other = ([make_predictions(num_groups=2, skill=skill)] for skill in (3.0, 0.5))
     (answer,) = does_recurrence_help({"lstm": one, "attentive_probe": other}, EFFORT)
-    assert answer.sentence.startswith("Whether recurrence helps 2 groups cannot tell (it takes 6)")
+    assert answer.sentence.startswith(
+        "Too few groups to tell whether recurrence helps (2 of the 6 it takes): "
+    )
     assert does_recurrence_help({"mean_pool": one, "single_frame": other}, EFFORT) == []
     assert does_recurrence_help({"gru": one}, EFFORT) == []
