@@ -24,6 +24,7 @@ from actionrnn.features.machine import num_cores
 from actionrnn.memory import memory_bytes
 from actionrnn.training.run_folder import installed_version
 from actionrnn.version import __version__
+from actionrnn.video.errors import VideoError
 from actionrnn.video.reader import open_video, reader_names
 from actionrnn.video.writer import write_video
 
@@ -53,7 +54,7 @@ CODECS = (
     Codec("HEVC in MP4", "libx265", ".mp4", {"x265-params": "log-level=none"}),
     Codec("MPEG-4 in AVI (as UCF101, HMDB51)", "mpeg4", ".avi", {}),
     Codec("VP9 in WebM", "libvpx-vp9", ".webm", {}),
-    Codec("AV1 in MP4", "libaom-av1", ".mp4", {"cpu-used": "8"}),
+    Codec("AV1 in MP4", "libsvtav1", ".mp4", {"preset": "13"}),
     Codec("MJPEG in AVI", "mjpeg", ".avi", {"strict": "unofficial"}),
 )
 
@@ -135,6 +136,7 @@ def examine(folder: Path) -> dict[str, Any]:
 def decoders_by_codec() -> dict[str, dict[str, str]]:
     """For every codec and installed decoder: `ok`, or why a tiny file of it is not read exactly."""
     found: dict[str, dict[str, str]] = {}
+    os.environ.setdefault("SVT_LOG", "1")  # the encoder of AV1 writes its settings to stderr
     frames = [np.full((64, 64, 3), brightness, np.uint8) for brightness in TINY_VIDEO]
     with tempfile.TemporaryDirectory() as folder:
         for number, codec in enumerate(CODECS):
@@ -155,6 +157,8 @@ def _decoded(path: Path, reader: str) -> str:
             means = video.read(range(video.num_frames)).mean(axis=(1, 2, 3))
         finally:
             video.close()
+    except VideoError as error:
+        return error.reason
     except Exception as error:  # a decoder that cannot even be loaded is what is looked for
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     if len(means) == 12 and np.abs(means - TINY_VIDEO).max() < 8:
@@ -257,8 +261,15 @@ def _show(found: dict[str, Any]) -> None:
     known = f"{memory['available']} of {memory['total']} GiB free" if memory else "not known"
     print(f"cores: {found['cores']}, torch threads: {found['torch_threads']}, memory: {known}")
     print("decoders (a tiny file of each kind was made and read):")
-    for codec, results in found["decoders"].items():
-        print(f"  {codec:<34} {'; '.join(f'{name}: {said}' for name, said in results.items())}")
+    table = found["decoders"]
+    # What cannot be loaded says so of every file, in the same words.
+    everywhere = set.intersection(*(set(each.items()) for each in table.values()))
+    unusable = {name: said for name, said in everywhere if said != "ok"}
+    for codec, results in table.items():
+        read = [f"{name}: {said}" for name, said in results.items() if name not in unusable]
+        print(f"  {codec:<34} {'; '.join(read)}")
+    for name, said in sorted(unusable.items()):
+        print(f"  {name}: {said}")
     for name, each in found["folders"].items():
         said = each["error"] or (
             f"writes {each['write_mib_per_second']} MiB/s, {each['free_gib']} GiB free"

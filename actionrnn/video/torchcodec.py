@@ -25,7 +25,10 @@ from actionrnn.video.room import Gathered
 
 try:
     VideoDecoder = importlib.import_module("torchcodec.decoders").VideoDecoder
-    get_next_frame = importlib.import_module("torchcodec._core").get_next_frame
+    core = importlib.import_module("torchcodec._core")
+    get_next_frame = core.get_next_frame
+    if core.ffmpeg_major_version is None:  # later versions load without, for pictures alone
+        raise ImportError("FFmpeg's libraries are not found")
 except (ImportError, OSError, RuntimeError, AttributeError) as error:
     raise ValueError(
         "reader 'torchcodec' cannot be loaded: it needs the package torchcodec, built for this "

@@ -11,14 +11,16 @@ from actionrnn.commands import doctor
 
 
 def test_the_report_is_plain_data_and_names_every_part(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["doctor", "--json", "--folder", str(tmp_path)]) == 0
-    found = json.loads(capsys.readouterr().out)
+    said, chatter = capfd.readouterr()
+    found = json.loads(said)
+    assert "Svt" not in chatter
     assert found["broken"] == []
     assert found["packages"]["torch"]
     assert len(found["decoders"]) == len(doctor.CODECS)
-    assert found["decoders"]["H.264 in MP4"]["pyav"] == "ok"
+    assert {each["pyav"] for each in found["decoders"].values()} == {"ok"}
     assert found["folders"]["runs"]["write_mib_per_second"] > 0
     assert not list(tmp_path.iterdir()), "it leaves nothing behind"
 
@@ -37,6 +39,19 @@ def test_a_decoder_with_wrong_frames_is_not_ok(
 
     monkeypatch.setattr(doctor, "open_video", lambda path, reader: Frozen())
     assert "wrong frames" in doctor._decoded(tmp_path / "a.mp4", "pyav")
+
+
+def test_a_decoder_that_cannot_be_loaded_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reads = {"pyav": "ok", "torchcodec": "no FFmpeg", "decord": "ok"}
+    table = {"H.264 in MP4": reads, "AV1 in MP4": {**reads, "decord": "cannot open it"}}
+    monkeypatch.setattr(doctor, "decoders_by_codec", lambda: table)
+    assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("no FFmpeg") == 1
+    assert "pyav: ok; decord: ok" in told
+    assert "pyav: ok; decord: cannot open it" in told
 
 
 def test_what_is_missing_comes_with_the_verb_and_the_command() -> None:

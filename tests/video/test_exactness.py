@@ -1,9 +1,11 @@
 """Frame `i` is the `i`-th frame of a sequential decode: every reader, codec, container, request."""
 
 import contextlib
+import importlib
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import av
 import numpy as np
@@ -148,6 +150,19 @@ def test_torchcodec_on_a_gpu_compares_each_frames_time(
     late._index.timestamps_seconds[30:] += 0.04
     with pytest.raises(DecoderRefused, match=r"frame 30 is shown at 1\.\d+ s, which is not its"):
         late.read([40])
+
+
+def test_torchcodec_without_ffmpeg_is_not_a_damaged_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithoutFFmpeg(ModuleType):
+        ffmpeg_major_version = VideoDecoder = get_next_frame = None
+
+    for name in ("torchcodec", "torchcodec.decoders", "torchcodec._core"):
+        monkeypatch.setitem(sys.modules, name, WithoutFFmpeg(name))
+    monkeypatch.delitem(sys.modules, "actionrnn.video.torchcodec", raising=False)
+    with pytest.raises(
+        ValueError, match=r"cannot be loaded: it needs .* FFmpeg's shared libraries"
+    ):
+        importlib.import_module("actionrnn.video.torchcodec")
 
 
 @pytest.mark.parametrize("reader", READERS)
