@@ -4,11 +4,10 @@ import shlex
 import time
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
 
-from actionrnn.commands.parsing import options_of
+from actionrnn.commands.parsing import options_of, verb_parser
 from actionrnn.commands.run_settings import settings_of
 from actionrnn.datasets.synthetic.prepare import prepare
 from actionrnn.evaluation.experiment import Tested, fit_and_test
@@ -21,7 +20,7 @@ HEADS = {"demo_lstm": "LSTM", "demo_gru": "GRU", "demo_mean_pool": "mean pool"}
 
 def main(arguments: list[str]) -> int:
     """Render, extract, train an LSTM, a GRU and an order-blind baseline, and compare them."""
-    parser = ArgumentParser(prog="actionrnn demo", exit_on_error=False)
+    parser = verb_parser("demo")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where the videos go")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs go")
     options = options_of(parser, arguments)

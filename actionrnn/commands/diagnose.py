@@ -34,7 +34,9 @@ def main(arguments: list[str]) -> int:
     quiet_libraries()
     empty_figure(1, 1)  # what is missing is said before minutes of work
     run = trained_model(options)
-    extra = {"columns": options.columns, "device": options.device} if name == "bias" else {}
+    extra: dict[str, Any] = {}
+    if name == "bias":
+        extra = {"columns": _column_names(options.columns), "device": options.device}
     result = DIAGNOSES[name](run, options["data.subset"], **extra)
     _write(name, result, run, options.json)
     return 0
@@ -62,7 +64,12 @@ def _parser(name: str) -> ArgumentParser:
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
     add_shared(parser, "features.backbone.weights")
     if name == "bias":
-        parser.add_argument(
-            "--columns", type=list[str], default=[], help="manifest columns to slice by"
-        )
+        slices = "manifest columns to slice by: group,camera"
+        parser.add_argument("--columns", type=str, default="", help=slices)
     return parser
+
+
+def _column_names(text: str) -> list[str]:
+    """Names with commas between them; brackets may stand around them."""
+    names = (name.strip() for name in text.strip("[]").split(","))
+    return [name for name in names if name]

@@ -9,10 +9,8 @@ shares it with a Ray cluster by `--engine ray`: the one of RAY_ADDRESS, or one o
 import sys
 from itertools import pairwise
 
-from jsonargparse import ArgumentParser
-
 from actionrnn.commands.config import compose
-from actionrnn.commands.parsing import OPTIONAL_TEXT, spelled_out
+from actionrnn.commands.parsing import OPTIONAL_TEXT, spelled_out, verb_parser
 from actionrnn.errors import UsageError, usage_errors, when_interrupted
 from actionrnn.features.spec import FeatureSettings
 from actionrnn.launcher import parse_share, share_of_launcher, slurm_script
@@ -42,7 +40,7 @@ def main(arguments: list[str]) -> int:
     """Extract what is missing, the same way `fit` does."""
     short = ", ".join(f"{short} is {long}" for short, long in SHORT_FORMS.items())
     about = f"{__doc__}\n\n{short}"
-    parser = ArgumentParser(prog="actionrnn extract", exit_on_error=False, description=about)
+    parser = verb_parser("extract", about)
     parser.add_argument("--config", type=str, help="YAML file with `data` and `features`")
     shares = "i/n: the i-th of n shares, from 0/n on; auto: as the job array or launcher says"
     parser.add_argument("--shard", **OPTIONAL_TEXT, help=shares)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
-from actionrnn.commands.parsing import job_of, options_of
+from actionrnn.commands.parsing import job_of, options_of, verb_parser
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.errors import shown
 from actionrnn.features import admin
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         print("\nFOLDER is a store, or a folder of stores such as data/mine/features")
         return 0 if arguments else 2
     job, rest = job_of(arguments, JOBS, "job")
-    parser = ArgumentParser(prog=f"actionrnn features {job}", exit_on_error=False)
+    parser = verb_parser(f"features {job}")
     parser.add_argument("folder", type=Path, help="a store, or a folder of stores")
     run = {"info": _info, "verify": _verify, "prune": _prune, "import": _import, "export": _export}
     return run[job](parser, rest)

@@ -4,9 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
-from actionrnn.commands.parsing import import_function, job_of, options_of, spelled_out
+from actionrnn.commands.parsing import import_function, job_of, options_of, spelled_out, verb_parser
 from actionrnn.datasets import PREPARERS
 from actionrnn.datasets.manifest import Manifest
 from actionrnn.datasets.source.locate import SourceNeeded
@@ -73,7 +71,7 @@ def next_command(name: str, recipe: str, root: Path, num_splits: int) -> str:
 
 def parse_options(name: str, prepare: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
     """The keyword arguments of one dataset's `prepare`, from its signature and docstring."""
-    parser = ArgumentParser(prog=f"actionrnn prepare {name}", exit_on_error=False)
+    parser = verb_parser(f"prepare {name}")
     parser.add_function_arguments(prepare, skip={"source", "root"})
     parser.add_argument("--source", type=Path | None, default=None, help="folder or archive")
     parser.add_argument("--root", type=Path, default=Path("data", name), help="where it goes")

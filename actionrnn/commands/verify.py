@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
 
-from actionrnn.commands.parsing import OPTIONAL_TEXT, options_of
+from actionrnn.commands.parsing import OPTIONAL_TEXT, options_of, verb_parser
 from actionrnn.datasets.content_hash import CONTENT, with_content
 from actionrnn.datasets.duplicates import find_duplicates
 from actionrnn.datasets.manifest import Manifest
@@ -36,7 +35,7 @@ TAKES_VERB = False
 
 def main(arguments: list[str]) -> int:
     """Print what is wrong with which file; exit code 3 if anything is."""
-    parser = ArgumentParser(prog="actionrnn verify", exit_on_error=False)
+    parser = verb_parser("verify")
     parser.add_argument("paths", type=str, nargs="+", help="manifest, folder or video files")
     parser.add_argument("--reader", type=str, default="auto", help="auto, or one installed here")
     parser.add_argument("--quick", action="store_true", help="header and last frame only")
