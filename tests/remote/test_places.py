@@ -167,7 +167,7 @@ def _use_many(folder: str, failures: "multiprocessing.Queue[str]") -> None:
 
 
 def test_several_processes_share_one_cache(own_cache: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a process with threads is not forked
     failures = context.Queue()
     workers = [context.Process(target=_use_many, args=(str(own_cache), failures)) for _ in range(4)]
     for worker in workers:
