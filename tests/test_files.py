@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from actionrnn.files import is_unfinished, publish_text, published
+from actionrnn.files import is_unfinished, publish_text, published, published_folder
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -33,3 +33,24 @@ def test_unfinished_files_are_told_from_finished_ones(tmp_path: Path, ending: st
     assert not any(
         is_unfinished(name) for name in (target.name, ".hidden", ".a.b-c", "x.1-0123abcd")
     )
+
+
+def fill(target: Path, name: str, error: Exception | None = None) -> None:
+    with published_folder(target) as folder:
+        (folder / name).write_text("whole")
+        if error is not None:
+            raise error
+
+
+def test_a_folder_is_there_with_all_its_files_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "model"
+    with pytest.raises(MemoryError):
+        fill(target, "a", MemoryError())
+    assert not list(target.parent.iterdir())
+    fill(target, "a")
+    assert [path.name for path in target.parent.iterdir()] == ["model"]
+    assert (target / "a").read_text() == "whole"
+    with pytest.raises(OSError, match="not empty"):
+        fill(target, "b")
+    assert [path.name for path in target.iterdir()] == ["a"]
+    assert [path.name for path in target.parent.iterdir()] == ["model"]

@@ -3,10 +3,9 @@
 import json
 import os
 import sys
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it reports to its makers
-
 import av
 import numpy as np
 import onnxruntime
@@ -37,8 +36,7 @@ def read_frames(path: str, sampling: dict[str, Any]) -> Any:
     while True:  # again, where other frames are decoded than the file promises
         views, found, shown = frame_indices(sampling, times or [0.0]), {}, []
         with av.open(path) as file:
-            frames: Any = file.decode(file.streams.best("video"))
-            for number, frame in enumerate(frames):
+            for number, frame in enumerate(cast(Any, file).decode(file.streams.best("video"))):
                 shown.append(number / 25 if frame.time is None else frame.time)
                 if any(number in view for view in views):
                     found[number] = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
