@@ -40,6 +40,7 @@ assert runtime.InferenceSession(written).run(None, {"input": pictures.numpy()})[
 """
 
 
+@pytest.mark.slow
 def test_runtimes_report_nothing_to_their_makers(tmp_path: Path) -> None:
     for name in ("openvino", "onnxruntime", "onnxscript"):
         pytest.importorskip(name)

@@ -92,6 +92,7 @@ def test_a_run_lives_on_an_address(
     assert_says_nothing_of(own_cache, run)
 
 
+@pytest.mark.slow
 def test_several_runs_live_on_an_address(
     memory: str, tiny_fit: list[str], own_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -321,6 +322,7 @@ def test_an_object_is_removed_once(memory: str, tmp_path: Path) -> None:
     assert names(memory) == set()
 
 
+@pytest.mark.slow
 def test_inner_folds_that_were_broken_off_go_on(
     memory: str, tiny_fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
