@@ -124,7 +124,9 @@ def diagnose_bias(
         settings.backbone, choose_device(device), settings.runtime, side=settings.transform.side
     )
     static = compare_scores(run, subset, single.score(subset), whole_NVK)
-    parts: list[Subset] = ["val", subset] if subset != "val" else ["val"]
+    parts: list[Subset] = [subset]
+    if subset != "val" and len(run.data.part("val").table):  # a refit left none
+        parts.insert(0, "val")
     unread: dict[str, str] = {}
     background = [
         compare_scores(

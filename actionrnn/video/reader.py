@@ -91,7 +91,9 @@ def resolve_reader(reader: str) -> str:
     names = reader_names()
     chosen = names[0] if reader == "auto" else reader
     if chosen not in names:
-        raise ValueError(f"reader {reader!r} is not available; installed: {', '.join(names)}")
+        there, brought = ", ".join(names), chosen.startswith("torchcodec")
+        more = "; pip install 'actionrnn[torchcodec]' brings it" if brought else ""
+        raise ValueError(f"reader {reader!r} is not available; installed: {there}{more}")
     return chosen
 
 

@@ -117,15 +117,17 @@ class TorchCodecCudaReader(TorchCodecReader):
     ) -> None:
         self.device = _own_gpu()
         super().__init__(path, start_seconds, end_seconds)
-        codec, fallback = self._decoder.metadata.codec, self._decoder.cpu_fallback
-        if codec not in self.codecs or fallback:
-            reason = str(fallback) if fallback else f"it is {codec}, not {' or '.join(self.codecs)}"
-            raise self._refused("does not decode it on the GPU", ValueError(reason))
+        codec = self._decoder.metadata.codec
+        if codec not in self.codecs:
+            reason = ValueError(f"it is {codec}, not {' or '.join(self.codecs)}")
+            raise self._refused("does not decode it on the GPU", reason)
 
     def _check(self, number: int, seconds: float) -> None:
-        """Refuse a frame whose time is not that of its number."""
+        """Refuse what the CPU decoded, and a frame whose time is not that of its number."""
         if number == 0:
             self._begin = seconds
+            if self._decoder.cpu_fallback:  # earlier versions know it once a frame is decoded
+                raise ValueError(str(self._decoder.cpu_fallback))
         if abs(seconds - self._begin - self._index.timestamps_seconds[number]) > 1e-4:
             raise ValueError(f"frame {number} is shown at {seconds:.3f} s, which is not its time")
 

@@ -51,6 +51,17 @@ def test_bias_by_one_column(run: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "did you mean pair" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_the_bias_of_a_run_that_was_trained_on_its_validation_clips(
+    tiny_run: Path, tiny_fit: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*tiny_fit, f"--run.folder={tmp_path}", "--refit=true"]) == 0
+    capsys.readouterr()
+    assert main(words(tmp_path, "bias", "--json")) == 0
+    (background,) = json.loads(capsys.readouterr().out)["background"]
+    assert background["subset"] == "test"
+
+
 def test_mistakes_in_the_command_are_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diagnose"]) == 2
     assert "order" in capsys.readouterr().out
