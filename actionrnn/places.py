@@ -180,9 +180,9 @@ def below(folder: Path) -> dict[str, Object]:
     Raises:
         Unreachable: if they cannot be listed.
     """
-    files, url = _files(folder), _url(folder)
-    infos = _patiently(folder, "listing it", lambda: files.find(url, detail=True))
-    own = files._strip_protocol(url).strip("/") + "/"
+    url = _url(folder)
+    infos = _patiently(folder, "listing it", lambda: _files(folder).find(url, detail=True))
+    own = _files(folder)._strip_protocol(url).strip("/") + "/"
     names = ((name.strip("/"), info) for name, info in infos.items())
     return {name.removeprefix(own): _object(info) for name, info in names if name.startswith(own)}
 
@@ -370,7 +370,7 @@ def _file_system(scheme: str) -> Any:
         package = PACKAGES[scheme]
         wanted = "'actionrnn[remote]'" if package in ("s3fs", "fsspec") else package
         raise Unreachable(f"{scheme}:// needs {package}: pip install {wanted}") from error
-    except Exception as error:  # whatever its package finds missing
+    except ValueError as error:  # what its package misses; a broken network is asked again
         raise Unreachable(
             f"{scheme}:// cannot be opened ({_reason(error)}). Give credentials by the storage's "
             f"own tools (environment variables or profile)"

@@ -33,13 +33,12 @@ def prepare_process() -> None:
     silence_reports()
 
 
-# Optional libraries report to their makers unless these say no, or their sender is missing.
+# Optional libraries report to their makers unless these say no.
 NO_REPORTS = {
     "ORT_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-SENDERS = ("openvino_telemetry",)
 
 
 def silence_reports() -> None:
@@ -50,8 +49,8 @@ def silence_reports() -> None:
     """
     for name, value in NO_REPORTS.items():
         os.environ.setdefault(name, value)
-    for name in SENDERS:
-        cast(dict[str, ModuleType | None], sys.modules).setdefault(name, None)
+    # None: as if what sends OpenVINO's reports were not installed; it asks no variable.
+    cast(dict[str, ModuleType | None], sys.modules).setdefault("openvino_telemetry", None)
 
 
 def quiet_libraries() -> None:

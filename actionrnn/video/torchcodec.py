@@ -76,7 +76,7 @@ class TorchCodecReader(IndexedReader):
         try:
             for number in range(max(numbers) + 1):
                 pixels, seconds, _ = get_next_frame(self._decoder._decoder)
-                self._check(number, float(seconds))
+                self._check(number, seconds)
                 shapes.add(tuple(pixels.shape))
                 if len(shapes) > 1:
                     raise ValueError("it does not scale pictures that change size")
@@ -86,7 +86,7 @@ class TorchCodecReader(IndexedReader):
             raise self._refused("failed", error) from error
         return found.in_order(numbers)
 
-    def _check(self, number: int, seconds: float) -> None:
+    def _check(self, number: int, shown: torch.Tensor) -> None:
         """Nothing: on the CPU the next frame is FFmpeg's next."""
 
     def _refused(self, what: str, error: Exception) -> DecoderRefused:
@@ -122,8 +122,9 @@ class TorchCodecCudaReader(TorchCodecReader):
             reason = ValueError(f"it is {codec}, not {' or '.join(self.codecs)}")
             raise self._refused("does not decode it on the GPU", reason)
 
-    def _check(self, number: int, seconds: float) -> None:
+    def _check(self, number: int, shown: torch.Tensor) -> None:
         """Refuse what the CPU decoded, and a frame whose time is not that of its number."""
+        seconds = float(shown)
         if number == 0:
             self._begin = seconds
             if self._decoder.cpu_fallback:  # earlier versions know it once a frame is decoded

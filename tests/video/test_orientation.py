@@ -15,7 +15,7 @@ from actionrnn.video.orientation import AS_CODED, TURNED, mp4_orientations, near
 from actionrnn.video.reader import open_video
 
 sys.path.insert(0, str(Path(__file__).parent))
-from conftest import READERS, encode, indexed_frame
+from conftest import READERS, assert_same_pixels, encode, indexed_frame
 
 # Display matrix (a, b, c, d) and what it does, in numpy's words.
 TURNS = {
@@ -53,7 +53,7 @@ def test_turned_and_mirrored(
         assert reader != "pyav"
         assert matrix not in TURNED, "they know how to turn, not how to mirror"
         return
-    assert np.array_equal(frames, np.stack([TURNS[matrix](frame) for frame in coded]))
+    assert_same_pixels(reader, frames, np.stack([TURNS[matrix](frame) for frame in coded]))
 
 
 @pytest.mark.parametrize("reader", READERS)
